@@ -1,0 +1,207 @@
+//! The checks of this repository, in one command: `cargo xtask ci`.
+//!
+//! Each step is a subcommand too. What `.ci/run` runs is what a developer runs, and a
+//! step that fails says what to do about it.
+
+mod cargo;
+mod licences;
+mod links;
+mod packages;
+mod source;
+mod structure;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// One check. It answers with a line for the closing table, or with what is wrong.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Path) -> Outcome,
+}
+
+/// A few words for the closing table, or a message a person can act on.
+type Outcome = Result<String, String>;
+
+/// All steps in the order `ci` takes them: what is quick to fail comes first.
+const STEPS: [Step; 8] = [
+    Step {
+        name: "packages",
+        about: "install the programs that some tests call (Debian)",
+        run: packages::check,
+    },
+    Step {
+        name: "fmt",
+        about: "the code is formatted",
+        run: |root| cargo::component(root, "rustfmt", &["fmt", "--all", "--check"]),
+    },
+    Step {
+        name: "lint",
+        about: "clippy has no warnings",
+        run: |root| {
+            let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
+            cargo::component(root, "clippy", &arguments)
+        },
+    },
+    Step {
+        name: "doc",
+        about: "the API documentation builds without warnings",
+        run: cargo::doc,
+    },
+    Step {
+        name: "licences",
+        about: "every dependency is under a licence that deny.toml allows",
+        run: licences::check,
+    },
+    Step {
+        name: "structure",
+        about: "crates and modules depend only on those before them",
+        run: structure::check,
+    },
+    Step {
+        name: "links",
+        about: "links in the documentation lead somewhere",
+        run: links::check,
+    },
+    Step {
+        name: "test",
+        about: "all tests pass",
+        run: |root| cargo::run(root, &["test", "--workspace"]),
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [command] = arguments.as_slice() else {
+        eprint!("{}", usage());
+        return ExitCode::from(2);
+    };
+    let steps: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| command == "ci" || command == step.name)
+        .collect();
+    if steps.is_empty() {
+        eprint!("{}", usage());
+        return ExitCode::from(2);
+    }
+    match run(&steps, &root()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("Usage: cargo xtask <command>\n\n");
+    text += &format!("  {:<11}{}\n", "ci", "all of these, in this order");
+    for step in &STEPS {
+        text += &format!("  {:<11}{}\n", step.name, step.about);
+    }
+    text
+}
+
+/// Runs steps up to the first that fails; true if none did.
+fn run(steps: &[&Step], root: &Path) -> bool {
+    let mut table = Vec::new();
+    for step in steps {
+        println!("\n==> {}: {}", step.name, step.about);
+        let start = Instant::now();
+        let outcome = (step.run)(root);
+        let time = start.elapsed();
+        let passed = outcome.is_ok();
+        let remark = match outcome {
+            Ok(remark) => remark,
+            Err(message) => {
+                eprintln!("{message}");
+                "FAILED".to_owned()
+            }
+        };
+        println!("{}", line(step.name, time, &remark));
+        table.push((step.name, time, remark));
+        if !passed {
+            break;
+        }
+    }
+    if steps.len() > 1 {
+        println!("\n{}", closing(&table));
+    }
+    table.iter().all(|(_, _, remark)| remark != "FAILED")
+}
+
+fn closing(table: &[(&str, Duration, String)]) -> String {
+    let mut lines: Vec<String> = table
+        .iter()
+        .map(|(name, time, remark)| line(name, *time, remark))
+        .collect();
+    lines.push(line("total", table.iter().map(|row| row.1).sum(), ""));
+    lines.join("\n")
+}
+
+fn line(name: &str, time: Duration, remark: &str) -> String {
+    format!("{name:<10}{:>7.1} s  {remark}", time.as_secs_f64())
+        .trim_end()
+        .to_owned()
+}
+
+/// The repository: xtask stands right below it.
+fn root() -> PathBuf {
+    let manifest =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("xtask"), PathBuf::from);
+    manifest
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_names_every_step_in_order() {
+        let names: Vec<String> = usage()
+            .lines()
+            .skip(2)
+            .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+            .collect();
+        assert_eq!(
+            names.join(" "),
+            "ci packages fmt lint doc licences structure links test"
+        );
+    }
+
+    #[test]
+    fn the_run_stops_at_the_first_failure() {
+        let good = Step {
+            name: "good",
+            about: "",
+            run: |_| Ok("fine".into()),
+        };
+        let bad = Step {
+            name: "bad",
+            about: "",
+            run: |_| Err("no".into()),
+        };
+        let never = Step {
+            name: "never",
+            about: "",
+            run: |_| panic!("runs after a failure"),
+        };
+        assert!(run(&[&good, &good], Path::new(".")));
+        assert!(!run(&[&good, &bad, &never], Path::new(".")));
+    }
+
+    #[test]
+    fn the_closing_table_adds_up() {
+        let rows = [
+            ("fmt", Duration::from_millis(400), "ok".to_owned()),
+            ("test", Duration::from_millis(61_200), "FAILED".to_owned()),
+        ];
+        assert_eq!(
+            closing(&rows),
+            "fmt           0.4 s  ok\ntest         61.2 s  FAILED\ntotal        61.6 s"
+        );
+    }
+}
