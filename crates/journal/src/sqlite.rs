@@ -1,0 +1,671 @@
+//! The embedded store: one book in one SQLite database.
+//!
+//! A [`Sqlite`] that may write holds the database exclusively: it refuses to open while anybody
+//! else has it open, and while it is open nobody else gets in, readers included. Readers
+//! ([`Sqlite::open_read_only`]) change nothing in the database, share it with each other, and are
+//! refused while a writer runs. SQLite keeps its index of the write-ahead log beside the database
+//! while they read, so they too need a directory they may write to, and leave an empty log and
+//! its index (`-wal`, `-shm`) there.
+//!
+//! The operating system drops the locks of a process that dies, so nothing is left to clean up.
+//! It also drops them when the same process opens and closes the database file by other means
+//! than this module: don't.
+
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
+
+use crate::head::{self, HeadFile};
+use crate::{Batch, BookName, FORMAT, Hash, Head, Stats, Store, StoreError};
+
+/// Marks a database as a journal in SQLite's file header: "TNDM".
+const APPLICATION_ID: i32 = 0x544e_444d;
+
+/// A checkpoint copies the write-ahead log into the database when the log has grown to this size.
+/// SQLite's own default is 4 MiB; fewer and larger ones keep the slowest appends rare.
+const CHECKPOINT_AT: u64 = 32 * 1024 * 1024;
+
+const SCHEMA: &str = "
+    CREATE TABLE meta (
+        format INTEGER NOT NULL,
+        book TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE batch (
+        book TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        prev BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        events INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (book, seq)
+    ) STRICT;
+";
+
+/// The journal of one book in an SQLite database, with a head file beside it.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+    place: String,
+    book: BookName,
+    /// `None` for readers.
+    head_file: Option<HeadFile>,
+    page_size: u64,
+    checkpoint_at: u64,
+}
+
+impl Sqlite {
+    /// Creates a journal for a book and holds it for writing.
+    pub fn create(path: impl AsRef<Path>, book: &BookName) -> Result<Self, OpenError> {
+        let opening = Opening::new(path.as_ref());
+        opening.must_not_be_deleted()?;
+        let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = opening.connect(create)?;
+        opening.lock(&connection)?;
+        opening.must_be_empty(&connection)?;
+        opening.make_durable(&connection)?;
+        opening.fill(&mut connection, book)?;
+        opening.writer(connection)
+    }
+
+    /// Opens a journal and holds it for writing.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let opening = Opening::new(path.as_ref());
+        opening.must_exist()?;
+        let connection = opening.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        opening.lock(&connection)?;
+        opening.must_be_journal(&connection)?;
+        opening.make_durable(&connection)?;
+        opening.writer(connection)
+    }
+
+    /// Opens a journal for reading, as verification and export do. Appending to it fails.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let opening = Opening::new(path.as_ref());
+        opening.must_exist()?;
+        let connection = opening.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        opening.must_be_journal(&connection)?;
+        opening.store(connection)
+    }
+
+    /// Copies the write-ahead log into the database. [`Store::append`] does it when the log has
+    /// grown large; a caller that knows a quiet moment can do it before.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.fatal(
+            "copy its log into the database",
+            checkpoint(&self.connection, "PASSIVE"),
+        )
+    }
+
+    /// Checkpoints when the log is large.
+    fn bound_log(&mut self) -> Result<(), StoreError> {
+        let pages = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut pragma| pragma.query_row([], log_pages));
+        let (logged, copied) = self.fatal("measure its log", pages)?;
+        // Once all of it is copied, the log is written from its beginning again.
+        if logged == copied || logged * self.page_size < self.checkpoint_at {
+            return Ok(());
+        }
+        self.checkpoint()
+    }
+
+    fn insert(&self, batch: &Batch) -> Result<(), Cause> {
+        let insert = "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (prev, hash) = (&batch.prev.0, &batch.hash.0);
+        self.connection.prepare_cached(insert)?.execute((
+            self.book.as_str(),
+            i64::try_from(batch.seq)?,
+            prev,
+            hash,
+            batch.events,
+            &batch.body,
+        ))?;
+        Ok(())
+    }
+
+    fn hash_of(&self, seq: u64) -> Result<Option<Hash>, Cause> {
+        let select = "SELECT hash FROM batch WHERE book = ?1 AND seq = ?2";
+        let key = (self.book.as_str(), i64::try_from(seq)?);
+        Ok(self
+            .connection
+            .query_row(select, key, |row| row.get(0).map(Hash))
+            .optional()?)
+    }
+
+    fn error(&self, doing: impl Into<String>, cause: impl Into<Cause>) -> StoreError {
+        store_error(&self.place, doing, cause)
+    }
+
+    /// Turns a failure of the writer into an error after which closing changes nothing.
+    ///
+    /// After a failed write or flush the system may report success for pages it has dropped. A
+    /// checkpoint would believe it and delete the log, which is the only copy then.
+    fn fatal<T>(
+        &self,
+        doing: impl Into<String>,
+        outcome: Result<T, impl Into<Cause>>,
+    ) -> Result<T, StoreError> {
+        outcome.map_err(|cause| {
+            let error = self.error(doing, cause);
+            // The first failure is the one to report.
+            let _ = checkpoint_on_close(&self.connection, false);
+            error
+        })
+    }
+}
+
+impl Store for Sqlite {
+    fn book(&self) -> &BookName {
+        &self.book
+    }
+
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn head(&self) -> Result<Option<Head>, StoreError> {
+        let select = "SELECT seq, hash FROM batch WHERE book = ?1 ORDER BY seq DESC LIMIT 1";
+        self.connection
+            .query_row(select, [self.book.as_str()], |row| {
+                Ok(Head {
+                    seq: unsigned(row, 0)?,
+                    hash: Hash(row.get(1)?),
+                })
+            })
+            .optional()
+            .map_err(|cause| self.error("read the last batch", cause))
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let head = Head {
+            seq: batch.seq,
+            hash: batch.hash,
+        };
+        self.fatal(format!("write batch {}", batch.seq), self.insert(batch))?;
+        if let Some(file) = &mut self.head_file {
+            let written = file.write(head);
+            self.fatal("write the head file", written)?;
+        }
+        self.bound_log()
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        visit: &mut dyn FnMut(Batch) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut next = from;
+        self.visit_rows(from, &mut next, visit)
+            .map_err(|cause| self.error(format!("read batch {next}"), cause))
+    }
+
+    fn stats(&self) -> Result<Stats, StoreError> {
+        let select = "SELECT count(*), coalesce(sum(events), 0), coalesce(sum(length(body)), 0)
+                      FROM batch WHERE book = ?1";
+        self.connection
+            .query_row(select, [self.book.as_str()], |row| {
+                Ok(Stats {
+                    batches: unsigned(row, 0)?,
+                    events: unsigned(row, 1)?,
+                    body_bytes: unsigned(row, 2)?,
+                })
+            })
+            .map_err(|cause| self.error("count the batches", cause))
+    }
+}
+
+impl Sqlite {
+    /// Visits the batches from `from` on. `next` is the number of the batch being read, for the
+    /// message when that fails.
+    fn visit_rows(
+        &self,
+        from: u64,
+        next: &mut u64,
+        visit: &mut dyn FnMut(Batch) -> ControlFlow<()>,
+    ) -> Result<(), Cause> {
+        let select = "SELECT seq, prev, hash, events, body FROM batch
+                      WHERE book = ?1 AND seq >= ?2 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(select)?;
+        let mut rows = statement.query((self.book.as_str(), i64::try_from(from)?))?;
+        while let Some(row) = rows.next()? {
+            *next = unsigned(row, 0)?;
+            let batch = Batch {
+                seq: *next,
+                prev: Hash(row.get(1)?),
+                hash: Hash(row.get(2)?),
+                events: row.get(3)?,
+                body: row.get(4)?,
+            };
+            if visit(batch).is_break() {
+                break;
+            }
+            *next += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A database that is being opened.
+struct Opening<'a> {
+    path: &'a Path,
+    place: String,
+    head_file: PathBuf,
+}
+
+impl<'a> Opening<'a> {
+    fn new(path: &'a Path) -> Self {
+        Self {
+            path,
+            place: path.display().to_string(),
+            head_file: head::path(path),
+        }
+    }
+
+    fn must_exist(&self) -> Result<(), OpenError> {
+        if !self.path.exists() {
+            return Err(OpenError::NotFound {
+                place: self.place.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A head file without its database is what is left when the database was deleted.
+    fn must_not_be_deleted(&self) -> Result<(), OpenError> {
+        match self.remembered()? {
+            Some(remembered) if !self.path.exists() => Err(self.lost_tail(0, remembered.seq)),
+            _ => Ok(()),
+        }
+    }
+
+    fn must_be_empty(&self, connection: &Connection) -> Result<(), OpenError> {
+        let count = "SELECT count(*) FROM sqlite_schema";
+        let tables = connection.query_row(count, [], |row| unsigned(row, 0));
+        if self.map(tables)? > 0 {
+            return Err(OpenError::Exists {
+                place: self.place.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks, before anything is changed, that this program may read the database.
+    fn must_be_journal(&self, connection: &Connection) -> Result<(), OpenError> {
+        let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
+        if self.map(id)? != APPLICATION_ID {
+            return Err(self.not_a_journal());
+        }
+        let format = connection.query_row("SELECT format FROM meta", [], |row| row.get(0));
+        let format: i64 = self.map(format)?;
+        if format > i64::from(FORMAT) {
+            return Err(OpenError::NewerFormat {
+                place: self.place.clone(),
+                format,
+            });
+        }
+        Ok(())
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, OpenError> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = self.map(Connection::open_with_flags(self.path, flags))?;
+        // A journal that somebody holds stays held for long, so there is no use in waiting.
+        self.map(connection.busy_timeout(Duration::ZERO))?;
+        // A journal that is refused stays as it is: its log may hold what a backup lacks.
+        self.map(checkpoint_on_close(&connection, false))?;
+        Ok(connection)
+    }
+
+    /// Keeps every lock that the connection takes from now on.
+    fn lock(&self, connection: &Connection) -> Result<(), OpenError> {
+        self.map(connection.pragma_update(None, "locking_mode", "EXCLUSIVE"))
+    }
+
+    /// Sets the connection up so that a commit returns only after it is flushed to the disk.
+    fn make_durable(&self, connection: &Connection) -> Result<(), OpenError> {
+        let set = |pragma, value| self.map(connection.pragma_update(None, pragma, value));
+        let mode = connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        let mode = self.map(mode)?;
+        if mode != "wal" {
+            let cause = format!("SQLite offers only the mode {mode:?} here");
+            return Err(self.error("use a write-ahead log", cause).into());
+        }
+        set("synchronous", "FULL")?;
+        // On macOS a plain flush leaves data in the disk's cache.
+        set("fullfsync", "ON")?;
+        set("wal_autocheckpoint", "0")
+    }
+
+    /// Makes an empty database a journal.
+    fn fill(&self, connection: &mut Connection, book: &BookName) -> Result<(), OpenError> {
+        let transaction = self.map(connection.transaction())?;
+        self.map(transaction.pragma_update(None, "application_id", APPLICATION_ID))?;
+        self.map(transaction.execute_batch(SCHEMA))?;
+        let insert = "INSERT INTO meta VALUES (?1, ?2)";
+        self.map(transaction.execute(insert, (FORMAT, book.as_str())))?;
+        self.map(transaction.commit())
+    }
+
+    fn writer(&self, connection: Connection) -> Result<Sqlite, OpenError> {
+        let mut store = self.store(connection)?;
+        // What a process that died left in the log may never have been flushed. Once copied into
+        // the database it is, so that nothing is answered from batches that a power cut can take.
+        store.fatal(
+            "copy its log into the database",
+            checkpoint(&store.connection, "TRUNCATE"),
+        )?;
+        let head = store.head()?.unwrap_or_else(|| Head::genesis(&store.book));
+        let mut file = HeadFile::open(&self.head_file).map_err(|cause| self.head_error(cause))?;
+        file.write(head).map_err(|cause| self.head_error(cause))?;
+        store.head_file = Some(file);
+        self.map(checkpoint_on_close(&store.connection, true))?;
+        Ok(store)
+    }
+
+    /// Reads what the journal says of itself, and checks that it has lost nothing.
+    fn store(&self, connection: Connection) -> Result<Sqlite, OpenError> {
+        let book = connection.query_row("SELECT book FROM meta", [], |row| row.get(0));
+        let book: String = self.map(book)?;
+        let book = BookName::new(book).map_err(|cause| self.error("read its name", cause))?;
+        let page_size = connection.pragma_query_value(None, "page_size", |row| unsigned(row, 0));
+        let store = Sqlite {
+            page_size: self.map(page_size)?,
+            connection,
+            place: self.place.clone(),
+            book,
+            head_file: None,
+            checkpoint_at: CHECKPOINT_AT,
+        };
+        self.check_tail(&store)?;
+        Ok(store)
+    }
+
+    /// Compares the journal with the head file.
+    fn check_tail(&self, store: &Sqlite) -> Result<(), OpenError> {
+        let Some(remembered) = self.remembered()? else {
+            return Ok(());
+        };
+        let seq = remembered.seq;
+        let last = store.head()?.map_or(0, |head| head.seq);
+        if seq > last {
+            return Err(self.lost_tail(last, seq));
+        }
+        let hash = store
+            .hash_of(seq)
+            .map_err(|cause| store.error(format!("read the hash of batch {seq}"), cause))?;
+        if hash != Some(remembered.hash) {
+            return Err(OpenError::Changed {
+                place: self.place.clone(),
+                head_file: self.head_file.clone(),
+                seq,
+            });
+        }
+        Ok(())
+    }
+
+    /// The last batch by the head file, if it remembers one.
+    fn remembered(&self) -> Result<Option<Head>, OpenError> {
+        let head = head::read(&self.head_file).map_err(|cause| self.head_error(cause))?;
+        Ok(head.filter(|head| head.seq > 0))
+    }
+
+    fn map<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, OpenError> {
+        outcome.map_err(|cause| match cause.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => OpenError::InUse {
+                place: self.place.clone(),
+            },
+            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly {
+                place: self.place.clone(),
+            },
+            Some(ErrorCode::NotADatabase) => self.not_a_journal(),
+            _ => self.error("open the database", cause).into(),
+        })
+    }
+
+    fn error(&self, doing: &str, cause: impl Into<Cause>) -> StoreError {
+        store_error(&self.place, doing, cause)
+    }
+
+    fn head_error(&self, cause: impl Into<Cause>) -> OpenError {
+        store_error(
+            &self.head_file.display().to_string(),
+            "use the head file",
+            cause,
+        )
+        .into()
+    }
+
+    fn not_a_journal(&self) -> OpenError {
+        OpenError::NotAJournal {
+            place: self.place.clone(),
+        }
+    }
+
+    fn lost_tail(&self, last: u64, remembered: u64) -> OpenError {
+        OpenError::LostTail {
+            place: self.place.clone(),
+            head_file: self.head_file.clone(),
+            last,
+            remembered,
+        }
+    }
+}
+
+/// Why a journal could not be opened or created.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum OpenError {
+    #[error("{place}: there is no journal here; check the path, or create a new journal")]
+    NotFound { place: String },
+    #[error("{place}: there is a database here already; choose another path, or open it")]
+    Exists { place: String },
+    #[error(
+        "{place}: the journal is in use by another program; a journal has one writer, and is read \
+         by others only while nobody writes: stop the other program first"
+    )]
+    InUse { place: String },
+    #[error(
+        "{place}: the journal or its directory may not be written to, which SQLite needs even to \
+         read it; change the permissions, or copy the journal to another directory"
+    )]
+    ReadOnly { place: String },
+    #[error("{place}: this is not a journal of Tandem; check the path")]
+    NotAJournal { place: String },
+    #[error(
+        "{place}: this journal was written by a newer Tandem (format {format}; this program reads \
+         up to {FORMAT}); use a newer program"
+    )]
+    NewerFormat { place: String, format: i64 },
+    #[error(
+        "{place}: the journal ends at batch {last}, but {} remembers batch {remembered}: the \
+         batches after {last} are lost; restore the journal from a backup that has them, or delete \
+         the head file to go on without them",
+        head_file.display()
+    )]
+    LostTail {
+        place: String,
+        head_file: PathBuf,
+        last: u64,
+        remembered: u64,
+    },
+    #[error(
+        "{place}: batch {seq} is not the one that {} remembers: the journal was changed or swapped \
+         for another; restore it from a backup, or delete the head file if the journal is right",
+        head_file.display()
+    )]
+    Changed {
+        place: String,
+        head_file: PathBuf,
+        seq: u64,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+fn store_error(place: &str, doing: impl Into<String>, cause: impl Into<Cause>) -> StoreError {
+    StoreError {
+        place: place.to_owned(),
+        doing: doing.into(),
+        cause: cause.into(),
+    }
+}
+
+/// Copies the whole log into the database. We are alone, so nothing can keep part of it back.
+fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Cause> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    let (logged, copied) = connection.query_row(&pragma, [], log_pages)?;
+    if logged != copied {
+        return Err(format!("only {copied} of its {logged} pages were copied").into());
+    }
+    Ok(())
+}
+
+/// Chooses whether closing copies the log into the database and deletes it.
+fn checkpoint_on_close(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !yes)?;
+    Ok(())
+}
+
+/// The pages in the log, and how many of them are in the database already.
+fn log_pages(row: &Row<'_>) -> rusqlite::Result<(u64, u64)> {
+    Ok((unsigned(row, 1)?, unsigned(row, 2)?))
+}
+
+/// Reads a number that is never negative. SQLite has only signed ones.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rusqlite::types::Value;
+
+    use super::*;
+    use crate::{BatchBuilder, Journal};
+
+    fn pragma(store: &Sqlite, name: &str) -> Value {
+        store
+            .connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn every_append_is_flushed_and_checkpoints_are_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let book = BookName::new("demo").unwrap();
+        drop(Sqlite::create(&path, &book).unwrap());
+        let store = Sqlite::open(&path).unwrap();
+        assert_eq!(
+            pragma(&store, "journal_mode"),
+            Value::from("wal".to_owned())
+        );
+        assert_eq!(pragma(&store, "synchronous"), Value::from(2));
+        assert_eq!(
+            pragma(&store, "locking_mode"),
+            Value::from("exclusive".to_owned())
+        );
+        assert_eq!(pragma(&store, "wal_autocheckpoint"), Value::from(0));
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_gone_after_closing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let log = dir.path().join("journal.db-wal");
+        let book = BookName::new("demo").unwrap();
+        let mut store = Sqlite::create(&path, &book).unwrap();
+        store.checkpoint_at = 64 * 1024;
+        let mut journal = Journal::open(store).unwrap();
+        let mut batch = BatchBuilder::new();
+        for _ in 0..50 {
+            batch.push(&[7; 10_000]).unwrap();
+            journal.append(&mut batch).unwrap();
+        }
+        assert!((10_000..128 * 1024).contains(&fs::metadata(&log).unwrap().len()));
+        drop(journal);
+        assert!(!log.exists());
+    }
+
+    #[test]
+    fn after_a_failure_closing_keeps_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let log = dir.path().join("journal.db-wal");
+        let mut store = Sqlite::create(&path, &BookName::new("demo").unwrap()).unwrap();
+        let batch = Batch {
+            seq: 1,
+            prev: Hash([0; 32]),
+            hash: Hash([1; 32]),
+            events: 0,
+            body: vec![],
+        };
+        store.append(&batch).unwrap();
+        let error = store.append(&batch).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: cannot write batch 1: UNIQUE constraint failed: batch.book, batch.seq",
+                path.display()
+            )
+        );
+        drop(store);
+        assert!(fs::metadata(&log).unwrap().len() > 0);
+        assert_eq!(Sqlite::open(&path).unwrap().head().unwrap().unwrap().seq, 1);
+    }
+
+    #[test]
+    fn a_log_with_a_bad_page_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let log = dir.path().join("journal.db-wal");
+        let store = Sqlite::create(&path, &BookName::new("demo").unwrap()).unwrap();
+        checkpoint_on_close(&store.connection, false).unwrap();
+        let mut journal = Journal::open(store).unwrap();
+        let mut batch = BatchBuilder::new();
+        for _ in 0..4 {
+            batch.push(&[7; 10_000]).unwrap();
+            journal.append(&mut batch).unwrap();
+        }
+        drop(journal);
+
+        // SQLite reads its log up to the first bad page and forgets the rest without a word.
+        let mut bytes = fs::read(&log).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&log, &bytes).unwrap();
+        for opened in [Sqlite::open(&path), Sqlite::open_read_only(&path)] {
+            let error = opened.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    OpenError::LostTail {
+                        last: 1 | 2,
+                        remembered: 4,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+        assert!(fs::read(&log).unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_journal_can_move_to_the_thread_that_writes() {
+        fn movable<T: Send>() {}
+        movable::<Journal<Sqlite>>();
+    }
+}
