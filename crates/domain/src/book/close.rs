@@ -1,0 +1,159 @@
+//! Closing a day, in steps that each leave their events: the contracts run to the end of the
+//! day, hopeless loans are written off, the settlement window is closed and planned, plans whose
+//! day has come are paid, interest and expected losses are brought up to date, and a digest of
+//! the whole state is taken.
+
+use super::command::Refusal;
+use super::event::{Close, Event};
+use super::{Book, Version};
+use crate::calendar::Day;
+use crate::ledger::{Account, Entry};
+use crate::loan::{Action, Transaction};
+use crate::money::{Amount, Rounding};
+use crate::party::{MAX_PARTIES, PartyId};
+use crate::settlement::Plan;
+
+impl Book {
+    pub(super) fn close_day(
+        &mut self,
+        day: Day,
+        events: &mut Vec<Event>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Result<(), Refusal> {
+        if self.versions.is_empty() {
+            return Err(Refusal::NotSigned);
+        }
+        if day != self.business_date {
+            return Err(Refusal::NotTheBusinessDate {
+                day,
+                business_date: self.business_date,
+            });
+        }
+        let mut step = |book: &mut Book, event: Event| {
+            book.apply(&event, entries);
+            events.push(event);
+        };
+        step(self, Event::DayEnded { day });
+        while let Some(&loan) = self.to_charge_off.front() {
+            let event = self.decide_charge_off(loan);
+            step(self, event);
+        }
+        if let Some(plan) = self.plan_settlement() {
+            step(self, Event::Planned(plan));
+        }
+        let due = self
+            .plans
+            .iter()
+            .filter(|plan| plan.settle_on <= day)
+            .map(|plan| plan.window);
+        for window in due.collect::<Vec<_>>() {
+            step(self, Event::Settled { day, window });
+        }
+        if let Some(adjusted) = self.decide_adjustment() {
+            step(self, adjusted);
+        }
+        step(self, Event::DayClosed(self.summary()));
+        Ok(())
+    }
+
+    fn decide_charge_off(&self, place: u32) -> Event {
+        let loan = &self.loans[place as usize];
+        let agreement = &self.version_of(loan).agreement;
+        let compensation = agreement
+            .file
+            .guarantee
+            .as_ref()
+            .map_or(Amount::ZERO, |guarantee| {
+                let covered = loan
+                    .position
+                    .outstanding()
+                    .at(guarantee.covers, Rounding::HalfUp);
+                let pool = self.pool.disbursed.at(guarantee.pool, Rounding::Down);
+                covered.min(pool.saturating_less(self.pool.used))
+            });
+        let transaction = Transaction {
+            day: self.business_date,
+            action: Action::ChargeOff(compensation),
+        };
+        let change = self
+            .after(place, transaction)
+            .totals
+            .since(&loan.position.totals);
+        Event::ChargedOff {
+            loan: place,
+            transaction,
+            change,
+        }
+    }
+
+    fn plan_settlement(&self) -> Option<Plan> {
+        let settlement = &self.closing_version().agreement.file.settlement;
+        let settle_on = self
+            .business_date
+            .plus_business_days(settlement.lag_business_days.into());
+        Plan::make(
+            self.business_date,
+            settle_on,
+            &self.ledgers.window,
+            settlement.netting,
+        )
+    }
+
+    /// What interest receivable and loss allowance lack to their end-of-day amounts.
+    fn decide_adjustment(&self) -> Option<Event> {
+        let agreement = &self.closing_version().agreement;
+        let parties = || (0..agreement.file.party.len().min(MAX_PARTIES) as u8).map(PartyId);
+        let interest: Vec<_> = parties()
+            .map(|party| {
+                let target = self
+                    .portfolio
+                    .of(party)
+                    .interest_receivable(self.business_date);
+                target - self.ledgers.balance(party, Account::InterestReceivable)
+            })
+            .collect();
+        let allowance: Vec<_> = parties()
+            .map(|party| {
+                self.portfolio.of(party).allowance(agreement)
+                    + self.ledgers.balance(party, Account::LossAllowance)
+            })
+            .collect();
+        let nothing = interest
+            .iter()
+            .chain(&allowance)
+            .all(|amount| amount.is_zero());
+        (!nothing).then_some(Event::Adjusted {
+            interest,
+            allowance,
+        })
+    }
+
+    fn closing_version(&self) -> &Version {
+        self.current()
+            .expect("a day is closed only under an agreement")
+            .1
+    }
+
+    /// What the close of the business date leaves in the journal.
+    pub fn summary(&self) -> Close {
+        let by_class = |class: usize| {
+            self.portfolio
+                .holdings
+                .iter()
+                .map(|holding| holding.by_class[class])
+                .sum::<Amount>()
+        };
+        let classes = self
+            .current()
+            .map_or(0, |(_, version)| version.agreement.file.class.len());
+        let by_class: Vec<_> = (0..classes).map(by_class).collect();
+        Close {
+            day: self.business_date,
+            active_loans: self.portfolio.active,
+            outstanding: by_class.iter().copied().sum(),
+            by_class,
+            entries: self.ledgers.entries(),
+            digest: self.digest(),
+        }
+    }
+}

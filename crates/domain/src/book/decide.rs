@@ -1,0 +1,406 @@
+//! Deciding commands: pure, from the state and the command alone.
+
+use super::command::{Application, Command, Documents, Payment, Refusal};
+use super::event::{Decided, DeclineReason, Event, Verdict};
+use super::{ApplicationState, Book, Version};
+use crate::field::Value;
+use crate::funding::{self, Bids, Part};
+use crate::loan::{Action, Position, Status, Transaction, evaluate};
+use crate::money::Amount;
+use crate::policy::Outcome;
+
+impl Book {
+    /// The event that follows from a command, or none if it was carried out before.
+    pub(super) fn decide(&self, command: &Command) -> Result<Option<Event>, Refusal> {
+        match command {
+            Command::Sign(documents) => self.decide_sign(documents),
+            Command::Apply(application) => self.decide_application(application),
+            Command::Accept { application } => self.decide_accept(application),
+            Command::Withdraw { application } => self.decide_withdraw(application),
+            Command::Pay(payment) => self.decide_payment(payment),
+            Command::CloseDay { .. } => unreachable!("a day is closed in steps"),
+        }
+    }
+
+    fn decide_sign(&self, documents: &Documents) -> Result<Option<Event>, Refusal> {
+        let version = Version::parse(documents.clone()).map_err(Refusal::InvalidDocuments)?;
+        let file = &version.agreement.file;
+        if let Some(last) = self.versions.last() {
+            let signed = &last.agreement.file;
+            if self
+                .versions
+                .iter()
+                .any(|known| known.documents == *documents)
+            {
+                return Ok(None);
+            }
+            if self
+                .versions
+                .iter()
+                .any(|known| known.agreement.file.version == file.version)
+            {
+                return Err(Refusal::VersionUsed {
+                    id: file.id.clone(),
+                    version: file.version,
+                });
+            }
+            if file.version != signed.version + 1 {
+                return Err(Refusal::VersionOutOfOrder {
+                    version: file.version,
+                    last: signed.version,
+                });
+            }
+            let parties_kept = signed
+                .party
+                .iter()
+                .zip(&file.party)
+                .all(|(old, new)| old.id == new.id)
+                && file.party.len() >= signed.party.len();
+            for (kept, what) in [
+                (file.id == signed.id, "the id has changed"),
+                (file.currency == signed.currency, "the currency has changed"),
+                (parties_kept, "the parties have changed"),
+                (
+                    file.effective_from >= signed.effective_from,
+                    "it takes effect before the version it follows",
+                ),
+            ] {
+                if !kept {
+                    return Err(Refusal::NotAnAmendment(what.to_owned()));
+                }
+            }
+        }
+        let day = if self.versions.is_empty() {
+            file.effective_from
+        } else {
+            self.business_date
+        };
+        Ok(Some(Event::Signed {
+            day,
+            documents: documents.clone(),
+        }))
+    }
+
+    fn decide_application(&self, application: &Application) -> Result<Option<Event>, Refusal> {
+        check_key(&application.key)?;
+        if let Some(borrower) = &application.borrower {
+            check_key(borrower)?;
+        }
+        let (place, version) = self.current().ok_or(Refusal::NotSigned)?;
+        let body = digest(&(&application.key, &application.borrower, &application.values));
+        if let Some(known) = self.application(&application.key) {
+            return if known.body == body {
+                Ok(None)
+            } else {
+                Err(Refusal::KeyUsed(application.key.clone()))
+            };
+        }
+        let expected = version.agreement.scope.fields.len();
+        if application.values.len() != expected
+            || application.decisions.len() != version.policies.len()
+        {
+            return Err(Refusal::WrongValues {
+                found: application.values.len(),
+                expected,
+            });
+        }
+        let request = Request::of(application)?;
+        let (verdict, barred) = self.judge(version, application, &request);
+        Ok(Some(Event::Decided(Box::new(Decided {
+            key: application.key.clone(),
+            body,
+            borrower: application.borrower.clone(),
+            version: place,
+            values: application.values.clone(),
+            decisions: application.decisions.clone(),
+            barred,
+            verdict,
+        }))))
+    }
+
+    fn judge(
+        &self,
+        version: &Version,
+        application: &Application,
+        request: &Request<'_>,
+    ) -> (Verdict, Vec<super::Barred>) {
+        let agreement = &version.agreement;
+        let product = &agreement.file.product;
+        let declined = |reason| (Verdict::Declined(reason), Vec::new());
+        let Some(months) = u16::try_from(request.months)
+            .ok()
+            .filter(|months| product.terms_months.contains(months))
+        else {
+            return declined(DeclineReason::Term);
+        };
+        if request.amount < product.minimum_amount.amount
+            || request.amount > product.maximum_amount.amount
+        {
+            return declined(DeclineReason::Amount);
+        }
+        if let Some(row) = agreement
+            .ineligible
+            .iter()
+            .position(|row| row.holds(&application.values))
+        {
+            return declined(DeclineReason::Ineligible(row as u8));
+        }
+        let mut bids = Bids::default();
+        let mut referred = Vec::new();
+        for (place, decision) in application.decisions.iter().enumerate() {
+            match decision.outcome {
+                Outcome::Approve { maximum, rate } => {
+                    bids[place] = Some(Part {
+                        amount: maximum,
+                        rate,
+                    })
+                }
+                Outcome::Refer(_) => referred.push(place as u8),
+                Outcome::Decline(_) => {}
+            }
+        }
+        let (funded, barred) = self.form_funding(version, request, &mut bids);
+        let verdict = match funded {
+            None if referred.is_empty() => Verdict::Declined(DeclineReason::Funding),
+            None => Verdict::Referred(referred),
+            Some(parts) => {
+                let rate = funding::borrower_rate(&parts);
+                match self.loan_clause(version, request, &parts, rate, months) {
+                    Some(clause) => Verdict::Declined(DeclineReason::Clause(clause)),
+                    None => {
+                        let valid_to =
+                            self.business_date.previous() + i32::from(product.offer_valid_days);
+                        Verdict::Offered {
+                            parts,
+                            rate,
+                            valid_to,
+                        }
+                    }
+                }
+            }
+        };
+        (verdict, barred)
+    }
+
+    /// Forms the funding among lenders that the gate lets take part.
+    fn form_funding(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        bids: &mut Bids,
+    ) -> (Option<Vec<Part>>, Vec<super::Barred>) {
+        let agreement = &version.agreement;
+        let mut barred = Vec::new();
+        for (place, bid) in bids.iter_mut().enumerate() {
+            if bid.is_none() {
+                continue;
+            }
+            if let Some(clause) = self.lender_clause(version, request, place) {
+                *bid = None;
+                barred.push(super::Barred {
+                    lender: place as u8,
+                    clause,
+                });
+            }
+        }
+        loop {
+            let Some(parts) = funding::form(agreement, request.amount, bids) else {
+                return (None, barred);
+            };
+            let over = (0..agreement.lenders.len()).find_map(|place| {
+                let clause = self.part_clause(version, request, place, parts[place])?;
+                Some((place, clause))
+            });
+            match over {
+                Some((place, clause)) => {
+                    bids[place] = None;
+                    barred.push(super::Barred {
+                        lender: place as u8,
+                        clause,
+                    });
+                }
+                None => {
+                    let priced = (0..agreement.lenders.len()).map(|place| Part {
+                        amount: parts[place],
+                        rate: bids[place]
+                            .filter(|_| parts[place].is_positive())
+                            .map_or_else(Default::default, |bid| bid.rate),
+                    });
+                    return (Some(priced.collect()), barred);
+                }
+            }
+        }
+    }
+
+    fn decide_accept(&self, key: &str) -> Result<Option<Event>, Refusal> {
+        let application = self.place_of(key)?;
+        match &self.applications[application as usize].state {
+            ApplicationState::Offered(_) => Ok(Some(Event::Disbursed { application })),
+            ApplicationState::Disbursed(_) => Ok(None),
+            state => Err(Refusal::NoOffer {
+                application: key.to_owned(),
+                state: state.name(),
+            }),
+        }
+    }
+
+    fn decide_withdraw(&self, key: &str) -> Result<Option<Event>, Refusal> {
+        let application = self.place_of(key)?;
+        match &self.applications[application as usize].state {
+            ApplicationState::Offered(_) => Ok(Some(Event::Withdrawn { application })),
+            ApplicationState::Withdrawn => Ok(None),
+            state => Err(Refusal::NoOffer {
+                application: key.to_owned(),
+                state: state.name(),
+            }),
+        }
+    }
+
+    fn place_of(&self, key: &str) -> Result<u32, Refusal> {
+        self.application_places
+            .get(key)
+            .copied()
+            .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
+    }
+
+    fn decide_payment(&self, payment: &Payment) -> Result<Option<Event>, Refusal> {
+        check_key(&payment.key)?;
+        if !payment.amount.is_positive() || payment.amount > Amount::MAX {
+            return Err(Refusal::BadAmount);
+        }
+        let prepay = u8::from(payment.prepay);
+        let body = digest(&(
+            &payment.application,
+            payment.value_date,
+            payment.amount,
+            prepay,
+        ));
+        if let Some(&known) = self.payments.get(payment.key.as_str()) {
+            return if known == body {
+                Ok(None)
+            } else {
+                Err(Refusal::KeyUsed(payment.key.clone()))
+            };
+        }
+        let record = &self.applications[self.place_of(&payment.application)? as usize];
+        let ApplicationState::Disbursed(place) = record.state else {
+            let state = record.state.name();
+            return Err(Refusal::NoLoan {
+                application: payment.application.clone(),
+                state,
+            });
+        };
+        let loan = &self.loans[place as usize];
+        if payment.value_date < loan.disbursed_on {
+            let (value_date, disbursed_on) = (payment.value_date, loan.disbursed_on);
+            return Err(Refusal::BeforeDisbursement {
+                value_date,
+                disbursed_on,
+            });
+        }
+        if payment.value_date > self.business_date {
+            let (value_date, business_date) = (payment.value_date, self.business_date);
+            return Err(Refusal::InFuture {
+                value_date,
+                business_date,
+            });
+        }
+        if loan.position.status == Status::Repaid {
+            return Err(Refusal::LoanRepaid(payment.application.clone()));
+        }
+        let action = if payment.prepay {
+            Action::Prepay(payment.amount)
+        } else {
+            Action::Repay(payment.amount)
+        };
+        let transaction = Transaction {
+            day: payment.value_date,
+            action,
+        };
+        let change = self
+            .after(place, transaction)
+            .totals
+            .since(&loan.position.totals);
+        Ok(Some(Event::Paid {
+            key: payment.key.clone(),
+            body,
+            loan: place,
+            transaction,
+            change,
+        }))
+    }
+
+    /// A loan's position with one more transaction, wherever its value date puts it.
+    pub(super) fn after(&self, place: u32, transaction: Transaction) -> Position {
+        let loan = &self.loans[place as usize];
+        let terms = loan.terms(&self.version_of(loan).agreement);
+        if loan
+            .history
+            .last()
+            .is_none_or(|last| last.day <= transaction.day)
+            && transaction.day >= self.business_date
+        {
+            let mut position = loan.position.clone();
+            position.transact(&terms, transaction);
+            return position;
+        }
+        let mut history = loan.history.clone();
+        insert(&mut history, transaction);
+        evaluate(&terms, &history, self.business_date.previous())
+    }
+}
+
+/// Puts a transaction behind all others of its value date.
+pub(super) fn insert(history: &mut Vec<Transaction>, transaction: Transaction) {
+    let place = history.partition_point(|earlier| earlier.day <= transaction.day);
+    history.insert(place, transaction);
+}
+
+/// What an application asks for.
+pub(super) struct Request<'a> {
+    pub(super) amount: Amount,
+    pub(super) months: i64,
+    pub(super) region: &'a str,
+    pub(super) borrower: &'a str,
+}
+
+impl<'a> Request<'a> {
+    fn of(application: &'a Application) -> Result<Request<'a>, Refusal> {
+        let number = |place: usize, name| {
+            application.values[place]
+                .number()
+                .ok_or(Refusal::MissingField(name))
+        };
+        let Value::Text(region) = &application.values[2] else {
+            return Err(Refusal::MissingField("region"));
+        };
+        let amount = Amount(number(0, "amount")?);
+        if !amount.is_positive() || amount > Amount::MAX {
+            return Err(Refusal::BadAmount);
+        }
+        Ok(Request {
+            amount,
+            months: number(1, "term_months")?,
+            region,
+            borrower: application.borrower.as_deref().unwrap_or(&application.key),
+        })
+    }
+}
+
+fn check_key(key: &str) -> Result<(), Refusal> {
+    if key.is_empty() || key.chars().count() > 64 {
+        return Err(Refusal::BadKey(key.chars().take(80).collect()));
+    }
+    Ok(())
+}
+
+/// A short digest by which a retry is told from another command under the same key.
+fn digest(body: &impl minicbor::Encode<()>) -> u64 {
+    let bytes = minicbor::to_vec(body).expect("encoding into memory cannot fail");
+    let hash = blake3::hash(&bytes);
+    u64::from_le_bytes(
+        hash.as_bytes()[..8]
+            .try_into()
+            .expect("a hash has more than eight bytes"),
+    )
+}

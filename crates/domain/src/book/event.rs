@@ -1,0 +1,233 @@
+//! What happened: the facts that the journal keeps.
+//!
+//! An event is encoded as CBOR (RFC 8949). Fields have numbers and new ones are only ever added
+//! at the end, so every journal ever written can be read.
+
+use minicbor::{Decode, Encode};
+
+use super::command::Documents;
+use crate::calendar::Day;
+use crate::field::Value;
+use crate::funding::Part;
+use crate::loan::{Totals, Transaction};
+use crate::money::{Amount, Rate};
+use crate::policy::Decision;
+use crate::settlement::Plan;
+
+/// An immutable fact.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Event {
+    /// An agreement, or its next version, came into force.
+    #[n(0)]
+    Signed {
+        /// The business date.
+        #[n(0)]
+        day: Day,
+        /// The documents as signed.
+        #[n(1)]
+        documents: Documents,
+    },
+    /// An application was decided.
+    #[n(1)]
+    Decided(#[n(0)] Box<Decided>),
+    /// An offer was given back.
+    #[n(2)]
+    Withdrawn {
+        /// Place of the application.
+        #[n(0)]
+        application: u32,
+    },
+    /// An offer was taken and the loan disbursed on the business date.
+    #[n(3)]
+    Disbursed {
+        /// Place of the application.
+        #[n(0)]
+        application: u32,
+    },
+    /// Money came in from a borrower and was allocated.
+    #[n(4)]
+    Paid {
+        /// Key of the payment.
+        #[n(0)]
+        key: String,
+        /// Digest of the command, to recognise a retry.
+        #[n(1)]
+        body: u64,
+        /// Place of the loan.
+        #[n(2)]
+        loan: u32,
+        /// The transaction.
+        #[n(3)]
+        transaction: Transaction,
+        /// What it changed in the loan's totals.
+        #[n(4)]
+        change: Totals,
+    },
+    /// The contracts ran to the end of the business date.
+    #[n(5)]
+    DayEnded {
+        /// The business date.
+        #[n(0)]
+        day: Day,
+    },
+    /// A loan was written off and the guarantee called.
+    #[n(6)]
+    ChargedOff {
+        /// Place of the loan.
+        #[n(0)]
+        loan: u32,
+        /// The transaction.
+        #[n(1)]
+        transaction: Transaction,
+        /// What it changed in the loan's totals.
+        #[n(2)]
+        change: Totals,
+    },
+    /// A settlement window was paid.
+    #[n(7)]
+    Settled {
+        /// The business date.
+        #[n(0)]
+        day: Day,
+        /// The window whose plan was carried out.
+        #[n(1)]
+        window: Day,
+    },
+    /// A settlement window was closed and its plan made.
+    #[n(8)]
+    Planned(#[n(0)] Plan),
+    /// Interest and expected losses were brought to their end-of-day amounts.
+    #[n(9)]
+    Adjusted {
+        /// Change of interest receivable of each party.
+        #[n(0)]
+        interest: Vec<Amount>,
+        /// Change of the loss allowance of each party.
+        #[n(1)]
+        allowance: Vec<Amount>,
+    },
+    /// The business date was closed.
+    #[n(10)]
+    DayClosed(#[n(0)] Close),
+}
+
+/// An application and everything that was decided about it.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Decided {
+    /// Key of the application.
+    #[n(0)]
+    pub key: String,
+    /// Digest of the command, to recognise a retry.
+    #[n(1)]
+    pub body: u64,
+    /// Key of the borrower, if it is not the application's own.
+    #[n(2)]
+    pub borrower: Option<String>,
+    /// Place of the agreement version that governs it.
+    #[n(3)]
+    pub version: u16,
+    /// Values of the fields.
+    #[n(4)]
+    pub values: Vec<Value>,
+    /// The lenders' decisions, in leftover order.
+    #[n(5)]
+    pub decisions: Vec<Decision>,
+    /// Lenders that would fund but may not, with the clause or rule.
+    #[n(6)]
+    pub barred: Vec<Barred>,
+    /// The outcome.
+    #[n(7)]
+    pub verdict: Verdict,
+}
+
+/// A lender that the gate did not let take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Barred {
+    /// Place of the lender in leftover order.
+    #[n(0)]
+    pub lender: u8,
+    /// Why.
+    #[n(1)]
+    pub clause: Clause,
+}
+
+/// A clause of the agreement or a rule of its rulebook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Clause {
+    /// Place in the agreement's limits.
+    #[n(0)]
+    Limit(#[n(0)] u8),
+    /// Place in the rulebook.
+    #[n(1)]
+    Rule(#[n(0)] u8),
+}
+
+/// The outcome of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Verdict {
+    /// The lenders offer a loan together.
+    #[n(0)]
+    Offered {
+        /// Each lender's part, in leftover order.
+        #[n(0)]
+        parts: Vec<Part>,
+        /// The borrower's yearly rate.
+        #[n(1)]
+        rate: Rate,
+        /// Last business date on which the offer can be taken.
+        #[n(2)]
+        valid_to: Day,
+    },
+    /// It was declined.
+    #[n(1)]
+    Declined(#[n(0)] DeclineReason),
+    /// It waits for a person at a lender: places of the lenders that referred it.
+    #[n(2)]
+    Referred(#[n(0)] Vec<u8>),
+}
+
+/// Why an application was declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum DeclineReason {
+    /// The product has no such term.
+    #[n(0)]
+    Term,
+    /// The product has no such amount.
+    #[n(1)]
+    Amount,
+    /// Place in the agreement's list of what is ineligible.
+    #[n(2)]
+    Ineligible(#[n(0)] u8),
+    /// The lenders that accept and may lend are too few or cover too little.
+    #[n(3)]
+    Funding,
+    /// A clause or rule about the loan as a whole.
+    #[n(4)]
+    Clause(#[n(0)] Clause),
+}
+
+/// What a day close leaves, to be checked when the journal is read again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Close {
+    /// The business date that was closed.
+    #[n(0)]
+    pub day: Day,
+    /// Loans active.
+    #[n(1)]
+    pub active_loans: u32,
+    /// Principal outstanding of all lenders.
+    #[n(2)]
+    pub outstanding: Amount,
+    /// Principal outstanding by class, mildest first.
+    #[n(3)]
+    pub by_class: Vec<Amount>,
+    /// Entries made so far.
+    #[n(4)]
+    pub entries: u64,
+    /// Digest of the state (BLAKE3).
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub digest: [u8; 32],
+}

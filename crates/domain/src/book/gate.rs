@@ -1,0 +1,216 @@
+//! The gate: limits of the agreement and rules of its rulebook, asked before anything is booked.
+//! A refusal names the clause or the rule.
+
+use super::decide::Request;
+use super::event::Clause;
+use super::{Book, Exposure, Version};
+use crate::agreement::{Amortisation, LimitScope};
+use crate::cost;
+use crate::funding::Part;
+use crate::ledger::Account;
+use crate::loan::{Terms, schedule};
+use crate::money::{Amount, Rate, Rounding};
+use crate::party::{PartyId, PartyKind};
+use crate::rulebook::{Check, Rule};
+
+impl Book {
+    /// Why a lender may not lend to this applicant at all.
+    pub(super) fn lender_clause(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        place: usize,
+    ) -> Option<Clause> {
+        let party = version.agreement.party(version.agreement.lenders[place]);
+        self.rules(version)
+            .find(|(_, rule)| {
+                matches!(rule.check, Check::Territory {})
+                    && party.kind == PartyKind::RegionalBank
+                    && !party.may_lend_in(request.region)
+            })
+            .map(|(clause, _)| clause)
+    }
+
+    /// Why a lender may not take this part: a limit of the agreement or a rule about the lender.
+    pub(super) fn part_clause(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        place: usize,
+        part: Amount,
+    ) -> Option<Clause> {
+        if part.is_zero() {
+            return None;
+        }
+        let party = version.agreement.lenders[place];
+        let over_limit = version
+            .agreement
+            .file
+            .limit
+            .iter()
+            .enumerate()
+            .find(|(index, limit)| {
+                version.agreement.limit_lenders[*index] == Some(place)
+                    && self
+                        .used(request, limit.per, limit.region.as_deref(), &[party])
+                        .is_some_and(|used| used + part > limit.amount.amount)
+            });
+        if let Some((index, _)) = over_limit {
+            return Some(Clause::Limit(index as u8));
+        }
+        let entry = version.agreement.party(party);
+        let bank = matches!(entry.kind, PartyKind::RegionalBank | PartyKind::Bank);
+        let lent = self.lent(party) + part;
+        let share_of = |whole: Option<crate::money::Money>, rate: Rate| {
+            whole
+                .filter(|_| bank)
+                .map(|money| money.amount.at(rate, Rounding::Down))
+        };
+        self.rules(version)
+            .find(|(_, rule)| match rule.check {
+                Check::PartnerConcentration { of_tier1_capital } => {
+                    share_of(entry.tier1_capital, of_tier1_capital).is_some_and(|cap| lent > cap)
+                }
+                Check::JointLendingCap { of_total_loans } => {
+                    share_of(entry.total_loans, of_total_loans)
+                        .is_some_and(|cap| lent + entry.elsewhere() > cap)
+                }
+                _ => false,
+            })
+            .map(|(clause, _)| clause)
+    }
+
+    /// Why the loan as a whole may not be made.
+    pub(super) fn loan_clause(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        parts: &[Part],
+        rate: Rate,
+        months: u16,
+    ) -> Option<Clause> {
+        let agreement = &version.agreement;
+        let over_limit = agreement.file.limit.iter().enumerate().find(|(_, limit)| {
+            limit.lender.is_none()
+                && self
+                    .used(
+                        request,
+                        limit.per,
+                        limit.region.as_deref(),
+                        &agreement.lenders,
+                    )
+                    .is_some_and(|used| used + request.amount > limit.amount.amount)
+        });
+        if let Some((index, _)) = over_limit {
+            return Some(Clause::Limit(index as u8));
+        }
+        self.rules(version)
+            .find(|(_, rule)| match rule.check {
+                Check::MinimumPartnerShare { share } => {
+                    let minimum = request.amount.at(share, Rounding::HalfUp);
+                    parts.iter().zip(&agreement.lenders).any(|(part, &lender)| {
+                        agreement.party(lender).kind == PartyKind::RegionalBank
+                            && part.amount.is_positive()
+                            && request.amount - part.amount < minimum
+                    })
+                }
+                Check::PersonalAmount { cap } => {
+                    cap.currency == agreement.currency()
+                        && self
+                            .used(request, LimitScope::Borrower, None, &agreement.lenders)
+                            .is_some_and(|used| used + request.amount > cap.amount)
+                }
+                Check::BulletTerm { months: most } => {
+                    agreement.file.product.amortisation == Amortisation::Bullet && months > most
+                }
+                Check::AllInCost { cap } => {
+                    self.costs_more(version, request.amount, rate, months, cap)
+                }
+                Check::Territory {}
+                | Check::PartnerConcentration { .. }
+                | Check::JointLendingCap { .. } => false,
+            })
+            .map(|(clause, _)| clause)
+    }
+
+    fn costs_more(
+        &self,
+        version: &Version,
+        principal: Amount,
+        rate: Rate,
+        months: u16,
+        cap: Rate,
+    ) -> bool {
+        let agreement = &version.agreement;
+        let product = &agreement.file.product;
+        let terms = Terms {
+            principal,
+            rate,
+            months,
+            disbursed_on: self.business_date,
+            product,
+            late_fee: agreement.late_fee,
+        };
+        let fees = agreement
+            .disbursement_fees
+            .iter()
+            .map(|fee| fee.on(principal, product.rounding));
+        let net = principal - fees.sum();
+        cost::exceeds(net, &schedule(&terms), cap)
+    }
+
+    fn rules<'a>(
+        &self,
+        version: &'a Version,
+    ) -> impl Iterator<Item = (Clause, &'a Rule)> + use<'a> {
+        let day = self.business_date;
+        let in_force = version
+            .rulebook
+            .iter()
+            .flat_map(move |book| book.in_force(day));
+        in_force.map(|(place, rule)| (Clause::Rule(place as u8), rule))
+    }
+
+    /// What `parties` have lent and offered within the scope of a limit; none if the request is
+    /// outside it.
+    fn used(
+        &self,
+        request: &Request<'_>,
+        scope: LimitScope,
+        region: Option<&str>,
+        parties: &[PartyId],
+    ) -> Option<Amount> {
+        let exposure = |found: Option<&Exposure>| {
+            let of = |exposure: &Exposure| parties.iter().map(|&party| exposure.of(party)).sum();
+            found.map_or(Amount::ZERO, of)
+        };
+        match scope {
+            LimitScope::Day => Some(parties.iter().map(|party| self.today[party.index()]).sum()),
+            LimitScope::Total | LimitScope::Partner => {
+                Some(parties.iter().map(|&party| self.lent(party)).sum())
+            }
+            LimitScope::Region if region.is_some_and(|region| region != request.region) => None,
+            LimitScope::Region => {
+                let place = self.region_places.get(request.region);
+                Some(exposure(place.map(|&place| &self.regions[place as usize])))
+            }
+            LimitScope::Borrower => {
+                let place = self.borrower_places.get(request.borrower);
+                Some(exposure(
+                    place.map(|&place| &self.borrowers[place as usize]),
+                ))
+            }
+        }
+    }
+
+    /// What a party has lent and offered under the agreement.
+    pub fn lent(&self, party: PartyId) -> Amount {
+        self.ledgers.balance(party, Account::Loans) + self.reserved[party.index()]
+    }
+}
+
+impl Exposure {
+    fn of(&self, party: PartyId) -> Amount {
+        self.reserved[party.index()] + self.outstanding[party.index()]
+    }
+}

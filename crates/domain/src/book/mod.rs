@@ -1,0 +1,424 @@
+//! The book: all state of a cooperation, as a deterministic state machine.
+//!
+//! [`Book::execute`] takes a command, decides it against the state (`decide.rs`, `gate.rs`,
+//! `close.rs`), applies the events that follow (`apply.rs`, `posting.rs`) and hands them out for
+//! the journal. [`Book::apply`] alone rebuilds the same state from a journal.
+
+mod apply;
+pub mod attest;
+mod close;
+mod command;
+mod decide;
+mod event;
+mod gate;
+mod portfolio;
+mod posting;
+
+use rustc_hash::FxHashMap;
+
+pub use attest::Finding;
+pub use command::{Answer, Application, Command, Documents, Payment, Refusal};
+pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
+pub use portfolio::{Holding, Portfolio};
+pub use posting::Split;
+
+use crate::agreement::Agreement;
+use crate::calendar::Day;
+use crate::document::Problem;
+use crate::field::Value;
+use crate::funding::Part;
+use crate::ledger::{Entry, Ledgers};
+use crate::loan::{Position, Terms, Transaction};
+use crate::money::{Amount, Rate};
+use crate::party::MAX_PARTIES;
+use crate::policy::{Decision, Policy};
+use crate::rulebook::Rulebook;
+use crate::settlement::Plan;
+use crate::share::{MAX_SHARES, Parts};
+
+/// One version of the agreement with the policies and rules that belong to it.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// As signed.
+    pub documents: Documents,
+    /// The agreement.
+    pub agreement: Agreement,
+    /// The lenders' policies, in leftover order.
+    pub policies: Vec<Policy>,
+    /// The rules to keep.
+    pub rulebook: Option<Rulebook>,
+}
+
+impl Version {
+    /// Reads the documents; problems are those of the first document that has any.
+    pub fn parse(documents: Documents) -> Result<Version, Vec<Problem>> {
+        let agreement = Agreement::parse(&documents.agreement)?;
+        let mut policies: Vec<Option<Policy>> = vec![None; agreement.lenders.len()];
+        for text in &documents.policies {
+            let policy = Policy::parse(text, &agreement)?;
+            let lender = agreement.party_id(&policy.file.lender);
+            let place = agreement.lenders.iter().position(|&id| Some(id) == lender);
+            let place = place.expect("a policy that parses names a lender");
+            policies[place] = Some(policy);
+        }
+        if let Some(place) = policies.iter().position(Option::is_none) {
+            let lender = &agreement.party(agreement.lenders[place]).id;
+            return Err(vec![Problem {
+                line: 1,
+                field: "lender".into(),
+                message: format!("no policy for lender `{lender}`"),
+            }]);
+        }
+        let rulebook = documents
+            .rulebook
+            .as_deref()
+            .map(Rulebook::parse)
+            .transpose()?;
+        Ok(Version {
+            documents,
+            agreement,
+            policies: policies.into_iter().flatten().collect(),
+            rulebook,
+        })
+    }
+
+    /// What each lender says to an application, in leftover order. Every policy was compiled
+    /// against the fields that the agreement lets its lender see.
+    pub fn decisions(&self, values: &[Value]) -> Vec<Decision> {
+        self.policies
+            .iter()
+            .map(|policy| policy.decide(values))
+            .collect()
+    }
+
+    /// A clause in words: what it is, and where it is written.
+    pub fn clause(&self, clause: Clause) -> String {
+        match clause {
+            Clause::Limit(place) => {
+                let limit = &self.agreement.file.limit[usize::from(place)];
+                format!("clause {} of the agreement", limit.clause)
+            }
+            Clause::Rule(place) => {
+                let rule = self
+                    .rulebook
+                    .as_ref()
+                    .map(|book| &book.rule[usize::from(place)]);
+                rule.map_or_else(
+                    || "a rule".into(),
+                    |rule| format!("rule {}: {}", rule.id, rule.title),
+                )
+            }
+        }
+    }
+
+    /// A reason to decline, in words.
+    pub fn decline_reason(&self, reason: DeclineReason) -> String {
+        match reason {
+            DeclineReason::Term => "the product has no such term".into(),
+            DeclineReason::Amount => "the amount is outside the product's bounds".into(),
+            DeclineReason::Ineligible(place) => self.agreement.file.ineligible[usize::from(place)]
+                .reason
+                .clone(),
+            DeclineReason::Funding => {
+                "the lenders that accept are too few or cover too little".into()
+            }
+            DeclineReason::Clause(clause) => self.clause(clause),
+        }
+    }
+}
+
+/// Where an application stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplicationState {
+    /// Declined.
+    Declined(DeclineReason),
+    /// Waits for a person.
+    Referred,
+    /// Offered and neither taken nor given back.
+    Offered(Box<Offer>),
+    /// Offered, not taken in time.
+    Lapsed,
+    /// Offered and given back.
+    Withdrawn,
+    /// Disbursed: the place of the loan.
+    Disbursed(u32),
+}
+
+impl ApplicationState {
+    /// Name of the state.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ApplicationState::Declined(_) => "declined",
+            ApplicationState::Referred => "referred",
+            ApplicationState::Offered(_) => "offered",
+            ApplicationState::Lapsed => "lapsed",
+            ApplicationState::Withdrawn => "withdrawn",
+            ApplicationState::Disbursed(_) => "disbursed",
+        }
+    }
+}
+
+/// An offer that stands open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Each lender's part, in leftover order.
+    pub parts: Vec<Part>,
+    /// The borrower's yearly rate.
+    pub rate: Rate,
+    /// Term in months.
+    pub months: u16,
+    /// Last business date on which it can be taken.
+    pub valid_to: Day,
+}
+
+/// What the book keeps of an application.
+#[derive(Clone, Debug)]
+pub struct ApplicationRecord {
+    /// Its key.
+    pub key: Box<str>,
+    /// Digest of the command.
+    body: u64,
+    /// Place of the agreement version that governs it.
+    pub version: u16,
+    /// Place of the borrower.
+    pub borrower: u32,
+    /// Place of the region.
+    pub region: u32,
+    /// The business date of its decision.
+    pub decided_on: Day,
+    /// Where it stands.
+    pub state: ApplicationState,
+}
+
+/// A loan.
+#[derive(Clone, Debug)]
+pub struct Loan {
+    /// Place of its application.
+    pub application: u32,
+    /// Place of the agreement version that governs it.
+    pub version: u16,
+    /// Term in months.
+    pub months: u16,
+    /// Value date of the disbursement.
+    pub disbursed_on: Day,
+    /// Principal disbursed.
+    pub principal: Amount,
+    /// The borrower's yearly rate.
+    pub rate: Rate,
+    /// Each lender's part, in leftover order.
+    pub parts: Box<[Part]>,
+    /// What people did to it, by value date.
+    pub history: Vec<Transaction>,
+    /// What its terms and history amount to.
+    pub position: Position,
+    /// Place of its class.
+    pub class: u8,
+    /// The next business date on which a day close must look at it.
+    agenda: Option<Day>,
+    /// Its part in the digest of all loans.
+    digest: u128,
+}
+
+impl Loan {
+    /// Its terms, with what all loans of the agreement share.
+    pub fn terms<'a>(&self, agreement: &'a Agreement) -> Terms<'a> {
+        Terms {
+            principal: self.principal,
+            rate: self.rate,
+            months: self.months,
+            disbursed_on: self.disbursed_on,
+            product: &agreement.file.product,
+            late_fee: agreement.late_fee,
+        }
+    }
+}
+
+/// A region or a borrower: what is lent to it, by party.
+#[derive(Clone, Debug, Default)]
+struct Exposure {
+    /// Offered and not yet taken.
+    reserved: [Amount; MAX_PARTIES],
+    /// Principal outstanding.
+    outstanding: [Amount; MAX_PARTIES],
+}
+
+/// Use of the guarantee pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Principal ever disbursed.
+    pub disbursed: Amount,
+    /// Compensation paid.
+    pub used: Amount,
+}
+
+/// All state of a cooperation.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    business_date: Day,
+    versions: Vec<Version>,
+    applications: Vec<ApplicationRecord>,
+    application_places: FxHashMap<Box<str>, u32>,
+    /// Digest of each payment taken, by key.
+    payments: FxHashMap<Box<str>, u64>,
+    loans: Vec<Loan>,
+    /// Loans that a day close must look at, by day. An entry is stale if the loan's own agenda
+    /// names another day.
+    agenda: std::collections::BTreeMap<Day, Vec<u32>>,
+    /// Loans past due long enough to be written off, in the course of a day close. It is state,
+    /// so that a close that was interrupted can be taken up again.
+    to_charge_off: std::collections::VecDeque<u32>,
+    /// Open offers by their last day.
+    open_offers: std::collections::BTreeMap<Day, Vec<u32>>,
+    regions: Vec<Exposure>,
+    region_places: FxHashMap<Box<str>, u32>,
+    borrowers: Vec<Exposure>,
+    borrower_places: FxHashMap<Box<str>, u32>,
+    /// Open offers of all, by party.
+    reserved: [Amount; MAX_PARTIES],
+    /// Offered on the business date and not lapsed, by party.
+    today: [Amount; MAX_PARTIES],
+    pool: Pool,
+    ledgers: Ledgers,
+    portfolio: Portfolio,
+    /// Plans that wait for their day, by window.
+    plans: Vec<Plan>,
+    loans_digest: u128,
+    last_close: Option<Close>,
+}
+
+impl Book {
+    /// The day that is open.
+    pub fn business_date(&self) -> Day {
+        self.business_date
+    }
+
+    /// The agreement's versions, in the order in which they were signed.
+    pub fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// The version that governs new applications: the last one in effect.
+    pub fn current(&self) -> Option<(u16, &Version)> {
+        let in_effect =
+            |version: &Version| version.agreement.file.effective_from <= self.business_date;
+        let place = self
+            .versions
+            .iter()
+            .rposition(in_effect)
+            .or((!self.versions.is_empty()).then_some(0))?;
+        Some((place as u16, &self.versions[place]))
+    }
+
+    /// The latest version signed; parties are listed there in full.
+    pub fn latest(&self) -> Option<&Version> {
+        self.versions.last()
+    }
+
+    /// All applications, in order.
+    pub fn applications(&self) -> &[ApplicationRecord] {
+        &self.applications
+    }
+
+    /// An application by its key.
+    pub fn application(&self, key: &str) -> Option<&ApplicationRecord> {
+        self.application_places
+            .get(key)
+            .map(|&place| &self.applications[place as usize])
+    }
+
+    /// All loans, in order.
+    pub fn loans(&self) -> &[Loan] {
+        &self.loans
+    }
+
+    /// The loan of an application.
+    pub fn loan(&self, application: &str) -> Option<(u32, &Loan)> {
+        match self.application(application)?.state {
+            ApplicationState::Disbursed(place) => Some((place, &self.loans[place as usize])),
+            _ => None,
+        }
+    }
+
+    /// The ledgers of all parties.
+    pub fn ledgers(&self) -> &Ledgers {
+        &self.ledgers
+    }
+
+    /// Sums over all active loans.
+    pub fn portfolio(&self) -> &Portfolio {
+        &self.portfolio
+    }
+
+    /// Use of the guarantee pool.
+    pub fn pool(&self) -> Pool {
+        self.pool
+    }
+
+    /// Settlement plans that wait for their day.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// True if an offer waits for its borrower.
+    pub fn has_open_offers(&self) -> bool {
+        self.reserved.iter().any(|amount| !amount.is_zero())
+    }
+
+    /// The last day close.
+    pub fn last_close(&self) -> Option<&Close> {
+        self.last_close.as_ref()
+    }
+
+    /// Number of payments taken.
+    pub fn payments(&self) -> usize {
+        self.payments.len()
+    }
+
+    fn version_of(&self, loan: &Loan) -> &Version {
+        &self.versions[usize::from(loan.version)]
+    }
+
+    /// Carries a command out: decides it, applies what follows, and hands out the events for the
+    /// journal and the ledger entries they made. A refused command changes nothing.
+    pub fn execute(
+        &mut self,
+        command: &Command,
+        events: &mut Vec<Event>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Result<Answer, Refusal> {
+        if let Command::CloseDay { day } = command {
+            return self.close_day(*day, events, entries).map(|()| Answer::Done);
+        }
+        match self.decide(command)? {
+            None => Ok(Answer::Known),
+            Some(event) => {
+                self.apply(&event, entries);
+                events.push(event);
+                Ok(Answer::Done)
+            }
+        }
+    }
+}
+
+/// Weights of the lenders in principal and in interest.
+fn weights(parts: &[Part]) -> ([i128; MAX_SHARES], [i128; MAX_SHARES]) {
+    let mut principal = [0; MAX_SHARES];
+    let mut interest = [0; MAX_SHARES];
+    for (place, part) in parts.iter().enumerate() {
+        principal[place] = i128::from(part.amount.0);
+        interest[place] = i128::from(part.amount.0) * i128::from(part.rate.0);
+    }
+    if interest.iter().all(|&weight| weight == 0) {
+        interest = principal;
+    }
+    (principal, interest)
+}
+
+/// Principal by lender as an array.
+fn amounts(parts: &[Part]) -> Parts {
+    let mut amounts = Parts::default();
+    for (place, part) in parts.iter().enumerate() {
+        amounts[place] = part.amount;
+    }
+    amounts
+}

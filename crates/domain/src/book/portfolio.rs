@@ -1,0 +1,148 @@
+//! Sums over all active loans, kept current as loans change.
+//!
+//! Interest accrues linearly, so the accrued interest of every loan of a lender is one line
+//! `slope × day number + offset` for each day count. A day close therefore costs the same for
+//! ten loans as for ten million.
+
+use crate::agreement::{Agreement, MAX_CLASSES};
+use crate::calendar::{Day, DayCount};
+use crate::loan::{Accrual, Position, Terms};
+use crate::money::{Amount, Rate, Rounding};
+use crate::party::{MAX_PARTIES, PartyId};
+
+/// Sums over one lender's parts of all active loans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Principal outstanding by class.
+    pub by_class: [Amount; MAX_CLASSES],
+    /// Interest due and unpaid.
+    pub interest_due: Amount,
+    accrual: [Accrual; DayCount::ALL.len()],
+}
+
+impl Holding {
+    /// Interest accrued at the end of `day`, rounded once over all loans of each day count.
+    fn accrued(&self, day: Day) -> Amount {
+        let rounded = DayCount::ALL
+            .iter()
+            .zip(&self.accrual)
+            .map(|(convention, accrual)| {
+                let exact = accrual.slope * i128::from(convention.number(day)) + accrual.offset;
+                Amount(Rounding::HalfUp.divide(exact, Rate::SCALE * convention.basis()))
+            });
+        rounded.sum()
+    }
+
+    /// What interest receivable must be at the end of `day`.
+    pub fn interest_receivable(&self, day: Day) -> Amount {
+        self.interest_due + self.accrued(day)
+    }
+
+    /// What the loss allowance must be, by the classes of an agreement.
+    pub fn allowance(&self, agreement: &Agreement) -> Amount {
+        let classes = agreement.file.class.iter().zip(&self.by_class);
+        classes
+            .map(|(class, principal)| principal.at(class.allowance, Rounding::HalfUp))
+            .sum()
+    }
+
+    fn add(&mut self, part: &Holding, sign: i64) {
+        let signed = |amount: Amount| Amount(amount.0 * sign);
+        for (sum, own) in self.by_class.iter_mut().zip(part.by_class) {
+            *sum += signed(own);
+        }
+        self.interest_due += signed(part.interest_due);
+        for (sum, own) in self.accrual.iter_mut().zip(part.accrual) {
+            sum.slope += own.slope * i128::from(sign);
+            sum.offset += own.offset * i128::from(sign);
+        }
+    }
+}
+
+/// Sums over all active loans, by party.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Portfolio {
+    /// Each party's holding.
+    pub holdings: [Holding; MAX_PARTIES],
+    /// Number of active loans.
+    pub active: u32,
+}
+
+impl Portfolio {
+    /// Adds (or with `sign` −1 takes away) one loan.
+    pub(super) fn add(&mut self, contribution: &Contribution, sign: i64) {
+        for (party, holding) in &contribution.holdings {
+            self.holdings[party.index()].add(holding, sign);
+        }
+        self.active = self
+            .active
+            .wrapping_add_signed(sign as i32 * i32::from(contribution.active));
+    }
+
+    /// A party's holding.
+    pub fn of(&self, party: PartyId) -> &Holding {
+        &self.holdings[party.index()]
+    }
+}
+
+/// What one loan adds to the sums.
+pub(super) struct Contribution {
+    holdings: Vec<(PartyId, Holding)>,
+    active: bool,
+}
+
+impl Contribution {
+    /// The parts of a loan that the lenders hold: for each lender its principal outstanding, its
+    /// interest due, and its weight in the loan's interest.
+    pub(super) fn of(
+        position: &Position,
+        terms: &Terms<'_>,
+        class: usize,
+        parts: impl Iterator<Item = LenderPart>,
+    ) -> Contribution {
+        let active = position.status == crate::loan::Status::Active;
+        if !active {
+            return Contribution {
+                holdings: Vec::new(),
+                active,
+            };
+        }
+        let accrual = position.accrual(terms);
+        let place = terms.product.day_count.index();
+        let holdings = parts
+            .map(|part| {
+                let mut holding = Holding {
+                    interest_due: part.interest_due,
+                    ..Holding::default()
+                };
+                holding.by_class[class] = part.outstanding;
+                if part.of > 0 {
+                    holding.accrual[place] = Accrual {
+                        slope: scale(accrual.slope, part.weight, part.of),
+                        offset: scale(accrual.offset, part.weight, part.of),
+                    };
+                }
+                (part.party, holding)
+            })
+            .collect();
+        Contribution { holdings, active }
+    }
+}
+
+/// One lender's part of a loan.
+pub(super) struct LenderPart {
+    pub(super) party: PartyId,
+    pub(super) outstanding: Amount,
+    pub(super) interest_due: Amount,
+    /// Weight in the loan's interest, of the sum of weights.
+    pub(super) weight: i128,
+    pub(super) of: i128,
+}
+
+/// `value × weight / of` rounded down, without overflow: weights are shares below 2⁸⁰ and are
+/// reduced to 40 binary digits first.
+fn scale(value: i128, weight: i128, of: i128) -> i128 {
+    const DIGITS: u32 = 40;
+    let share = (weight << DIGITS) / of;
+    (value >> DIGITS) * share + (((value & ((1 << DIGITS) - 1)) * share) >> DIGITS)
+}

@@ -1,0 +1,122 @@
+//! How the lenders that accept fund a loan together.
+
+use minicbor::{Decode, Encode};
+
+use crate::agreement::{Agreement, FundingMode};
+use crate::money::{Amount, Rate, Rounding};
+use crate::share::{MAX_SHARES, Parts, allocate};
+
+/// What a lender brings to a loan: the most it will fund, or what it funds, and at what price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Part {
+    /// Principal.
+    #[n(0)]
+    pub amount: Amount,
+    /// The lender's yearly rate.
+    #[n(1)]
+    pub rate: Rate,
+}
+
+/// One place for each lender of the agreement, in leftover order; zero for those that do not
+/// take part.
+pub type Bids = [Option<Part>; MAX_SHARES];
+
+/// Shares `amount` among the bids by the agreement's funding rule.
+///
+/// A lender whose share would be under its minimum drops out and the rest is shared again. None
+/// if fewer lenders remain than the agreement asks for, or they cannot cover the amount.
+pub fn form(agreement: &Agreement, amount: Amount, bids: &Bids) -> Option<Parts> {
+    let mut bids = *bids;
+    loop {
+        let taking_part = bids.iter().flatten().count();
+        if taking_part < usize::from(agreement.file.funding.minimum_lenders).max(1) {
+            return None;
+        }
+        let parts = share_out(agreement, amount, &bids)?;
+        let too_small = |place: usize| {
+            let minimum = amount.at(agreement.funding[place].minimum_share, Rounding::HalfUp);
+            bids[place].is_some() && (parts[place] < minimum || parts[place].is_zero())
+        };
+        match (0..agreement.lenders.len())
+            .rev()
+            .find(|&place| too_small(place))
+        {
+            Some(place) => bids[place] = None,
+            None => return Some(parts),
+        }
+    }
+}
+
+fn share_out(agreement: &Agreement, amount: Amount, bids: &Bids) -> Option<Parts> {
+    let mut caps = Parts::default();
+    let mut weights = [0i128; MAX_SHARES];
+    for (place, lender) in agreement.funding.iter().enumerate() {
+        if let Some(bid) = bids[place] {
+            caps[place] = bid
+                .amount
+                .min(amount.at(lender.maximum_share, Rounding::Down));
+            weights[place] = match agreement.file.funding.mode {
+                FundingMode::Fixed => lender.share.unwrap_or_default().0.into(),
+                FundingMode::Offers => caps[place].0.into(),
+                FundingMode::InOrder => 0,
+            };
+        }
+    }
+    if caps.iter().copied().sum::<Amount>() < amount {
+        return None;
+    }
+    match agreement.file.funding.mode {
+        FundingMode::InOrder => Some(in_order(amount, &caps, &agreement.service_order)),
+        FundingMode::Fixed | FundingMode::Offers => proportional(amount, &caps, weights),
+    }
+}
+
+fn in_order(amount: Amount, caps: &Parts, order: &[usize]) -> Parts {
+    let mut parts = Parts::default();
+    let mut left = amount;
+    for &place in order {
+        parts[place] = caps[place].min(left);
+        left -= parts[place];
+    }
+    parts
+}
+
+/// Shares by weight; what would go over a lender's cap goes to the others.
+fn proportional(amount: Amount, caps: &Parts, mut weights: [i128; MAX_SHARES]) -> Option<Parts> {
+    let mut parts = Parts::default();
+    let mut left = amount;
+    loop {
+        if left.is_zero() {
+            return Some(parts);
+        }
+        if weights.iter().all(|&weight| weight == 0) {
+            return None;
+        }
+        let shares = allocate(left, &weights);
+        let over =
+            (0..MAX_SHARES).filter(|&place| weights[place] > 0 && shares[place] > caps[place]);
+        let over: Vec<usize> = over.collect();
+        if over.is_empty() {
+            for place in 0..MAX_SHARES {
+                parts[place] += shares[place];
+            }
+            return Some(parts);
+        }
+        for place in over {
+            parts[place] = caps[place];
+            left -= caps[place];
+            weights[place] = 0;
+        }
+    }
+}
+
+/// The borrower's rate: the average of the lenders' rates, weighted by their parts.
+pub fn borrower_rate(parts: &[Part]) -> Rate {
+    let total: Amount = parts.iter().map(|part| part.amount).sum();
+    let weighted: i128 = parts
+        .iter()
+        .map(|part| i128::from(part.amount.0) * i128::from(part.rate.0))
+        .sum();
+    Rate(Rounding::HalfUp.divide(weighted, total.0.into()))
+}

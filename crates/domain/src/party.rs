@@ -1,0 +1,72 @@
+//! Parties of a cooperation.
+
+use minicbor::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::money::{Amount, Money};
+
+/// The most parties that one agreement can have.
+pub const MAX_PARTIES: usize = 8;
+
+/// A party by its place in the agreement's list. The list only ever grows, so the place stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct PartyId(#[n(0)] pub u8);
+
+impl PartyId {
+    /// The place in the list.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What kind of institution a party is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartyKind {
+    /// A bank that lends only in its registered territory.
+    RegionalBank,
+    /// A bank without a territory, for example an internet bank.
+    Bank,
+    /// A lender that is not a bank: a consumer-finance or trust company, an investor.
+    OtherLender,
+    /// Brings customers and scenes, does not lend.
+    Platform,
+    /// Covers a part of the losses.
+    Guarantor,
+}
+
+/// A party as the agreement describes it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Short name used in files: lower-case letters, digits and hyphens.
+    pub id: String,
+    /// Full name.
+    pub name: String,
+    /// What kind of institution it is.
+    pub kind: PartyKind,
+    /// Regions where it may lend; empty means everywhere.
+    #[serde(default)]
+    pub territory: Vec<String>,
+    /// Net tier-1 capital, as last reported.
+    pub tier1_capital: Option<Money>,
+    /// All loans on its books, as last reported.
+    pub total_loans: Option<Money>,
+    /// Joint loans under other agreements, as last reported.
+    pub joint_loans_elsewhere: Option<Money>,
+}
+
+impl Party {
+    /// Joint loans under other agreements, zero if not stated.
+    pub fn elsewhere(&self) -> Amount {
+        self.joint_loans_elsewhere
+            .map_or(Amount::ZERO, |money| money.amount)
+    }
+
+    /// True if it may lend in `region`.
+    pub fn may_lend_in(&self, region: &str) -> bool {
+        self.territory.is_empty() || self.territory.iter().any(|own| own == region)
+    }
+}

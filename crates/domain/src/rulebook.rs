@@ -1,0 +1,112 @@
+//! Regulators' rules as data: each with its id, parameter, source and effective date.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::calendar::Day;
+use crate::document::{Document, Problem};
+use crate::money::{Money, Rate};
+
+/// The rulebooks that come with the program: name and text.
+pub const BUILT_IN: [(&str, &str); 1] = [("cn", include_str!("../rulebooks/cn.toml"))];
+
+/// A set of rules that an agreement names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rulebook {
+    /// Version of this file format: 1.
+    pub format: u32,
+    /// Name, as agreements write it.
+    pub id: String,
+    /// Version of the rulebook.
+    pub version: String,
+    /// Title for people.
+    pub title: String,
+    /// The rules.
+    pub rule: Vec<Rule>,
+}
+
+/// A rule of a regulator.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Stable id, named in refusals.
+    pub id: String,
+    /// What the rule asks, in one sentence.
+    pub title: String,
+    /// The official text it comes from.
+    pub source: String,
+    /// First day it applies.
+    pub effective_from: Day,
+    /// First day it no longer applies.
+    pub effective_to: Option<Day>,
+    /// What is checked, with its parameter.
+    pub check: Check,
+}
+
+/// What a rule checks, with its parameter.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Check {
+    /// The other lenders together fund at least this share of each loan of a regional bank.
+    MinimumPartnerShare {
+        /// Share of the loan.
+        share: Rate,
+    },
+    /// A bank's joint loans with one partner are at most this part of its net tier-1 capital.
+    PartnerConcentration {
+        /// Part of net tier-1 capital.
+        of_tier1_capital: Rate,
+    },
+    /// All joint loans of a bank are at most this part of all its loans.
+    JointLendingCap {
+        /// Part of all loans.
+        of_total_loans: Rate,
+    },
+    /// A regional bank lends only where it is registered.
+    Territory {},
+    /// What one person owes under the agreement is at most this.
+    PersonalAmount {
+        /// The cap; applies to agreements in its currency.
+        cap: Money,
+    },
+    /// A bullet loan runs at most this long.
+    BulletTerm {
+        /// Months.
+        months: u16,
+    },
+    /// Everything the borrower pays is worth at most this yearly rate.
+    AllInCost {
+        /// The cap, as twelve times the monthly internal rate.
+        cap: Rate,
+    },
+}
+
+impl Rulebook {
+    /// Reads a rulebook.
+    pub fn parse(text: &str) -> Result<Rulebook, Vec<Problem>> {
+        let document = Document::parse(text).map_err(|problem| vec![problem])?;
+        let book: Rulebook = document.read().map_err(|problem| vec![problem])?;
+        if book.format != 1 {
+            return Err(vec![
+                document.problem("format", "this program reads format 1"),
+            ]);
+        }
+        Ok(book)
+    }
+
+    /// The text of a rulebook that comes with the program.
+    pub fn built_in(id: &str) -> Option<&'static str> {
+        BUILT_IN
+            .iter()
+            .find(|(name, _)| *name == id)
+            .map(|(_, text)| *text)
+    }
+
+    /// The rules in force on a day, with their places.
+    pub fn in_force(&self, day: Day) -> impl Iterator<Item = (usize, &Rule)> {
+        self.rule.iter().enumerate().filter(move |(_, rule)| {
+            rule.effective_from <= day && rule.effective_to.is_none_or(|end| day < end)
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! Sharing an amount out by weights, exactly.
+//!
+//! A party's part of anything (principal, interest, fees, losses, recoveries) is never rounded
+//! payment by payment. It is the part of the *cumulative* total, and what a payment brings is the
+//! difference to the part before. So parts always sum to the whole, no party is ever one minor
+//! unit or more away from its exact part, and the same total gives the same parts whatever way
+//! led to it: order of payments, reversal and back-dating leave no trace.
+
+use crate::money::Amount;
+
+/// The most parties that can share one loan.
+pub const MAX_SHARES: usize = 8;
+
+/// One number for each party that shares, in the agreement's order; unused places are zero.
+pub type Parts = [Amount; MAX_SHARES];
+
+/// Shares `total` in proportion to `weights` by largest remainder.
+///
+/// Every party first gets its exact part rounded down; the units that are left over go, one
+/// each, to the largest remainders, and equal remainders in the order of `weights`, which is the
+/// order that the agreement writes. A negative total gives the negative parts of its magnitude.
+///
+/// Weights are not negative, and unless the total is zero at least one is positive.
+pub fn allocate(total: Amount, weights: &[i128]) -> Parts {
+    debug_assert!(weights.len() <= MAX_SHARES && weights.iter().all(|&weight| weight >= 0));
+    let mut parts = [Amount::ZERO; MAX_SHARES];
+    if total.is_zero() {
+        return parts;
+    }
+    let sum: i128 = weights.iter().sum();
+    assert!(sum > 0, "an amount cannot be shared among nobody");
+    let magnitude = i128::from(total.0.unsigned_abs());
+    let mut remainders = [-1i128; MAX_SHARES];
+    let mut left = magnitude;
+    for (index, &weight) in weights.iter().enumerate() {
+        let (quotient, remainder) = divide(magnitude, weight, sum);
+        remainders[index] = remainder;
+        parts[index] = Amount(quotient);
+        left -= i128::from(quotient);
+    }
+    for _ in 0..left {
+        let largest = (0..weights.len())
+            .rev()
+            .max_by_key(|&index| remainders[index]);
+        let largest = largest.expect("there is at least one weight");
+        parts[largest] += Amount(1);
+        remainders[largest] = -1;
+    }
+    if total.0 < 0 {
+        parts = parts.map(|part| -part);
+    }
+    parts
+}
+
+/// Quotient and remainder of `amount × weight / sum`, in 64 bits where they suffice.
+fn divide(amount: i128, weight: i128, sum: i128) -> (i64, i128) {
+    let product = amount * weight;
+    match (u64::try_from(product), u64::try_from(sum)) {
+        (Ok(product), Ok(sum)) => ((product / sum) as i64, i128::from(product % sum)),
+        _ => ((product / sum) as i64, product % sum),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shares(total: i64, weights: &[i128]) -> Vec<i64> {
+        allocate(Amount(total), weights)[..weights.len()]
+            .iter()
+            .map(|part| part.0)
+            .collect()
+    }
+
+    #[test]
+    fn leftover_units_go_to_the_largest_remainder_then_in_order() {
+        assert_eq!(shares(100, &[1, 1, 1]), [34, 33, 33]);
+        assert_eq!(shares(101, &[1, 1, 1]), [34, 34, 33]);
+        assert_eq!(shares(10, &[70, 25, 5]), [7, 3, 0]);
+        assert_eq!(shares(-10, &[70, 25, 5]), [-7, -3, 0]);
+        assert_eq!(shares(0, &[0, 0]), [0, 0]);
+    }
+
+    #[test]
+    fn a_part_can_fall_by_one_unit_when_the_total_rises() {
+        // The Alabama paradox, the price of parts that depend on the total alone. It moves a
+        // unit between parties and never takes one a whole unit from its exact part.
+        let weights = [6, 6, 2];
+        assert_eq!(shares(10, &weights), [4, 4, 2]);
+        assert_eq!(shares(11, &weights), [5, 5, 1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #[test]
+        fn parts_sum_to_the_total_and_stay_within_one_unit(
+            total in -1_000_000_000_000i64..1_000_000_000_000,
+            weights in prop::collection::vec(0i128..1_000_000_000_000_000_000, 1..=MAX_SHARES),
+        ) {
+            prop_assume!(weights.iter().sum::<i128>() > 0);
+            let parts = shares(total, &weights);
+            let sum: i128 = weights.iter().sum();
+            prop_assert_eq!(parts.iter().sum::<i64>(), total);
+            for (part, weight) in parts.iter().zip(&weights) {
+                let distance = i128::from(*part) * sum - i128::from(total) * weight;
+                prop_assert!(distance.abs() < sum);
+            }
+        }
+    }
+}
