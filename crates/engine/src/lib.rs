@@ -1,0 +1,95 @@
+//! The single writer of a book: it takes commands, decides them in order, makes what follows
+//! durable in one batch for many, and only then answers.
+
+mod replay;
+
+use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
+use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
+use thiserror::Error;
+
+pub use replay::{ReplayError, Step, replay};
+
+/// A book and the journal that makes it durable.
+///
+/// Any failure of the journal ends the engine: commands applied in memory may then not be
+/// durable, so every later call is refused. Open the book again to go on from what is durable.
+pub struct Engine<S: Store> {
+    book: Book,
+    journal: Journal<S>,
+    batch: BatchBuilder,
+    events: Vec<Event>,
+}
+
+/// Why the engine stopped.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event is larger than a batch can be.
+    #[error("an event of {0} bytes is larger than a journal batch can be; send smaller documents")]
+    EventTooLarge(usize),
+}
+
+impl<S: Store> Engine<S> {
+    /// Opens a book: reads its whole journal and checks it on the way.
+    pub fn open(mut journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
+        let book = replay(&mut journal, &mut |_| {})?;
+        Ok(Engine {
+            book,
+            journal,
+            batch: BatchBuilder::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// The book as of the last command.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The journal.
+    pub fn journal(&mut self) -> &mut Journal<S> {
+        &mut self.journal
+    }
+
+    /// Carries commands out in order and returns their answers once all of them are durable.
+    pub fn submit(
+        &mut self,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, EngineError> {
+        let mut answers = Vec::new();
+        for command in commands {
+            let answer = self.book.execute(&command, &mut self.events, &mut |_| {});
+            answers.push(answer);
+            self.write_events()?;
+        }
+        self.journal.append(&mut self.batch)?;
+        Ok(answers)
+    }
+
+    /// Moves the events of a command into the batch; a full batch is appended first.
+    fn write_events(&mut self) -> Result<(), EngineError> {
+        for event in self.events.drain(..) {
+            let encode = |buffer: &mut Vec<u8>| {
+                minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
+            };
+            match self.batch.push_with(encode) {
+                Ok(()) => {}
+                Err(PushError::Full) => {
+                    self.journal.append(&mut self.batch)?;
+                    self.batch.push_with(encode).map_err(too_large)?;
+                }
+                Err(error) => return Err(too_large(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large(error: PushError) -> EngineError {
+    match error {
+        PushError::TooLarge { len } => EngineError::EventTooLarge(len),
+        PushError::Full => EngineError::EventTooLarge(tandem_journal::MAX_BODY),
+    }
+}

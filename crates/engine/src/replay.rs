@@ -1,0 +1,150 @@
+//! Reading a journal back into a book, and checking on the way that it gives what it gave when
+//! it was written.
+
+use tandem_domain::book::{Book, Close, Event};
+use tandem_domain::calendar::Day;
+use tandem_domain::ledger::Entry;
+use tandem_domain::loan::Totals;
+use tandem_journal::{Journal, JournalError, Store};
+use thiserror::Error;
+
+/// One event of a journal, just applied.
+pub struct Step<'a> {
+    /// Number of its batch.
+    pub batch: u64,
+    /// The event.
+    pub event: &'a Event,
+    /// The ledger entries that it made.
+    pub entries: &'a [Entry],
+    /// The book after it.
+    pub book: &'a Book,
+}
+
+/// Why a journal could not be read back.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The journal cannot be read or its chain is broken.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event cannot be decoded.
+    #[error(
+        "event {event} of batch {batch} cannot be read: {cause}; the journal was written by another program"
+    )]
+    Unreadable {
+        /// The batch.
+        batch: u64,
+        /// Number of the event in the batch, from 1.
+        event: usize,
+        /// What the decoder says.
+        cause: String,
+    },
+    /// A day close does not give the recorded totals and digest.
+    #[error(
+        "batch {batch}: closing {day} gives other {what} than recorded; the program that wrote it calculated differently"
+    )]
+    CloseDiffers {
+        /// The batch.
+        batch: u64,
+        /// The day.
+        day: Day,
+        /// What differs.
+        what: &'static str,
+    },
+    /// A transaction does not change a loan as recorded.
+    #[error(
+        "batch {batch}: loan {loan} changes otherwise than recorded; the program that wrote it calculated differently"
+    )]
+    ChangeDiffers {
+        /// The batch.
+        batch: u64,
+        /// Key of the loan.
+        loan: String,
+    },
+}
+
+/// Rebuilds the book from its journal; `observe` sees every event after it was applied.
+pub fn replay<S: Store>(
+    journal: &mut Journal<S>,
+    observe: &mut impl FnMut(Step<'_>),
+) -> Result<Book, ReplayError> {
+    let mut book = Book::default();
+    let mut entries = Vec::new();
+    journal.read(journal.genesis(), |batch| {
+        for (index, bytes) in batch.events().enumerate() {
+            let event: Event =
+                minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {
+                    batch: batch.seq,
+                    event: index + 1,
+                    cause: error.to_string(),
+                })?;
+            check_close(&book, &event, batch.seq)?;
+            let before = loan_of(&event).map(|loan| book.loans()[loan as usize].position.totals);
+            entries.clear();
+            book.apply(&event, &mut |entry| entries.push(entry.clone()));
+            check_change(&book, &event, before, batch.seq)?;
+            observe(Step {
+                batch: batch.seq,
+                event: &event,
+                entries: &entries,
+                book: &book,
+            });
+        }
+        Ok::<(), ReplayError>(())
+    })?;
+    Ok(book)
+}
+
+fn loan_of(event: &Event) -> Option<u32> {
+    match event {
+        Event::Paid { loan, .. } | Event::ChargedOff { loan, .. } => Some(*loan),
+        _ => None,
+    }
+}
+
+fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
+    let Event::DayClosed(recorded) = event else {
+        return Ok(());
+    };
+    let now = book.summary();
+    let totals = |close: &Close| {
+        (
+            close.day,
+            close.active_loans,
+            close.outstanding,
+            close.entries,
+        )
+    };
+    let differs = |what| {
+        Err(ReplayError::CloseDiffers {
+            batch,
+            day: recorded.day,
+            what,
+        })
+    };
+    if totals(&now) != totals(recorded) || now.by_class != recorded.by_class {
+        return differs("totals");
+    }
+    if now.digest != recorded.digest {
+        return differs("digest");
+    }
+    Ok(())
+}
+
+fn check_change(
+    book: &Book,
+    event: &Event,
+    before: Option<Totals>,
+    batch: u64,
+) -> Result<(), ReplayError> {
+    let (Event::Paid { loan, change, .. } | Event::ChargedOff { loan, change, .. }) = event else {
+        return Ok(());
+    };
+    let loan = &book.loans()[*loan as usize];
+    if before.is_some_and(|before| loan.position.totals.since(&before) != *change) {
+        let loan = book.applications()[loan.application as usize]
+            .key
+            .to_string();
+        return Err(ReplayError::ChangeDiffers { batch, loan });
+    }
+    Ok(())
+}
