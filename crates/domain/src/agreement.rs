@@ -751,10 +751,8 @@ impl Reader<'_> {
                 &field("share"),
                 "mode \"fixed\" needs a share for every lender, the other modes none",
             );
-            if matches!(
-                self.file.party[party.index()].kind,
-                PartyKind::Platform | PartyKind::Guarantor
-            ) {
+            let kind = self.file.party.get(party.index()).map(|party| party.kind);
+            if matches!(kind, Some(PartyKind::Platform | PartyKind::Guarantor)) {
                 self.problem(
                     field("party"),
                     format!("`{}` is not a lender by its kind", lender.party),
@@ -860,6 +858,17 @@ impl Reader<'_> {
                 ),
             }
         }
+        let product = &self.file.product;
+        let smallest = product.minimum_amount.amount;
+        let kept_back: Amount = at_disbursement
+            .iter()
+            .map(|fee| fee.on(smallest, product.rounding))
+            .sum();
+        self.require(
+            at_disbursement.is_empty() || kept_back < smallest,
+            "fee",
+            "the fees at disbursement leave nothing of a loan of minimum_amount",
+        );
         if let Some(fee) = &self.file.service_fee {
             self.ratio("service_fee.of_interest", fee.of_interest);
         }

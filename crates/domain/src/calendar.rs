@@ -89,7 +89,8 @@ impl Day {
         matches!((self.0 + 3).rem_euclid(7), 5 | 6)
     }
 
-    /// The business day that lies `days` business days after this one.
+    /// The business day that lies `days` business days after this one; no days after a weekend
+    /// day is the first business day behind it.
     pub fn plus_business_days(self, days: u32) -> Day {
         let mut day = self;
         for _ in 0..days {
@@ -97,6 +98,9 @@ impl Day {
             while day.is_weekend() {
                 day = day + 1;
             }
+        }
+        while day.is_weekend() {
+            day = day + 1;
         }
         day
     }

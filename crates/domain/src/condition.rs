@@ -142,9 +142,14 @@ impl Condition {
 
     /// True if every test holds.
     pub fn holds(&self, values: &[Value]) -> bool {
+        self.holds_with(values, &Value::Missing)
+    }
+
+    /// True if every test holds, with one more value behind the others.
+    pub fn holds_with(&self, values: &[Value], last: &Value) -> bool {
         self.tests
             .iter()
-            .all(|(place, test)| test.holds(&values[*place]))
+            .all(|(place, test)| test.holds(values.get(*place).unwrap_or(last)))
     }
 
     /// The places of the fields it looks at.

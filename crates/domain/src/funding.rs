@@ -24,27 +24,29 @@ pub type Bids = [Option<Part>; MAX_SHARES];
 
 /// Shares `amount` among the bids by the agreement's funding rule.
 ///
-/// A lender whose share would be under its minimum drops out and the rest is shared again. None
-/// if fewer lenders remain than the agreement asks for, or they cannot cover the amount.
+/// A lender that offers less than its minimum share does not take part. One whose share would
+/// come out under its minimum drops out, the last in leftover order first, and the rest is shared
+/// again. None if fewer lenders remain than the agreement asks for, or they cannot cover the
+/// amount.
 pub fn form(agreement: &Agreement, amount: Amount, bids: &Bids) -> Option<Parts> {
+    let places = 0..agreement.lenders.len();
+    // Rounded down, so that no lender drops out for the unit that sharing exactly costs it.
+    let minimum = |place: usize| amount.at(agreement.funding[place].minimum_share, Rounding::Down);
     let mut bids = *bids;
+    for place in places.clone() {
+        bids[place] = bids[place].filter(|bid| bid.amount >= minimum(place));
+    }
     loop {
-        let taking_part = bids.iter().flatten().count();
-        if taking_part < usize::from(agreement.file.funding.minimum_lenders).max(1) {
-            return None;
-        }
         let parts = share_out(agreement, amount, &bids)?;
-        let too_small = |place: usize| {
-            let minimum = amount.at(agreement.funding[place].minimum_share, Rounding::HalfUp);
-            bids[place].is_some() && (parts[place] < minimum || parts[place].is_zero())
-        };
-        match (0..agreement.lenders.len())
-            .rev()
-            .find(|&place| too_small(place))
-        {
-            Some(place) => bids[place] = None,
-            None => return Some(parts),
+        let too_small =
+            |&place: &usize| parts[place].is_positive() && parts[place] < minimum(place);
+        if let Some(place) = places.clone().rev().find(too_small) {
+            bids[place] = None;
+            continue;
         }
+        let taking_part = parts.iter().filter(|part| part.is_positive()).count();
+        let enough = taking_part >= usize::from(agreement.file.funding.minimum_lenders);
+        return enough.then_some(parts);
     }
 }
 

@@ -277,10 +277,12 @@ impl Ledgers {
         }
     }
 
-    /// Writes in both ledgers that `debtor` owes `creditor`; a negative amount takes back. A
-    /// party owes itself nothing.
+    /// Writes in both ledgers that `debtor` owes `creditor`. A negative amount takes back: what
+    /// was owed may be settled by now, so the creditor owes it. A party owes itself nothing.
     pub fn owe(&mut self, debtor: PartyId, creditor: PartyId, amount: Amount) {
-        if debtor != creditor {
+        if amount < Amount::ZERO {
+            self.owe(creditor, debtor, -amount);
+        } else if debtor != creditor {
             self.post(debtor, Account::DueTo(creditor), -amount);
             self.post(creditor, Account::DueFrom(debtor), amount);
             self.window[debtor.index()][creditor.index()] += amount;

@@ -13,7 +13,7 @@ use minicbor::{Decode, Encode};
 
 use crate::agreement::{Amortisation, Component, FeeTerms, Prepayment, Product};
 use crate::calendar::Day;
-use crate::money::{Amount, Rate};
+use crate::money::{Amount, Rate, Rounding};
 
 /// Terms of one loan; what all loans of an agreement share is borrowed from it.
 #[derive(Clone, Copy, Debug)]
@@ -87,9 +87,16 @@ pub enum Action {
     /// The borrower pays what is due; what is over reduces the principal at once.
     #[n(1)]
     Prepay(#[n(0)] Amount),
-    /// The loan is written off; the guarantor pays this compensation.
+    /// The loan is written off; the guarantor pays a part of the principal.
     #[n(2)]
-    ChargeOff(#[n(0)] Amount),
+    ChargeOff {
+        /// The part.
+        #[n(0)]
+        covered: Rate,
+        /// What was left for it in the guarantee pool.
+        #[n(1)]
+        at_most: Amount,
+    },
 }
 
 /// An action on its value date.
@@ -434,7 +441,7 @@ impl Position {
                 self.pay_due(terms);
                 self.prepay(terms, day);
             }
-            Action::ChargeOff(compensation) => self.charge_off(terms, day, compensation),
+            Action::ChargeOff { covered, at_most } => self.charge_off(terms, day, covered, at_most),
         }
         self.drop_paid(terms);
     }
@@ -529,15 +536,16 @@ impl Position {
         }
     }
 
-    fn charge_off(&mut self, terms: &Terms<'_>, day: Day, compensation: Amount) {
+    fn charge_off(&mut self, terms: &Terms<'_>, day: Day, covered: Rate, at_most: Amount) {
         if self.status != Status::Active {
             return;
         }
         self.accrue(terms, day);
         let since_due: Amount = self.due.iter().map(|due| terms.round(due.accrued)).sum();
         self.totals.interest_forgone += self.interest_due() + since_due + terms.round(self.accrued);
-        self.totals.compensated += compensation.min(self.outstanding());
-        self.totals.charged_off += self.outstanding();
+        let lost = self.outstanding();
+        self.totals.compensated += lost.at(covered, Rounding::HalfUp).min(at_most);
+        self.totals.charged_off += lost;
         self.status = Status::ChargedOff;
         self.not_due = Amount::ZERO;
         self.accrued = 0;

@@ -193,19 +193,11 @@ impl Policy {
                 outcome: Outcome::Refer(referred),
             };
         }
-        let scored;
-        let values = match score {
-            Some(score) => {
-                scored = values
-                    .iter()
-                    .cloned()
-                    .chain([Value::Number(score)])
-                    .collect::<Vec<_>>();
-                &scored
-            }
-            None => values,
-        };
-        let offer = self.offers.iter().find(|offer| offer.when.holds(values));
+        let points = score.map_or(Value::Missing, Value::Number);
+        let offer = self
+            .offers
+            .iter()
+            .find(|offer| offer.when.holds_with(values, &points));
         let approved = offer
             .and_then(|offer| offer.terms(values))
             .filter(|(maximum, _)| maximum.is_positive());
@@ -242,9 +234,9 @@ impl CompiledOffer {
         for bound in &self.maximum {
             let bound = match bound {
                 Maximum::Fixed(amount) => *amount,
-                Maximum::PartOf(place, rate) => {
-                    Amount(values[*place].number()?).at(*rate, Rounding::Down)
-                }
+                Maximum::PartOf(place, rate) => Amount(values[*place].number()?)
+                    .min(Amount::MAX)
+                    .at(*rate, Rounding::Down),
             };
             maximum = maximum.min(bound);
         }
@@ -252,8 +244,15 @@ impl CompiledOffer {
             Price::Fixed(rate) => rate,
             Price::Field(place) => Rate(values[place].number()?),
         };
-        Some((maximum, rate))
+        is_price(rate).then_some((maximum, rate))
     }
+}
+
+/// The largest part of a money field that an offer may be: ten times.
+const LARGEST_PART: Rate = Rate(10 * Rate::ONE.0);
+
+fn is_price(rate: Rate) -> bool {
+    (Rate::ZERO..=Rate::ONE).contains(&rate)
 }
 
 /// Compiles a policy and collects problems on the way.
@@ -388,6 +387,12 @@ impl<'a> Compiler<'a> {
             .flat_map(|card| &card.characteristic)
             .enumerate()
         {
+            if characteristic.field == "score" {
+                self.problem(
+                    format!("scorecard.characteristic[{index}].field"),
+                    "points cannot depend on the score that they sum to",
+                );
+            }
             let mut bins = Vec::new();
             for (place, bin) in characteristic.bins.iter().enumerate() {
                 let field = format!("scorecard.characteristic[{index}].bins[{place}].when");
@@ -437,10 +442,11 @@ impl<'a> Compiler<'a> {
                 return Err(format!("`{}` is not a money field", name.trim()));
             }
             self.check_visible(field, place);
-            return Ok(Maximum::PartOf(
-                place,
-                rate.parse().map_err(|error| format!("{error}"))?,
-            ));
+            let rate: Rate = rate.parse().map_err(|error| format!("{error}"))?;
+            if !(Rate::ZERO..=LARGEST_PART).contains(&rate) {
+                return Err(format!("a part must lie between 0% and {LARGEST_PART}"));
+            }
+            return Ok(Maximum::PartOf(place, rate));
         }
         let money: Money = text
             .parse()
@@ -456,10 +462,11 @@ impl<'a> Compiler<'a> {
 
     fn price(&mut self, field: &str, text: &str) -> Result<Price, String> {
         if text.trim_end().ends_with('%') {
-            return text
-                .parse()
-                .map(Price::Fixed)
-                .map_err(|error: crate::money::NumberError| error.to_string());
+            let rate: Rate = text.parse().map_err(|error| format!("{error}"))?;
+            if !is_price(rate) {
+                return Err("must lie between 0% and 100%".to_owned());
+            }
+            return Ok(Price::Fixed(rate));
         }
         let (place, kind) = self.scope.field(text.trim())?;
         if kind != Kind::Rate {

@@ -41,7 +41,9 @@ impl Book {
             Event::ChargedOff {
                 loan, transaction, ..
             } => {
-                self.to_charge_off.pop_front();
+                if self.to_charge_off.front() == Some(loan) {
+                    self.to_charge_off.pop_front();
+                }
                 self.apply_transaction(*loan, *transaction, entries);
             }
             Event::DayEnded { day } => self.apply_day_ended(*day, entries),

@@ -35,7 +35,7 @@ impl Book {
         };
         step(self, Event::DayEnded { day });
         while let Some(&loan) = self.to_charge_off.front() {
-            let event = self.decide_charge_off(loan);
+            let event = self.charge_off(loan);
             step(self, event);
         }
         if let Some(plan) = self.plan_settlement() {
@@ -56,24 +56,18 @@ impl Book {
         Ok(())
     }
 
-    fn decide_charge_off(&self, place: u32) -> Event {
+    /// The writing-off of a loan on the business date, with what the guarantee pays.
+    pub(super) fn charge_off(&self, place: u32) -> Event {
         let loan = &self.loans[place as usize];
         let agreement = &self.version_of(loan).agreement;
-        let compensation = agreement
-            .file
-            .guarantee
-            .as_ref()
-            .map_or(Amount::ZERO, |guarantee| {
-                let covered = loan
-                    .position
-                    .outstanding()
-                    .at(guarantee.covers, Rounding::HalfUp);
-                let pool = self.pool.disbursed.at(guarantee.pool, Rounding::Down);
-                covered.min(pool.saturating_less(self.pool.used))
-            });
+        let guarantee = agreement.file.guarantee.as_ref();
+        let (covered, at_most) = guarantee.map_or_else(Default::default, |guarantee| {
+            let pool = self.pool.disbursed.at(guarantee.pool, Rounding::Down);
+            (guarantee.covers, pool.saturating_less(self.pool.used))
+        });
         let transaction = Transaction {
             day: self.business_date,
-            action: Action::ChargeOff(compensation),
+            action: Action::ChargeOff { covered, at_most },
         };
         let change = self
             .after(place, transaction)
@@ -136,17 +130,13 @@ impl Book {
 
     /// What the close of the business date leaves in the journal.
     pub fn summary(&self) -> Close {
-        let by_class = |class: usize| {
-            self.portfolio
-                .holdings
-                .iter()
-                .map(|holding| holding.by_class[class])
-                .sum::<Amount>()
-        };
-        let classes = self
-            .current()
-            .map_or(0, |(_, version)| version.agreement.file.class.len());
-        let by_class: Vec<_> = (0..classes).map(by_class).collect();
+        let agreement = &self.closing_version().agreement;
+        let mut by_class = vec![Amount::ZERO; agreement.file.class.len()];
+        for holding in &self.portfolio.holdings {
+            for (sum, principal) in by_class.iter_mut().zip(holding.classes(agreement)) {
+                *sum += principal;
+            }
+        }
         Close {
             day: self.business_date,
             active_loans: self.portfolio.active,

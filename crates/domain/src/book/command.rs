@@ -27,6 +27,11 @@ pub enum Command {
     },
     /// Money came in from a borrower.
     Pay(Payment),
+    /// Writes a loan off by decision, before the agreement's day comes.
+    ChargeOff {
+        /// The application whose loan it is.
+        application: String,
+    },
     /// Ends the business date.
     CloseDay {
         /// The business date.

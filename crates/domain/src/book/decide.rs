@@ -18,6 +18,7 @@ impl Book {
             Command::Accept { application } => self.decide_accept(application),
             Command::Withdraw { application } => self.decide_withdraw(application),
             Command::Pay(payment) => self.decide_payment(payment),
+            Command::ChargeOff { application } => self.decide_charge_off(application),
             Command::CloseDay { .. } => unreachable!("a day is closed in steps"),
         }
     }
@@ -256,6 +257,25 @@ impl Book {
         }
     }
 
+    fn decide_charge_off(&self, key: &str) -> Result<Option<Event>, Refusal> {
+        let place = self.loan_of(key)?;
+        match self.loans[place as usize].position.status {
+            Status::Active => Ok(Some(self.charge_off(place))),
+            Status::ChargedOff => Ok(None),
+            Status::Repaid => Err(Refusal::LoanRepaid(key.to_owned())),
+        }
+    }
+
+    fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
+        match &self.applications[self.place_of(application)? as usize].state {
+            ApplicationState::Disbursed(place) => Ok(*place),
+            state => Err(Refusal::NoLoan {
+                application: application.to_owned(),
+                state: state.name(),
+            }),
+        }
+    }
+
     fn place_of(&self, key: &str) -> Result<u32, Refusal> {
         self.application_places
             .get(key)
@@ -282,14 +302,7 @@ impl Book {
                 Err(Refusal::KeyUsed(payment.key.clone()))
             };
         }
-        let record = &self.applications[self.place_of(&payment.application)? as usize];
-        let ApplicationState::Disbursed(place) = record.state else {
-            let state = record.state.name();
-            return Err(Refusal::NoLoan {
-                application: payment.application.clone(),
-                state,
-            });
-        };
+        let place = self.loan_of(&payment.application)?;
         let loan = &self.loans[place as usize];
         if payment.value_date < loan.disbursed_on {
             let (value_date, disbursed_on) = (payment.value_date, loan.disbursed_on);

@@ -231,3 +231,106 @@ pub struct Close {
     #[cbor(n(5), with = "minicbor::bytes")]
     pub digest: [u8; 32],
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loan::Action;
+    use crate::party::PartyId;
+    use crate::policy::Outcome;
+    use crate::settlement::Transfer;
+
+    /// The bytes that `docs/spec/events.md` describes; a change here breaks every journal.
+    #[test]
+    fn events_have_their_documented_bytes() {
+        let decided = Decided {
+            key: "A".into(),
+            body: 9,
+            borrower: None,
+            version: 0,
+            values: vec![Value::Missing, Value::Number(5), Value::Text("x".into())],
+            decisions: vec![
+                Decision {
+                    score: Some(3),
+                    outcome: Outcome::Approve {
+                        maximum: Amount(4),
+                        rate: Rate(5),
+                    },
+                },
+                Decision {
+                    score: None,
+                    outcome: Outcome::Decline(vec![1, 2]),
+                },
+            ],
+            barred: vec![Barred {
+                lender: 1,
+                clause: Clause::Rule(2),
+            }],
+            verdict: Verdict::Offered {
+                parts: vec![Part {
+                    amount: Amount(1),
+                    rate: Rate(2),
+                }],
+                rate: Rate(2),
+                valid_to: Day(3),
+            },
+        };
+        let declined = Decided {
+            values: Vec::new(),
+            decisions: Vec::new(),
+            barred: Vec::new(),
+            verdict: Verdict::Declined(DeclineReason::Term),
+            ..decided.clone()
+        };
+        let transaction = Transaction {
+            day: Day(3),
+            action: Action::Repay(Amount(4)),
+        };
+        let paid = Event::Paid {
+            key: "p".into(),
+            body: 1,
+            loan: 2,
+            transaction,
+            change: Totals::default(),
+        };
+        let owed = Transfer {
+            from: PartyId(0),
+            to: PartyId(1),
+            amount: Amount(5),
+        };
+        let plan = Plan {
+            window: Day(1),
+            settle_on: Day(2),
+            obligations: vec![owed],
+            transfers: Vec::new(),
+        };
+        let adjusted = Event::Adjusted {
+            interest: vec![Amount(1)],
+            allowance: vec![Amount(-1)],
+        };
+        let cases = [
+            (Event::DayEnded { day: Day(1) }, "82058101"),
+            (Event::Disbursed { application: 7 }, "82038107"),
+            (
+                Event::Decided(Box::new(decided)),
+                "82018188614109f60083f6056178828203820082040582f682018182010281820182018102820083818201020203",
+            ),
+            (
+                Event::Decided(Box::new(declined)),
+                "82018188614109f600808080820181820080",
+            ),
+            (paid, "820485617001028203820081048a00000000000000000000"),
+            (Event::Planned(plan), "820881840102818300010580"),
+            (adjusted, "82098281018120"),
+        ];
+        for (event, expected) in cases {
+            let bytes = minicbor::to_vec(&event).expect("encoding into memory cannot fail");
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, expected, "{event:?}");
+            assert_eq!(
+                minicbor::decode::<Event>(&bytes).expect("what was encoded is read"),
+                event
+            );
+        }
+    }
+}

@@ -59,6 +59,14 @@ impl Version {
             let lender = agreement.party_id(&policy.file.lender);
             let place = agreement.lenders.iter().position(|&id| Some(id) == lender);
             let place = place.expect("a policy that parses names a lender");
+            if policies[place].is_some() {
+                let message = format!("`{}` has two policies; send one", policy.file.lender);
+                return Err(vec![Problem {
+                    line: 1,
+                    field: "lender".into(),
+                    message,
+                }]);
+            }
             policies[place] = Some(policy);
         }
         if let Some(place) = policies.iter().position(Option::is_none) {
@@ -74,6 +82,20 @@ impl Version {
             .as_deref()
             .map(Rulebook::parse)
             .transpose()?;
+        let named = agreement.file.rulebook.as_deref();
+        let sent = rulebook.as_ref().map(|book| book.id.as_str());
+        if named != sent {
+            let show = |id: Option<&str>| id.map_or("none".to_owned(), |id| format!("`{id}`"));
+            return Err(vec![Problem {
+                line: 1,
+                field: "rulebook".into(),
+                message: format!(
+                    "the agreement names {}, the documents have {}",
+                    show(named),
+                    show(sent)
+                ),
+            }]);
+        }
         Ok(Version {
             documents,
             agreement,

@@ -40,10 +40,21 @@ impl Holding {
 
     /// What the loss allowance must be, by the classes of an agreement.
     pub fn allowance(&self, agreement: &Agreement) -> Amount {
-        let classes = agreement.file.class.iter().zip(&self.by_class);
+        let classes = agreement.file.class.iter().zip(self.classes(agreement));
         classes
             .map(|(class, principal)| principal.at(class.allowance, Rounding::HalfUp))
             .sum()
+    }
+
+    /// Principal outstanding by the classes of an agreement. Loans of an earlier version that
+    /// had more classes count in the last.
+    pub fn classes(&self, agreement: &Agreement) -> Vec<Amount> {
+        let mut by_class = vec![Amount::ZERO; agreement.file.class.len()];
+        let last = by_class.len() - 1;
+        for (place, &principal) in self.by_class.iter().enumerate() {
+            by_class[place.min(last)] += principal;
+        }
+        by_class
     }
 
     fn add(&mut self, part: &Holding, sign: i64) {
