@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::calendar::Day;
 use crate::document::{Document, Problem};
-use crate::money::{Money, Rate};
+use crate::money::{Amount, Money, Rate};
 
 /// The rulebooks that come with the program: name and text.
 pub const BUILT_IN: [(&str, &str); 1] = [("cn", include_str!("../rulebooks/cn.toml"))];
@@ -92,7 +92,30 @@ impl Rulebook {
                 document.problem("format", "this program reads format 1"),
             ]);
         }
-        Ok(book)
+        let out_of_range = |rule: &Rule| match rule.check {
+            Check::MinimumPartnerShare { share: rate }
+            | Check::PartnerConcentration {
+                of_tier1_capital: rate,
+            }
+            | Check::JointLendingCap {
+                of_total_loans: rate,
+            }
+            | Check::AllInCost { cap: rate } => !(Rate::ZERO..=Rate::ONE).contains(&rate),
+            Check::PersonalAmount { cap } => cap.amount < Amount::ZERO,
+            Check::Territory {} | Check::BulletTerm { .. } => false,
+        };
+        let places = (0..book.rule.len()).filter(|&place| out_of_range(&book.rule[place]));
+        let problems: Vec<_> = places
+            .map(|place| {
+                let message = "a rate must lie between 0% and 100%, an amount not below zero";
+                document.problem(format!("rule[{place}].check"), message)
+            })
+            .collect();
+        if problems.is_empty() {
+            Ok(book)
+        } else {
+            Err(problems)
+        }
     }
 
     /// The text of a rulebook that comes with the program.

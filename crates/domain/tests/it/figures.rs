@@ -1,0 +1,159 @@
+//! Figures that are known from elsewhere: textbook instalments and what credit costs all in.
+
+use proptest::prelude::*;
+use tandem_domain::agreement::{Agreement, Amortisation};
+use tandem_domain::calendar::{Day, DayCount};
+use tandem_domain::cost::{all_in_cost, exceeds};
+use tandem_domain::loan::{Instalment, Terms, schedule};
+use tandem_domain::money::{Amount, Rate};
+
+use crate::fixture::{Papers, day};
+
+thread_local! {
+    static BASE: Agreement = Papers::new().version().agreement;
+}
+
+fn planned(
+    amortisation: Amortisation,
+    day_count: DayCount,
+    principal: i64,
+    rate: Rate,
+    months: u16,
+) -> Vec<Instalment> {
+    let mut agreement = BASE.with(Clone::clone);
+    agreement.file.product.amortisation = amortisation;
+    agreement.file.product.day_count = day_count;
+    schedule(&Terms {
+        principal: Amount(principal),
+        rate,
+        months,
+        disbursed_on: day("2024-01-15"),
+        product: &agreement.file.product,
+        late_fee: None,
+    })
+}
+
+fn rate(text: &str) -> Rate {
+    text.parse().unwrap()
+}
+
+#[test]
+fn instalments_of_the_textbook() {
+    for (principal, percent, months, instalment) in [
+        (10_000_000, "6%", 360, 59_955),
+        (20_000_000, "6.5%", 360, 126_414),
+        (10_000_000, "5%", 180, 79_079),
+        (1_200_000, "12%", 12, 106_619),
+        (1_000_000, "14.4%", 36, 34_372),
+        (2_500_000, "7.9%", 60, 50_571),
+    ] {
+        let rows = planned(
+            Amortisation::EqualInstalment,
+            DayCount::E30360,
+            principal,
+            rate(percent),
+            months,
+        );
+        assert_eq!(rows.len(), usize::from(months));
+        let (last, level) = rows.split_last().unwrap();
+        assert!(
+            level.iter().all(|row| row.total() == Amount(instalment)),
+            "{percent} {months}"
+        );
+        assert!(
+            (last.total().0 - instalment).abs() <= i64::from(months) * 3,
+            "{percent} {months}"
+        );
+        let repaid: Amount = rows.iter().map(|row| row.principal).sum();
+        assert_eq!(repaid, Amount(principal));
+    }
+}
+
+#[test]
+fn without_fees_the_all_in_cost_is_the_nominal_rate() {
+    for amortisation in [
+        Amortisation::EqualInstalment,
+        Amortisation::EqualPrincipal,
+        Amortisation::Bullet,
+    ] {
+        for percent in ["0.5%", "4.35%", "12%", "14.4%", "24%", "36%"] {
+            for months in [3, 12, 36] {
+                let nominal = rate(percent);
+                let rows = planned(amortisation, DayCount::E30360, 10_000_000, nominal, months);
+                let cost = all_in_cost(Amount(10_000_000), &rows);
+                let off = (cost.0 - nominal.0).abs();
+                assert!(off <= 2_000, "{amortisation:?} {percent} {months}: {cost}");
+            }
+        }
+    }
+}
+
+/// Instalment plans whose fee is a share of the first principal every month: the rate that is
+/// advertised is about half of what it costs.
+#[test]
+fn monthly_fees_cost_about_twice_what_they_say() {
+    for (fee, months, percent) in [
+        ("0.6%", 12, "13.034%"),
+        ("0.75%", 12, "16.216%"),
+        ("0.5%", 12, "10.896%"),
+        ("0.6%", 6, "12.239%"),
+        ("0.6%", 24, "13.266%"),
+    ] {
+        let principal = 12_000_000;
+        let interest = Amount(principal * rate(fee).0 / Rate::ONE.0);
+        let part = Amount(principal / i64::from(months));
+        let rows: Vec<_> = (1..=months)
+            .map(|number| Instalment {
+                number,
+                day: Day(0),
+                principal: part,
+                interest,
+                balance: Amount(principal - part.0 * i64::from(number)),
+            })
+            .collect();
+        let cost = all_in_cost(Amount(principal), &rows);
+        let off = (cost.0 - rate(percent).0).abs();
+        assert!(off <= 1_000, "{fee} {months}: {cost}");
+    }
+}
+
+#[test]
+fn fees_kept_back_raise_the_cost() {
+    // One year at 12% of which 2% is kept back: 9,800.00 for twelve instalments of 888.49.
+    let rows = planned(
+        Amortisation::EqualInstalment,
+        DayCount::E30360,
+        1_000_000,
+        rate("12%"),
+        12,
+    );
+    assert_eq!(rows[0].total(), Amount(88_849));
+    let cost = all_in_cost(Amount(980_000), &rows);
+    assert_eq!(cost, rate("15.855%"));
+    assert_eq!(all_in_cost(Amount(1_100_000), &rows), Rate::ZERO);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_cap_is_exceeded_above_the_all_in_cost_only(
+        principal in 100_000i64..100_000_000,
+        nominal in 1i64..360_000,
+        months in 1u16..=48,
+        kept_back in 0i64..5,
+        bullet in any::<bool>(),
+    ) {
+        let amortisation = if bullet { Amortisation::Bullet } else { Amortisation::EqualInstalment };
+        let rows = planned(amortisation, DayCount::A360, principal, Rate(nominal * 100), months);
+        let net = Amount(principal - principal * kept_back / 100);
+        let cost = all_in_cost(net, &rows);
+        prop_assert!(!exceeds(net, &rows, Rate(cost.0 + 1_000)));
+        // The tolerance is half a minor unit for each instalment; the rate that it is worth is
+        // bounded by what it is of a year's principal.
+        let tolerance = i64::from(months) * Rate::ONE.0 * 24 / (principal * i64::from(months)) + 2_000;
+        if cost.0 > tolerance {
+            prop_assert!(exceeds(net, &rows, Rate(cost.0 - tolerance)), "{cost} {tolerance}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What the domain promises, seen from outside: scenarios and errors as golden files, gates at
+//! their boundaries, properties over random histories.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers are not test functions to clippy"
+)]
+
+mod errors;
+mod figures;
+mod fixture;
+mod funding;
+mod gate;
+mod golden;
+mod policy;
+mod properties;
+mod scenario;

@@ -1,0 +1,293 @@
+//! Checking and explaining what people write: programmes, agreements, policies, mappings.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::ValueEnum;
+use schemars::{JsonSchema, schema_for};
+use tandem_domain::agreement::{AgreementFile, Amortisation, FeeTime, FundingMode, LimitScope, Netting, Prepayment};
+use tandem_domain::book::Version;
+use tandem_domain::calendar::Day;
+use tandem_domain::cost::all_in_cost;
+use tandem_domain::document::Document;
+use tandem_domain::loan::{Terms, schedule};
+use tandem_domain::money::{Amount, Rate};
+use tandem_domain::policy::PolicyFile;
+use tandem_domain::rulebook::Rulebook;
+
+use crate::fail::{Failure, Outcome};
+use crate::programme::{Programme, read_text, read_version};
+use crate::table::Mapping;
+
+/// A file format with a JSON Schema.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// `agreement.toml`
+    Agreement,
+    /// `policies/*.toml`
+    Policy,
+    /// `mapping.toml`
+    Mapping,
+    /// `rulebooks/*.toml`
+    Rulebook,
+}
+
+/// Prints the JSON Schema of a format.
+pub(crate) fn schema(format: Format) -> Outcome {
+    fn of<T: JsonSchema>() -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(&schema_for!(T))
+    }
+    let text = match format {
+        Format::Agreement => of::<AgreementFile>(),
+        Format::Policy => of::<PolicyFile>(),
+        Format::Mapping => of::<Mapping>(),
+        Format::Rulebook => of::<Rulebook>(),
+    };
+    println!("{}", text?);
+    Ok(())
+}
+
+/// Checks a programme's folder or one file and explains it.
+pub(crate) fn check(path: &Path) -> Outcome {
+    if path.is_dir() {
+        let programme = Programme::read(path)?;
+        print!("{}", explain(&programme.version));
+        println!("\nThe programme is valid.");
+        if programme.applications_path(None).is_file() {
+            let read = programme.applications(None)?;
+            println!("Applications: {} rows are good, {} are not.", read.rows.len(), read.problems.len());
+            read.problems.iter().take(10).for_each(|problem| println!("  {problem}"));
+        }
+        return Ok(());
+    }
+    let text = read_text(path)?;
+    let document = Document::parse(&text).map_err(|problem| Failure::problems(path, &[problem]))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if document.has("party") {
+        let agreement = tandem_domain::agreement::Agreement::parse(&text);
+        agreement.map_err(|problems| Failure::problems(path, &problems))?;
+        match read_version(folder) {
+            Ok((version, _)) => print!("{}", explain(&version)),
+            Err(failure) => println!("The agreement is valid. Beside it: {}", failure.0),
+        }
+    } else if document.has("offer") {
+        let folder = folder.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let agreement_path = folder.join("agreement.toml");
+        let agreement = tandem_domain::agreement::Agreement::parse(&read_text(&agreement_path)?)
+            .map_err(|problems| Failure::problems(&agreement_path, &problems))?;
+        let policy = tandem_domain::policy::Policy::parse(&text, &agreement)
+            .map_err(|problems| Failure::problems(path, &problems))?;
+        println!(
+            "The policy of `{}`, version {}, is valid: {} reasons, {} offers.",
+            policy.file.lender,
+            policy.file.version,
+            policy.reasons.len(),
+            policy.file.offer.len()
+        );
+    } else if document.has("rule") {
+        let book = Rulebook::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
+        println!("The rulebook `{}`, version {}, is valid: {} rules.", book.id, book.version, book.rule.len());
+    } else if document.has("applications") {
+        Mapping::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
+        println!("The mapping is valid. Check its folder to see whether it fits the agreement and the files.");
+    } else {
+        return Err(Failure(format!(
+            "{}: this is no agreement ([[party]]), policy ([[offer]]), rulebook ([[rule]]) or mapping ([applications])",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// What an agreement means, in words.
+pub(crate) fn explain(version: &Version) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = Explanation { version, text: &mut text }.write();
+    text
+}
+
+struct Explanation<'a> {
+    version: &'a Version,
+    text: &'a mut String,
+}
+
+impl Explanation<'_> {
+    fn write(&mut self) -> std::fmt::Result {
+        let file = &self.version.agreement.file;
+        writeln!(self.text, "{}", file.title)?;
+        writeln!(self.text, "version {}, in effect from {}, in {}\n", file.version, file.effective_from, file.currency)?;
+        self.parties()?;
+        self.product()?;
+        self.funding()?;
+        self.protection()?;
+        self.example()
+    }
+
+    fn parties(&mut self) -> std::fmt::Result {
+        let agreement = &self.version.agreement;
+        writeln!(self.text, "Parties")?;
+        for (id, party) in agreement.parties() {
+            let mut roles = Vec::new();
+            for (role, holds) in [
+                ("lender", agreement.lenders.contains(&id)),
+                ("lead", agreement.file.roles.lead == party.id),
+                ("platform", agreement.platform == id),
+                ("servicer", agreement.servicer == id),
+                ("guarantor", agreement.guarantor == Some(id)),
+            ] {
+                if holds {
+                    roles.push(role);
+                }
+            }
+            let sees = agreement.file.field.iter().filter(|field| field.seen_by.contains(&party.id)).count();
+            let territory = match party.territory.len() {
+                0 => String::new(),
+                regions => format!(", lends in {regions} regions"),
+            };
+            let id = format!("{} ({})", party.name, party.id);
+            writeln!(
+                self.text,
+                "  {id:<34} {}; sees {} of {} fields{territory}",
+                roles.join(", "),
+                sees,
+                agreement.file.field.len()
+            )?;
+        }
+        Ok(())
+    }
+
+    fn product(&mut self) -> std::fmt::Result {
+        let file = &self.version.agreement.file;
+        let product = &file.product;
+        let amortisation = match product.amortisation {
+            Amortisation::EqualInstalment => "equal instalments",
+            Amortisation::EqualPrincipal => "equal principal",
+            Amortisation::Bullet => "principal at the end",
+        };
+        let terms: Vec<_> = product.terms_months.iter().map(u16::to_string).collect();
+        writeln!(self.text, "\nLoan")?;
+        writeln!(
+            self.text,
+            "  {} to {}, {} months, {amortisation}, day count {}",
+            product.minimum_amount,
+            product.maximum_amount,
+            terms.join(" or "),
+            product.day_count
+        )?;
+        let prepayment = match product.prepayment {
+            Prepayment::ShortenTerm => "shortens the term",
+            Prepayment::ReduceInstalment => "reduces the instalment",
+        };
+        writeln!(
+            self.text,
+            "  penalty {} a year on overdue principal after {} days of grace; a prepayment {prepayment}",
+            product.penalty_rate, product.grace_days
+        )?;
+        for fee in &file.fee {
+            let at = match fee.at {
+                FeeTime::Disbursement => "kept back from the disbursement",
+                FeeTime::Overdue => "for each overdue instalment",
+            };
+            let rate = (fee.rate != Rate::ZERO).then(|| fee.rate.to_string());
+            let amount = fee.amount.map(|amount| amount.to_string());
+            let size: Vec<_> = rate.into_iter().chain(amount).collect();
+            writeln!(self.text, "  fee {} {at}, earned by {}", size.join(" + "), fee.earned_by)?;
+        }
+        if let Some(fee) = &file.service_fee {
+            writeln!(self.text, "  lenders pay {} of their interest to {}", fee.of_interest, fee.earned_by)?;
+        }
+        Ok(())
+    }
+
+    fn funding(&mut self) -> std::fmt::Result {
+        let funding = &self.version.agreement.file.funding;
+        writeln!(self.text, "\nFunding")?;
+        let mode = match funding.mode {
+            FundingMode::Fixed => "in fixed shares",
+            FundingMode::Offers => "in proportion to what each decision offers",
+            FundingMode::InOrder => "each lender in turn takes what it offers",
+        };
+        writeln!(self.text, "  {mode}; at least {} lenders a loan", funding.minimum_lenders)?;
+        for lender in &funding.lender {
+            let share = lender.share.map_or(String::new(), |share| format!("share {share}, "));
+            writeln!(
+                self.text,
+                "  {:<12} {share}between {} and {} of a loan",
+                lender.party, lender.minimum_share, lender.maximum_share
+            )?;
+        }
+        writeln!(self.text, "  leftover cents go to {}", funding.leftover_order.join(", then "))
+    }
+
+    fn protection(&mut self) -> std::fmt::Result {
+        let file = &self.version.agreement.file;
+        writeln!(self.text, "\nLimits and rules")?;
+        for limit in &file.limit {
+            let scope = match limit.per {
+                LimitScope::Day => "a day",
+                LimitScope::Total => "in all",
+                LimitScope::Region => "in each region",
+                LimitScope::Borrower => "to each borrower",
+                LimitScope::Partner => "through the platform",
+            };
+            let region = limit.region.as_ref().map_or(String::new(), |region| format!(" ({region})"));
+            let who = limit.lender.as_deref().unwrap_or("all lenders");
+            writeln!(self.text, "  clause {:<6} {who}: at most {} {scope}{region}", limit.clause, limit.amount)?;
+        }
+        for rule in self.version.rulebook.iter().flat_map(|book| &book.rule) {
+            let until = rule.effective_to.map_or(String::new(), |day| format!(" until {day}"));
+            writeln!(self.text, "  {:<26} from {}{until}: {}", rule.id, rule.effective_from, rule.title)?;
+        }
+        if let Some(guarantee) = &file.guarantee {
+            writeln!(
+                self.text,
+                "  {} covers {} of what is written off, in all at most {} of what was disbursed",
+                guarantee.party, guarantee.covers, guarantee.pool
+            )?;
+        }
+        let netting = match file.settlement.netting {
+            Netting::Bilateral => "between each pair",
+            Netting::Multilateral => "over all parties",
+        };
+        writeln!(
+            self.text,
+            "  written off {} days past due; settled net {netting}, {} business day(s) later",
+            file.charge_off.days_past_due, file.settlement.lag_business_days
+        )
+    }
+
+    /// A loan at the product's largest amount and a round rate, to see the figures at work.
+    fn example(&mut self) -> std::fmt::Result {
+        let agreement = &self.version.agreement;
+        let product = &agreement.file.product;
+        let terms = Terms {
+            principal: product.maximum_amount.amount,
+            rate: Rate(12_000_000),
+            months: product.terms_months[0],
+            disbursed_on: agreement.file.effective_from,
+            product,
+            late_fee: agreement.late_fee,
+        };
+        let instalments = schedule(&terms);
+        let fees: Amount = agreement.disbursement_fees.iter().map(|fee| fee.on(terms.principal, product.rounding)).sum();
+        let interest: Amount = instalments.iter().map(|instalment| instalment.interest).sum();
+        let show = |amount| agreement.currency().show(amount);
+        let last: Day = instalments.last().map_or(terms.disbursed_on, |instalment| instalment.day);
+        writeln!(self.text, "\nFor example")?;
+        writeln!(
+            self.text,
+            "  {} at 12.00% for {} months: first instalment {}, interest {} until {last},",
+            show(terms.principal),
+            terms.months,
+            show(instalments[0].total()),
+            show(interest),
+        )?;
+        writeln!(
+            self.text,
+            "  fees {}, all-in cost {} a year",
+            show(fees),
+            all_in_cost(terms.principal - fees, &instalments)
+        )
+    }
+}

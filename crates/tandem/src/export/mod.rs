@@ -1,0 +1,231 @@
+//! `tandem export`: a book in formats that other programs read, written while its journal is read
+//! once from the first batch.
+
+mod csv;
+pub(crate) mod grid;
+mod hledger;
+#[cfg(test)]
+pub(crate) mod sample;
+mod statement;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use tandem_domain::book::{Book, Event};
+use tandem_domain::calendar::Day;
+use tandem_domain::party::{Party, PartyId};
+use tandem_engine::{Step, replay};
+use tandem_journal::{Journal, Store};
+
+use self::csv::Tables;
+use self::hledger::Hledger;
+use self::statement::{Detail, Period, Statement, Statements};
+use crate::data::{self, BookOption};
+use crate::fail::{Failure, Outcome};
+
+/// Options of `tandem export`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    format: Format,
+}
+
+#[derive(Subcommand)]
+enum Format {
+    /// Writes tables: applications, loans, shares, postings, settlements and balances.
+    Csv {
+        /// Folder to write into; it is made if it is not there.
+        #[arg(long, default_value = "export")]
+        out: PathBuf,
+        #[command(flatten)]
+        book: BookOption,
+    },
+    /// Writes one party's ledger as a journal for hledger, with balance assertions every month.
+    Hledger {
+        /// The party, by its id in the agreement.
+        #[arg(long)]
+        party: String,
+        /// File to write [default: the terminal]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        book: BookOption,
+    },
+    /// Writes one party's statement: every line on the accounts it has with others, and sums of
+    /// the rest.
+    Statement {
+        /// The party, by its id in the agreement.
+        #[arg(long)]
+        party: String,
+        /// Only this month, for example 2024-03 [default: all time]
+        #[arg(long, value_parser = Period::month)]
+        month: Option<Period>,
+        /// File to write (Markdown); its lines go into a CSV file beside it [default: the
+        /// terminal, without the CSV file]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        book: BookOption,
+    },
+}
+
+/// Writes an export.
+pub(crate) fn export(options: &Options) -> Outcome {
+    match &options.format {
+        Format::Csv { out, book } => {
+            write(&mut data::open(&book.database()?)?, &mut [&mut Tables::create(out)?])?;
+            eprintln!("wrote {}", out.display());
+            Ok(())
+        }
+        Format::Hledger { party, out, book } => {
+            let mut hledger = Hledger::new(party, Target::new(out.as_deref()));
+            write(&mut data::open(&book.database()?)?, &mut [&mut hledger])
+        }
+        Format::Statement { party, month, out, book } => {
+            let period = month.unwrap_or(Period::ALL);
+            let lines = out.as_deref().map(|out| out.with_extension("csv"));
+            let target = Target::new(out.as_deref());
+            let mut statement = Statement::new(party, period, Detail::Lines, target, lines);
+            write(&mut data::open(&book.database()?)?, &mut [&mut statement])
+        }
+    }
+}
+
+/// Writes all tables and a statement for every party into a folder, in one reading.
+pub(crate) fn write_all(out: &Path, database: &Path) -> Outcome {
+    let mut tables = Tables::create(out)?;
+    let mut statements = Statements::new(&out.join("statements"))?;
+    write(&mut data::open(database)?, &mut [&mut tables, &mut statements])
+}
+
+/// Writes a text to the terminal.
+pub(crate) fn show(text: &str) -> Outcome {
+    let mut terminal = Target::new(None);
+    terminal.text(text)?;
+    terminal.flush()
+}
+
+/// Something that is written while a journal is read.
+trait Export {
+    /// Takes an event that was just applied.
+    fn step(&mut self, step: &Step<'_>) -> Outcome;
+
+    /// Ends the writing; the book is as the journal leaves it.
+    fn finish(&mut self, book: &Book) -> Outcome;
+}
+
+/// Reads a journal and writes all exports on the way.
+fn write<S: Store>(journal: &mut Journal<S>, exports: &mut [&mut dyn Export]) -> Outcome {
+    let mut written = Ok(());
+    let book = replay(journal, &mut |step| {
+        if written.is_ok() {
+            written = exports.iter_mut().try_for_each(|export| export.step(&step));
+        }
+    })?;
+    written?;
+    exports.iter_mut().try_for_each(|export| export.finish(&book))
+}
+
+/// A party that was asked for by its id, found once it has signed.
+struct Wanted {
+    id: String,
+    party: Option<PartyId>,
+}
+
+impl Wanted {
+    fn new(id: &str) -> Wanted {
+        Wanted { id: id.to_owned(), party: None }
+    }
+
+    /// Looks for the party in what was signed; true if this event brought it.
+    fn look(&mut self, step: &Step<'_>) -> bool {
+        let signed = matches!(step.event, Event::Signed { .. });
+        if !signed || self.party.is_some() {
+            return false;
+        }
+        self.party = step.book.latest().and_then(|version| version.agreement.party_id(&self.id));
+        self.party.is_some()
+    }
+
+    /// What is wrong if it never signed.
+    fn missing(&self, book: &Book) -> Failure {
+        let known: Vec<_> = parties(book).iter().map(|party| party.id.as_str()).collect();
+        Failure(if known.is_empty() {
+            "nothing is signed in this book yet, so it has no ledgers".to_owned()
+        } else {
+            format!("there is no party `{}` in this book; there are {}", self.id, known.join(", "))
+        })
+    }
+}
+
+/// The parties of a book.
+fn parties(book: &Book) -> &[Party] {
+    book.latest().map_or(&[], |version| &version.agreement.file.party)
+}
+
+/// The id of a party.
+fn name(book: &Book, party: PartyId) -> &str {
+    parties(book).get(party.index()).map_or("", |party| &party.id)
+}
+
+/// The key of the application that a loan came from.
+fn key_of(book: &Book, loan: Option<u32>) -> &str {
+    let loan = loan.and_then(|loan| book.loans().get(loan as usize));
+    loan.map_or("", |loan| &book.applications()[loan.application as usize].key)
+}
+
+/// True if the day after begins another month.
+fn ends_month(day: Day) -> bool {
+    (day + 1).ymd().2 == 1
+}
+
+/// A file, or the terminal.
+struct Target {
+    path: Option<PathBuf>,
+    writer: Option<Box<dyn Write>>,
+}
+
+impl Target {
+    fn new(path: Option<&Path>) -> Target {
+        Target { path: path.map(Path::to_owned), writer: None }
+    }
+
+    /// Writes text; the file is made when the first text comes, so that a request that fails
+    /// leaves no file behind.
+    fn text(&mut self, text: &str) -> Outcome {
+        self.attempt(|writer| writer.write_all(text.as_bytes()))
+    }
+
+    fn flush(&mut self) -> Outcome {
+        self.attempt(|writer| writer.flush())
+    }
+
+    fn attempt(&mut self, act: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            empty => empty.insert(match &self.path {
+                Some(path) => Box::new(BufWriter::with_capacity(1 << 16, create(path)?)),
+                None => Box::new(BufWriter::new(io::stdout().lock())),
+            }),
+        };
+        match (act(writer), &self.path) {
+            (Ok(()), _) => Ok(()),
+            // The reader at the other end of a pipe has seen enough.
+            (Err(error), None) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            (Err(error), None) => Err(error.into()),
+            (Err(error), Some(path)) => Err(Failure::io(path, &error)),
+        }
+    }
+}
+
+fn create(path: &Path) -> Outcome<File> {
+    File::create(path).map_err(|error| Failure::io(path, &error))
+}
+
+fn create_folder(path: &Path) -> Outcome {
+    std::fs::create_dir_all(path).map_err(|error| Failure::io(path, &error))
+}

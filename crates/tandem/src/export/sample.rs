@@ -1,0 +1,139 @@
+//! A small cooperation that a test can look at: eight applications, three loans, one of each fate.
+//!
+//! | key | what becomes of it |
+//! |---|---|
+//! | A-1 | repaid: on time, late with fee and penalty, then all at once |
+//! | A-2 | pays once ahead of time, then no more: written off, compensated, partly recovered |
+//! | A-3 | active and one instalment behind; a lender took no part, it was over its limit |
+//! | B-1 | declined by both lenders |
+//! | B-2 | referred |
+//! | B-3 | ineligible |
+//! | B-4 | the offer lapses |
+//! | B-5 | the offer is given back |
+
+use tandem_domain::book::{Answer, Application, Command, Documents, Payment};
+use tandem_domain::calendar::Day;
+use tandem_domain::field::Value;
+use tandem_domain::money::{Amount, Rate};
+use tandem_engine::Engine;
+use tandem_journal::{BookName, Journal, Memory, Store};
+
+/// The book after the whole story, with its journal in memory.
+pub(crate) fn engine() -> Engine<Memory> {
+    let name = BookName::new("orchard").expect("a name");
+    let journal = Journal::open(Memory::new(name)).expect("it is empty");
+    let mut engine = Engine::open(journal).expect("it is empty");
+    play(&mut engine);
+    engine
+}
+
+/// The documents that are signed.
+pub(crate) fn documents() -> Documents {
+    Documents {
+        agreement: include_str!("sample/agreement.toml").to_owned(),
+        policies: vec![
+            include_str!("sample/river.toml").to_owned(),
+            include_str!("sample/cloud.toml").to_owned(),
+        ],
+        rulebook: None,
+    }
+}
+
+/// The business date when the story ends.
+pub(crate) const END: &str = "2024-06-20";
+
+/// Lets the whole story happen.
+pub(crate) fn play<S: Store>(engine: &mut Engine<S>) {
+    submit(engine, Command::Sign(Box::new(documents())));
+    while engine.book().business_date() < day(END) {
+        let today = engine.book().business_date();
+        for command in commands_of(engine, &today.to_string()) {
+            submit(engine, command);
+        }
+        submit(engine, Command::CloseDay { day: today });
+    }
+}
+
+fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
+    let apply = |key: &str, amount, months, income, debts, purpose: &str| {
+        let values = vec![
+            Value::Number(amount),
+            Value::Number(months),
+            Value::Text("north".into()),
+            number(income),
+            number(debts),
+            Value::Text(purpose.into()),
+        ];
+        let version = engine.book().current().expect("it is signed").1;
+        Command::Apply(Box::new(Application {
+            key: key.to_owned(),
+            borrower: None,
+            decisions: version.decisions(&values),
+            values,
+        }))
+    };
+    let accept = |key: &str| Command::Accept {
+        application: key.to_owned(),
+    };
+    let pay = |key: &str, application: &str, on: &str, amount, prepay| {
+        Command::Pay(Payment {
+            key: key.to_owned(),
+            application: application.to_owned(),
+            value_date: day(on),
+            amount: Amount(amount),
+            prepay,
+        })
+    };
+    match today {
+        "2024-01-10" => vec![
+            apply("A-1", 1_000_000, 3, Some(25_000_000), percent(20), "drill, saw"),
+            apply("A-2", 600_001, 3, Some(12_000_000), percent(30), "tractor"),
+            apply("B-1", 500_000, 3, Some(3_000_000), percent(50), "seeds"),
+            apply("B-2", 500_000, 3, Some(6_000_000), None, "seeds"),
+            apply("B-3", 500_000, 3, None, percent(10), "seeds"),
+            accept("A-1"),
+        ],
+        "2024-01-11" => vec![
+            accept("A-2"),
+            apply("A-3", 2_000_000, 6, Some(30_000_000), percent(10), "barn"),
+            apply("B-4", 400_000, 3, Some(30_000_000), percent(10), "fence"),
+            apply("B-5", 300_000, 3, Some(30_000_000), percent(10), "\"gate\""),
+        ],
+        "2024-01-12" => vec![
+            accept("A-3"),
+            Command::Withdraw {
+                application: "B-5".to_owned(),
+            },
+        ],
+        "2024-02-01" => vec![pay("P-2", "A-2", "2024-02-01", 210_000, false)],
+        "2024-02-12" => vec![
+            pay("P-1", "A-1", "2024-02-10", 339_800, false),
+            pay("P-3", "A-3", "2024-02-12", 350_000, false),
+        ],
+        "2024-03-12" => vec![pay("P-7", "A-3", "2024-03-12", 345_000, false)],
+        "2024-04-12" => vec![pay("P-8", "A-3", "2024-04-12", 335_000, false)],
+        "2024-05-13" => vec![pay("P-9", "A-3", "2024-05-12", 345_000, false)],
+        "2024-06-17" => vec![pay("P-10", "A-3", "2024-06-11", 100_000, false)],
+        "2024-03-25" => vec![pay("P-4", "A-1", "2024-03-25", 350_000, false)],
+        "2024-03-28" => vec![pay("P-5", "A-1", "2024-03-28", 400_000, true)],
+        "2024-06-03" => vec![pay("P-6", "A-2", "2024-06-03", 350_000, false)],
+        _ => Vec::new(),
+    }
+}
+
+fn submit<S: Store>(engine: &mut Engine<S>, command: Command) {
+    let answers = engine.submit([command]).expect("the journal works");
+    assert_eq!(answers, [Ok(Answer::Done)]);
+}
+
+fn day(text: &str) -> Day {
+    text.parse().expect("a date")
+}
+
+fn number(value: Option<i64>) -> Value {
+    value.map_or(Value::Missing, Value::Number)
+}
+
+fn percent(number: i64) -> Option<i64> {
+    Some(number * Rate::ONE.0 / 100)
+}

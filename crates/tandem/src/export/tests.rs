@@ -1,0 +1,243 @@
+//! The exports of the sample book.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use tandem_domain::ledger::Account;
+use tempfile::TempDir;
+
+use super::*;
+
+/// Writes an export of the sample into a file and reads it.
+fn written(export: impl FnOnce(&Path) -> Box<dyn Export>) -> (TempDir, PathBuf, Outcome) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out");
+    let mut export = export(&path);
+    let outcome = write(sample::engine().journal(), &mut [export.as_mut()]);
+    (folder, path, outcome)
+}
+
+fn book() -> Book {
+    sample::engine().book().clone()
+}
+
+fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let mut reader = ::csv::Reader::from_path(path).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+/// An amount of a table in minor units.
+fn cents(text: &str) -> i64 {
+    if text.is_empty() {
+        return 0;
+    }
+    text.replace('.', "").parse().unwrap()
+}
+
+#[test]
+fn postings_balance_and_add_up_to_the_balances() {
+    let (_folder, path, outcome) = written(|path| Box::new(Tables::create(path).unwrap()));
+    outcome.unwrap();
+    let mut entries: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut accounts: BTreeMap<[String; 3], i64> = BTreeMap::new();
+    let rows_of = |name: &str| rows(&path.join(name));
+    for row in rows_of("postings.csv") {
+        let amount = cents(&row["debit"]) - cents(&row["credit"]);
+        let [party, account] = ["party", "account"].map(|column| row[column].clone());
+        *entries.entry((row["entry"].clone(), party.clone())).or_default() += amount;
+        *accounts.entry([party, account, row["counterparty"].clone()]).or_default() += amount;
+    }
+    assert!(entries.values().all(|sum| *sum == 0));
+    accounts.retain(|_, balance| *balance != 0);
+    let balances = rows_of("balances.csv").into_iter().map(|row| {
+        let amount = cents(&row["debit"]) - cents(&row["credit"]);
+        (["party", "account", "counterparty"].map(|column| row[column].clone()), amount)
+    });
+    assert_eq!(accounts, balances.collect());
+}
+
+#[test]
+fn tables_agree_with_each_other() {
+    let (_folder, path, outcome) = written(|path| Box::new(Tables::create(path).unwrap()));
+    outcome.unwrap();
+    let text = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+    golden(&text("applications.csv"), "applications");
+    golden(&text("decisions.csv"), "decisions");
+    golden(&text("loans.csv"), "loans");
+    golden(&text("shares.csv"), "shares");
+    let settlements = text("settlements.csv");
+    assert!(settlements.starts_with(
+        "window,settle_on,paid_on,from,to,kind,amount,currency\n\
+         2024-01-10,2024-01-11,2024-01-11,"
+    ));
+    for loan in rows(&path.join("loans.csv")) {
+        for part in ["amount", "outstanding", "principal", "interest", "fees", "penalty", "charged_off"] {
+            let shares = rows(&path.join("shares.csv"));
+            let own = shares.iter().filter(|share| share["loan"] == loan["loan"]);
+            let sum: i64 = own.map(|share| cents(&share[part])).sum();
+            assert_eq!(sum, cents(&loan[part]), "{part} of {}", loan["loan"]);
+        }
+    }
+}
+
+/// Compares with a golden file, or writes it if TANDEM_UPDATE is set.
+pub(crate) fn golden(text: &str, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export/sample").join(name).with_extension("golden");
+    if std::env::var_os("TANDEM_UPDATE").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
+}
+
+#[test]
+fn hledger_accepts_every_party_and_agrees_on_its_balances() {
+    if Command::new("hledger").arg("--version").output().is_err() {
+        eprintln!("skipped: hledger is not installed");
+        return;
+    }
+    let book = book();
+    for (place, party) in parties(&book).iter().enumerate() {
+        let (_folder, path, outcome) =
+            written(|path| Box::new(Hledger::new(&party.id, Target::new(Some(path)))));
+        outcome.unwrap();
+        let run = |arguments: &[&str]| {
+            let output = Command::new("hledger").arg("-f").arg(&path).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        run(&["check", "--strict", "ordereddates"]);
+        let balances = run(&["balance", "--flat", "--no-total", "--empty", "-O", "csv"]);
+        let mut reader = ::csv::Reader::from_reader(balances.as_bytes());
+        let theirs: BTreeMap<String, i64> = reader
+            .deserialize::<(String, String)>()
+            .map(Result::unwrap)
+            .map(|(account, balance)| (account, cents(balance.trim_end_matches(" CNY").trim_end_matches(" 0"))))
+            .collect();
+        let ours = Account::chart(parties(&book).len()).filter(|account| {
+            account.counterparty() != Some(PartyId(place as u8))
+        });
+        for account in ours {
+            let balance = book.ledgers().balance(PartyId(place as u8), account);
+            let mut name = String::new();
+            hledger::account_name(&mut name, &book, account);
+            assert_eq!(theirs.get(&name).copied().unwrap_or_default(), balance.0, "{name} of {}", party.id);
+        }
+    }
+}
+
+fn statement(party: &str, period: Period, detail: Detail) -> (TempDir, PathBuf, Outcome) {
+    written(|path| {
+        let target = Target::new(Some(path));
+        Box::new(Statement::new(party, period, detail, target, Some(path.with_extension("csv"))))
+    })
+}
+
+#[test]
+fn statements_read_well() {
+    let march = Period::month("2024-03").unwrap();
+    let (_folder, path, outcome) = statement("river-bank", march, Detail::Lines);
+    outcome.unwrap();
+    golden(&fs::read_to_string(&path).unwrap(), "statement-march");
+    let lines = fs::read_to_string(path.with_extension("csv")).unwrap();
+    assert!(lines.starts_with(
+        "account,account_name,counterparty,day,entry,kind,loan,debit,credit,balance,currency\n\
+         1320,interest receivable,,2024-03-01,"
+    ));
+    let (_folder, path, outcome) = statement("shield", Period::ALL, Detail::Months);
+    outcome.unwrap();
+    golden(&fs::read_to_string(path).unwrap(), "statement-months");
+}
+
+#[test]
+fn statements_tie_line_by_line() {
+    let book = book();
+    for (place, party) in parties(&book).iter().enumerate() {
+        let (_folder, path, outcome) = statement(&party.id, Period::ALL, Detail::Lines);
+        outcome.unwrap();
+        let mut balances: BTreeMap<String, i64> = BTreeMap::new();
+        for row in rows(&path.with_extension("csv")) {
+            let balance = balances.entry(row["account"].clone()).or_default();
+            *balance += cents(&row["debit"]) - cents(&row["credit"]);
+            assert_eq!(*balance, cents(&row["balance"]));
+        }
+        for account in Account::chart(parties(&book).len()) {
+            let stated = balances.get(&account.number().to_string()).copied().unwrap_or_default();
+            assert_eq!(stated, book.ledgers().balance(PartyId(place as u8), account).0);
+        }
+    }
+}
+
+#[test]
+fn everything_is_written_in_one_go() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("book.db");
+    let name = tandem_journal::BookName::new("orchard").unwrap();
+    let store = tandem_journal::Sqlite::create(&database, &name).unwrap();
+    let mut engine = tandem_engine::Engine::open(Journal::open(store).unwrap()).unwrap();
+    sample::play(&mut engine);
+    drop(engine);
+    let out = folder.path().join("out");
+    write_all(&out, &database).unwrap();
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(
+        names(&out),
+        "applications.csv balances.csv decisions.csv loans.csv postings.csv settlements.csv shares.csv statements"
+    );
+    assert_eq!(
+        names(&out.join("statements")),
+        "cloud-bank.csv cloud-bank.md orchard.csv orchard.md river-bank.csv river-bank.md shield.csv shield.md"
+    );
+    let postings = rows(&out.join("postings.csv")).len();
+    let lines = |party: &Party| rows(&out.join(format!("statements/{}.csv", party.id))).len();
+    assert_eq!(postings, parties(&book()).iter().map(lines).sum::<usize>());
+}
+
+#[test]
+fn what_cannot_be_exported_is_said() {
+    let said = |outcome: Outcome| outcome.expect_err("it cannot").0;
+    let (_folder, path, outcome) = statement("lake-bank", Period::ALL, Detail::Lines);
+    assert_eq!(
+        said(outcome),
+        "there is no party `lake-bank` in this book; there are cloud-bank, river-bank, orchard, shield"
+    );
+    assert!(!path.exists(), "a request that fails leaves no file behind");
+
+    let name = tandem_journal::BookName::new("empty").unwrap();
+    let mut empty = Journal::open(tandem_journal::Memory::new(name)).unwrap();
+    let mut hledger = Hledger::new("river-bank", Target::new(Some(&path)));
+    assert_eq!(
+        said(write(&mut empty, &mut [&mut hledger])),
+        "nothing is signed in this book yet, so it has no ledgers"
+    );
+
+    let file = path.join("nowhere").join("file");
+    let mut hledger = Hledger::new("river-bank", Target::new(Some(&file)));
+    assert_eq!(
+        said(write(sample::engine().journal(), &mut [&mut hledger])),
+        format!("{}: No such file or directory (os error 2)", file.display())
+    );
+
+    assert_eq!(
+        Period::month("March").unwrap_err(),
+        "`March` is not a month; write year-month, for example 2024-03"
+    );
+}
+
+#[test]
+fn a_statement_that_does_not_tie_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let target = Target::new(Some(&folder.path().join("out")));
+    let mut statement = Statement::new("river-bank", Period::ALL, Detail::Months, target, None);
+    statement.forge(Account::Loans, tandem_domain::money::Amount(1));
+    let outcome = write(sample::engine().journal(), &mut [&mut statement]);
+    assert_eq!(
+        outcome.expect_err("it differs").0,
+        "the statement of river-bank does not tie: loans is 500001 minor units, the ledger says 500000"
+    );
+}

@@ -1,0 +1,662 @@
+//! `tandem history`: the life of one loan in plain words, with every date and amount, or of an
+//! application that never became one.
+
+use std::fmt::Write as _;
+
+use tandem_domain::agreement::{Agreement, Earner, FundingMode, LimitScope};
+use tandem_domain::book::{
+    ApplicationState, Book, Clause, Decided, DeclineReason, Event, Loan, Split, Verdict, Version,
+};
+use tandem_domain::calendar::Day;
+use tandem_domain::field::STANDARD;
+use tandem_domain::funding::Part;
+use tandem_domain::ledger::Entry;
+use tandem_domain::loan::{Action, Status, Totals, Transaction, schedule};
+use tandem_domain::money::{Amount, Currency, Rate};
+use tandem_domain::party::{MAX_PARTIES, PartyId};
+use tandem_domain::policy::Outcome as Answer;
+use tandem_engine::{Step, replay};
+use tandem_journal::{Journal, Store};
+
+use crate::data::{self, BookOption};
+use crate::export::{self, grid::Grid};
+use crate::fail::{Failure, Outcome};
+
+/// Options of `tandem history`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Key of the application that the loan came from.
+    loan: String,
+    #[command(flatten)]
+    book: BookOption,
+}
+
+/// Tells the life of one loan.
+pub(crate) fn history(options: &Options) -> Outcome {
+    let mut journal = data::open(&options.book.database()?)?;
+    export::show(&tell(&mut journal, &options.loan)?)
+}
+
+fn tell<S: Store>(journal: &mut Journal<S>, key: &str) -> Outcome<String> {
+    let mut story = Story::new(key);
+    let book = replay(journal, &mut |step| story.step(&step))?;
+    story.end(&book)
+}
+
+/// Width of what stands before the words of an event: its date.
+const INDENT: usize = 12;
+
+/// The story, told while the journal is read.
+struct Story<'k> {
+    key: &'k str,
+    text: String,
+    application: Option<u32>,
+    loan: Option<u32>,
+    /// The loan as it was before the event at hand.
+    before: Past,
+    entries: Vec<Entry>,
+}
+
+/// What is remembered of a loan to see what an event changed.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Past {
+    totals: Totals,
+    class: u8,
+    next: u16,
+    late_fees: Amount,
+}
+
+impl Past {
+    fn of(loan: &Loan) -> Past {
+        let position = &loan.position;
+        let unpaid: Amount = position.due.iter().map(|due| due.fee).sum();
+        Past {
+            totals: position.totals,
+            class: loan.class,
+            next: position.next,
+            late_fees: position.totals.fees + unpaid,
+        }
+    }
+}
+
+impl Story<'_> {
+    fn new(key: &str) -> Story<'_> {
+        Story {
+            key,
+            text: String::new(),
+            application: None,
+            loan: None,
+            before: Past::default(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: &Step<'_>) {
+        let (book, today) = (step.book, step.book.business_date());
+        match step.event {
+            Event::Decided(decided) if decided.key == self.key => {
+                self.application = Some((book.applications().len() - 1) as u32);
+                self.decided(decided, book);
+            }
+            Event::Withdrawn { application } if Some(*application) == self.application => {
+                self.event(today, "The offer is given back");
+            }
+            Event::Disbursed { application } if Some(*application) == self.application => {
+                let loan = (book.loans().len() - 1) as u32;
+                self.loan = Some(loan);
+                self.before = Past::of(&book.loans()[loan as usize]);
+                self.disbursed(&book.loans()[loan as usize], book);
+            }
+            Event::Paid { key, loan, transaction, change, .. } if Some(*loan) == self.loan => {
+                self.paid(key, transaction, change, book);
+            }
+            Event::ChargedOff { loan, change, .. } if Some(*loan) == self.loan => {
+                self.charged_off(change, book);
+            }
+            Event::DayEnded { .. } => self.day_ended(book),
+            _ => {}
+        }
+        if let Some(loan) = self.loan {
+            let own = step.entries.iter().filter(|entry| entry.loan == Some(loan));
+            self.entries.extend(own.cloned());
+            self.class_changed(&book.loans()[loan as usize], book);
+            self.before = Past::of(&book.loans()[loan as usize]);
+        }
+    }
+
+    fn end(mut self, book: &Book) -> Outcome<String> {
+        if self.application.is_none() {
+            return Err(unknown(self.key, book));
+        }
+        if let Some(loan) = self.loan {
+            self.position(&book.loans()[loan as usize], book);
+            self.postings(book);
+        }
+        Ok(self.text)
+    }
+
+    /// A dated line.
+    fn event(&mut self, day: Day, what: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "\n{day}  {what}");
+    }
+
+    /// A line that belongs to the event before it.
+    fn note(&mut self, what: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "{:INDENT$}{what}", "");
+    }
+
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn grid(&mut self, grid: &Grid) {
+        self.text += &grid.plain(INDENT);
+    }
+
+    fn decided(&mut self, decided: &Decided, book: &Book) {
+        let version = &book.versions()[usize::from(decided.version)];
+        let file = &version.agreement.file;
+        let _ = writeln!(self.text, "{}, under version {} of “{}”", self.key, file.version, file.title);
+        self.event(book.business_date(), "Application");
+        if let Some(borrower) = &decided.borrower {
+            self.note(format_args!("Borrower {borrower}"));
+        }
+        self.values(decided, &version.agreement);
+        self.blank();
+        self.decisions(decided, version);
+        self.blank();
+        for barred in &decided.barred {
+            let lender = lender(&version.agreement, usize::from(barred.lender));
+            self.note(format_args!("{lender} takes no part: {}", clause(version, barred.clause)));
+        }
+        match &decided.verdict {
+            Verdict::Offered { parts, rate, valid_to } => {
+                self.funding(decided, parts, *rate, version);
+                self.note(format_args!("The offer stands until {valid_to}."));
+            }
+            Verdict::Declined(reason) => {
+                let words = match reason {
+                    DeclineReason::Clause(reason) => clause(version, *reason),
+                    DeclineReason::Ineligible(place) => {
+                        let row = &file.ineligible[usize::from(*place)];
+                        format!("{}, {}", row.code, row.reason)
+                    }
+                    reason => version.decline_reason(*reason),
+                };
+                self.note(format_args!("Declined: {words}"));
+            }
+            Verdict::Referred(places) => {
+                let names = places.iter().map(|&place| lender(&version.agreement, usize::from(place)));
+                let names = names.collect::<Vec<_>>().join(", ");
+                self.note(format_args!("Referred: it waits for a person at {names}"));
+            }
+        }
+    }
+
+    /// The application's data, and who saw it.
+    fn values(&mut self, decided: &Decided, agreement: &Agreement) {
+        let mut grid = Grid::new(3, ["field", "value", "seen by"]);
+        for (place, ((name, kind), value)) in agreement.scope.fields.iter().zip(&decided.values).enumerate() {
+            let seen_by = match place.checked_sub(STANDARD.len()) {
+                Some(own) => agreement.file.field[own].seen_by.join(", "),
+                None => "every party".to_owned(),
+            };
+            grid.row([name.clone(), kind.show(value, agreement.currency()), seen_by]);
+        }
+        self.grid(&grid);
+    }
+
+    /// What each lender said, with its reasons.
+    fn decisions(&mut self, decided: &Decided, version: &Version) {
+        let currency = version.agreement.currency();
+        let mut grid = Grid::new(4, ["lender", "policy", "score", "decision"]);
+        for (policy, decision) in version.policies.iter().zip(&decided.decisions) {
+            let score = decision.score.map_or("–".to_owned(), |score| score.to_string());
+            let (says, reasons): (_, &[u8]) = match &decision.outcome {
+                Answer::Approve { maximum, rate } => {
+                    (format!("approves up to {} at {rate}", currency.show(*maximum)), &[])
+                }
+                Answer::Decline(reasons) => ("declines".to_owned(), reasons),
+                Answer::Refer(reasons) => ("asks a person to decide".to_owned(), reasons),
+            };
+            grid.row([policy.file.lender.clone(), policy.file.version.clone(), score, says]);
+            for &place in reasons {
+                let (code, words) = &policy.reasons[usize::from(place)];
+                grid.row(["", "", "", &format!("  {code}: {words}")]);
+            }
+        }
+        self.grid(&grid);
+    }
+
+    /// How the lenders share the loan, and why so.
+    fn funding(&mut self, decided: &Decided, parts: &[Part], rate: Rate, version: &Version) {
+        let agreement = &version.agreement;
+        let currency = agreement.currency();
+        let whole: Amount = parts.iter().map(|part| part.amount).sum();
+        self.note(match agreement.file.funding.mode {
+            FundingMode::Fixed => "Funded by the shares that the agreement fixes:",
+            FundingMode::Offers => "Funded in proportion to what each lender offers, within its largest share:",
+            FundingMode::InOrder => "Funded by one lender after the other, each as far as it offers:",
+        });
+        let mut grid = Grid::new(1, ["lender", currency.code(), "share", "rate"]);
+        for (place, part) in parts.iter().enumerate() {
+            let id = lender(agreement, place);
+            if part.amount.is_positive() {
+                let share = Rate::of(part.amount, whole);
+                grid.row([id, &currency.grouped(part.amount), &share.to_string(), &part.rate.to_string()]);
+            }
+        }
+        grid.row(["together", &currency.grouped(whole), &Rate::ONE.to_string(), &rate.to_string()]);
+        self.grid(&grid);
+        for (place, decision) in decided.decisions.iter().enumerate() {
+            let approved = matches!(decision.outcome, Answer::Approve { .. });
+            let barred = decided.barred.iter().any(|barred| usize::from(barred.lender) == place);
+            if approved && !barred && parts[place].amount.is_zero() {
+                let why = match agreement.file.funding.mode {
+                    FundingMode::InOrder => "the others cover the amount, or leave it less than its smallest share",
+                    FundingMode::Fixed | FundingMode::Offers => "its part would be less than its smallest share",
+                };
+                self.note(format_args!("{} takes no part: {why}", lender(agreement, place)));
+            }
+        }
+    }
+
+    /// The money goes out: fees, and the plan.
+    fn disbursed(&mut self, loan: &Loan, book: &Book) {
+        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let currency = agreement.currency();
+        let Loan { principal, rate, months, .. } = *loan;
+        let sum = currency.show(principal);
+        self.event(book.business_date(), format_args!("Disbursed: {sum} at {rate}, {months} instalments"));
+        let mut grid = Grid::new(1, ["", currency.code()]);
+        grid.row(["principal", &currency.grouped(principal)]);
+        let mut net = principal;
+        for fee in &agreement.disbursement_fees {
+            let amount = fee.on(principal, agreement.file.product.rounding);
+            net -= amount;
+            let earner = match fee.earner {
+                Earner::Lenders => "the lenders",
+                Earner::Party(party) => &agreement.party(party).id,
+            };
+            grid.row([format!("fee to {earner}"), currency.grouped(-amount)]);
+        }
+        grid.row(["paid out to the borrower", &currency.grouped(net)]);
+        self.grid(&grid);
+        self.blank();
+        let mut grid = Grid::new(2, ["instalment", "due", "principal", "interest", "total", "balance"]);
+        let plan = schedule(&loan.terms(agreement));
+        for instalment in &plan {
+            let amounts = [instalment.principal, instalment.interest, instalment.total(), instalment.balance];
+            let [principal, interest, total, balance] = amounts.map(|amount| currency.grouped(amount));
+            let (number, day) = (instalment.number.to_string(), instalment.day.to_string());
+            grid.row([number, day, principal, interest, total, balance]);
+        }
+        let interest: Amount = plan.iter().map(|instalment| instalment.interest).sum();
+        let [principal, interest, total] =
+            [principal, interest, principal + interest].map(|amount| currency.grouped(amount));
+        grid.row(["", "all", &principal, &interest, &total, ""]);
+        self.grid(&grid);
+    }
+
+    fn paid(&mut self, key: &str, transaction: &Transaction, change: &Totals, book: &Book) {
+        let Some((loan, agreement)) = self.of(book) else { return };
+        let currency = agreement.currency();
+        let prepaid = matches!(transaction.action, Action::Prepay(_));
+        let amount = change.received;
+        let today = book.business_date();
+        let what = match (loan.position.status, prepaid) {
+            (Status::ChargedOff, _) => "Recovery",
+            (_, true) => "Prepayment",
+            (_, false) => "Payment",
+        };
+        let mut line = format!("{what} {key}: {}", currency.show(amount));
+        if transaction.day != today {
+            let _ = write!(line, ", value date {}", transaction.day);
+        }
+        self.event(today, line);
+        if transaction.day < today {
+            self.note("It came to the book late: the loan was worked out anew from that date.");
+        }
+        self.shared(change, loan, agreement);
+        self.stands(loan, currency);
+    }
+
+    fn charged_off(&mut self, change: &Totals, book: &Book) {
+        let Some((loan, agreement)) = self.of(book) else { return };
+        let written_off = agreement.currency().show(change.charged_off);
+        self.event(book.business_date(), format_args!("Written off: {written_off}"));
+        self.shared(change, loan, agreement);
+    }
+
+    fn day_ended(&mut self, book: &Book) {
+        let today = book.business_date();
+        let state = self.application.map(|place| &book.applications()[place as usize].state);
+        let lapses = format!("{today}  The offer lapses");
+        if state == Some(&ApplicationState::Lapsed) && !self.text.contains("  The offer lapses") {
+            let _ = writeln!(self.text, "\n{lapses}");
+        }
+        let Some((loan, agreement)) = self.of(book) else { return };
+        let (past, now) = (self.before, Past::of(loan));
+        let currency = agreement.currency();
+        if now.late_fees > past.late_fees {
+            let fee = currency.show(now.late_fees - past.late_fees);
+            self.event(today, format_args!("Late fee of {fee}"));
+        }
+        for number in past.next..now.next {
+            self.event(today, format_args!("Instalment {number} falls due"));
+        }
+        let change = now.totals.since(&past.totals);
+        if change != Totals::default() {
+            self.note("Money held is used:");
+            self.shared(&change, loan, agreement);
+            self.stands(loan, currency);
+        }
+        for due in loan.position.due.iter().filter(|due| due.day == today) {
+            let [all, principal, interest] =
+                [due.principal + due.interest, due.principal, due.interest].map(|amount| currency.grouped(amount));
+            self.note(format_args!("To pay: {all} (principal {principal}, interest {interest})."));
+        }
+    }
+
+    fn class_changed(&mut self, loan: &Loan, book: &Book) {
+        if loan.class == self.before.class || loan.position.status != Status::Active {
+            return;
+        }
+        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let today = book.business_date();
+        let days = loan.position.days_past_due(today);
+        let class = &agreement.file.class[usize::from(loan.class)].name;
+        let overdue = match days {
+            0 => "nothing past due".to_owned(),
+            1 => "1 day past due".to_owned(),
+            days => format!("{days} days past due"),
+        };
+        self.event(today, format_args!("Class “{class}”: {overdue}"));
+    }
+
+    /// The loan and the agreement that governs it.
+    fn of<'b>(&self, book: &'b Book) -> Option<(&'b Loan, &'b Agreement)> {
+        let loan = &book.loans()[self.loan? as usize];
+        Some((loan, &book.versions()[usize::from(loan.version)].agreement))
+    }
+
+    /// What a change of the loan brings each party.
+    fn shared(&mut self, change: &Totals, loan: &Loan, agreement: &Agreement) {
+        let after = Split::of(&loan.position.totals, &loan.parts, agreement);
+        let before = Split::of(&self.before.totals, &loan.parts, agreement);
+        let table = PartyTable::of(change, &after.since(&before), agreement);
+        self.grid(&table.grid(agreement));
+    }
+
+    fn stands(&mut self, loan: &Loan, currency: Currency) {
+        let held = loan.position.totals.held();
+        match loan.position.status {
+            Status::Repaid => self.note("The loan is repaid."),
+            Status::ChargedOff => {}
+            Status::Active if held.is_positive() => self.note(format_args!(
+                "Principal outstanding {}; {} held for what falls due.",
+                currency.grouped(loan.position.outstanding()),
+                currency.grouped(held)
+            )),
+            Status::Active => self.note(format_args!(
+                "Principal outstanding {}.",
+                currency.grouped(loan.position.outstanding())
+            )),
+        }
+    }
+
+    /// Where the loan stands at the end of the journal.
+    fn position(&mut self, loan: &Loan, book: &Book) {
+        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let (currency, today) = (agreement.currency(), book.business_date());
+        let position = &loan.position;
+        match position.status {
+            Status::Repaid => self.event(today, "Position: repaid"),
+            Status::ChargedOff => self.event(today, "Position: written off"),
+            Status::Active => {
+                let mut then = position.clone();
+                let terms = loan.terms(agreement);
+                then.advance(&terms, today);
+                let payoff = currency.show(then.payoff(&terms, today));
+                self.event(today, format_args!("Position: active; {payoff} would repay it today"));
+                if !position.due.is_empty() {
+                    let mut grid = Grid::new(1, ["unpaid since", "principal", "interest", "late fee"]);
+                    for due in &position.due {
+                        let [principal, interest, fee] =
+                            [due.principal, due.interest, due.fee].map(|amount| currency.grouped(amount));
+                        grid.row([due.day.to_string(), principal, interest, fee]);
+                    }
+                    self.grid(&grid);
+                    self.blank();
+                }
+            }
+        }
+        let split = Split::of(&position.totals, &loan.parts, agreement);
+        let mut table = PartyTable::of(&position.totals, &split, agreement);
+        let mut funded = Row::new("funded", loan.principal);
+        let mut outstanding = Row::new("outstanding", position.outstanding());
+        for (at, &lender) in agreement.lenders.iter().enumerate() {
+            let part = loan.parts[at].amount;
+            funded.parties[lender.index()] = part;
+            outstanding.parties[lender.index()] = part - split.principal[at] - split.charged_off[at];
+        }
+        table.rows.insert(0, funded);
+        table.rows.push(outstanding);
+        self.grid(&table.grid(agreement));
+    }
+
+    /// Every posting that the loan made.
+    fn postings(&mut self, book: &Book) {
+        let Some(agreement) = book.latest().map(|version| &version.agreement) else { return };
+        let mut grid = Grid::new(3, ["party", "", "account", "debit", "credit"]);
+        let mut heads = vec![Some("\nPostings".to_owned())];
+        for entry in &self.entries {
+            let mut head = Some(format!("{}  entry {}, {}", entry.day, entry.number, entry.kind));
+            for posting in &entry.postings {
+                let amount = agreement.currency().grouped(Amount(posting.amount.0.abs()));
+                let (debit, credit) = match posting.amount.is_positive() {
+                    true => (amount, String::new()),
+                    false => (String::new(), amount),
+                };
+                let other = posting.account.counterparty();
+                let other = other.map_or(String::new(), |party| format!(" {}", agreement.party(party).id));
+                grid.row([
+                    agreement.party(posting.party).id.clone(),
+                    posting.account.number().to_string(),
+                    format!("{}{other}", posting.account.name()),
+                    debit,
+                    credit,
+                ]);
+                heads.push(head.take());
+            }
+        }
+        for (line, head) in grid.plain(INDENT).lines().zip(heads) {
+            if let Some(head) = head {
+                let _ = writeln!(self.text, "{head}");
+            }
+            let _ = writeln!(self.text, "{line}");
+        }
+    }
+}
+
+/// A kind of money and what each party had of it.
+struct Row {
+    name: &'static str,
+    whole: Amount,
+    parties: [Amount; MAX_PARTIES],
+}
+
+impl Row {
+    fn new(name: &'static str, whole: Amount) -> Row {
+        Row { name, whole, parties: [Amount::ZERO; MAX_PARTIES] }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_zero() && self.parties.iter().all(|amount| amount.is_zero())
+    }
+}
+
+/// Kinds of money by party.
+struct PartyTable {
+    rows: Vec<Row>,
+}
+
+impl PartyTable {
+    /// What a loan's totals, or a change of them, are for each party. Rows in which nothing
+    /// happened are left out.
+    fn of(totals: &Totals, split: &Split, agreement: &Agreement) -> PartyTable {
+        let lenders = |name, whole, parts: &[Amount]| {
+            let mut row = Row::new(name, whole);
+            for (&lender, &part) in agreement.lenders.iter().zip(parts) {
+                row.parties[lender.index()] = part;
+            }
+            row
+        };
+        let give = |row: &mut Row, party: Option<PartyId>, amount: Amount| {
+            if let Some(party) = party {
+                row.parties[party.index()] += amount;
+            }
+        };
+        let mut fees = lenders("late fees", totals.fees, &split.fees);
+        let earner = agreement.late_fee.and_then(|fee| match fee.earner {
+            Earner::Party(party) => Some(party),
+            Earner::Lenders => None,
+        });
+        give(&mut fees, earner, split.fees_elsewhere);
+        let mut recovered = lenders("recovered", totals.recovered, &split.recovered);
+        give(&mut recovered, agreement.guarantor, split.recovered_by_guarantor);
+        let mut compensation = lenders("compensation", Amount::ZERO, &split.compensated);
+        give(&mut compensation, agreement.guarantor, -totals.compensated);
+        let paid = split.service_fee.map(|fee| -fee);
+        let mut service_fee = lenders("service fee", Amount::ZERO, &paid);
+        let platform = agreement.service_fee.map(|(platform, _)| platform);
+        give(&mut service_fee, platform, split.service_fee.into_iter().sum());
+        let mut rows = vec![
+            Row::new("received", totals.received),
+            fees,
+            lenders("penalty", totals.penalty, &split.penalty),
+            lenders("interest", totals.interest, &split.interest),
+            lenders("principal", totals.principal, &split.principal),
+            recovered,
+            Row::new("held", totals.held()),
+            Row::new("given back", totals.refunded),
+            lenders("written off", totals.charged_off, &split.charged_off),
+            Row::new("interest given up", totals.interest_forgone),
+            compensation,
+            service_fee,
+        ];
+        rows.retain(|row| !row.is_empty());
+        PartyTable { rows }
+    }
+
+    /// With a column for the loan and for each party that has to do with it.
+    fn grid(&self, agreement: &Agreement) -> Grid {
+        let currency = agreement.currency();
+        let concerned: Vec<_> = agreement
+            .parties()
+            .filter(|(party, _)| self.rows.iter().any(|row| !row.parties[party.index()].is_zero()))
+            .collect();
+        let names = concerned.iter().map(|(_, party)| party.id.as_str());
+        let mut grid = Grid::new(1, [currency.code(), "loan"].into_iter().chain(names));
+        let cell = |amount: Amount| match amount.is_zero() {
+            true => String::new(),
+            false => currency.grouped(amount),
+        };
+        for row in &self.rows {
+            let parties = concerned.iter().map(|(party, _)| cell(row.parties[party.index()]));
+            let whole = if row.is_empty() { currency.grouped(row.whole) } else { cell(row.whole) };
+            grid.row([row.name.to_owned(), whole].into_iter().chain(parties));
+        }
+        grid
+    }
+}
+
+fn lender(agreement: &Agreement, place: usize) -> &str {
+    agreement.lenders.get(place).map_or("", |&party| &agreement.party(party).id)
+}
+
+/// A clause with what it allows: `clause 7.1 of the agreement, at most 12,000.00 CNY in all`.
+fn clause(version: &Version, clause: Clause) -> String {
+    let words = version.clause(clause);
+    let Clause::Limit(place) = clause else { return words };
+    let Some(limit) = version.agreement.file.limit.get(usize::from(place)) else { return words };
+    let scope = match limit.per {
+        LimitScope::Day => "a day",
+        LimitScope::Total => "in all",
+        LimitScope::Region => "in a region",
+        LimitScope::Borrower => "for a borrower",
+        LimitScope::Partner => "through the platform",
+    };
+    format!("{words}, at most {} {scope}", limit.amount)
+}
+
+/// What to say about a key that no application has.
+fn unknown(key: &str, book: &Book) -> Failure {
+    let keys = book.applications().iter().map(|record| record.key.as_ref());
+    let furthest = 1 + key.chars().count() / 4;
+    let mut near: Vec<(usize, &str)> =
+        keys.map(|known| (distance(key, known), known)).filter(|(away, _)| *away <= furthest).collect();
+    near.sort_by_key(|(away, _)| *away);
+    let near: Vec<_> = near.iter().take(5).map(|(_, known)| *known).collect();
+    let hint = match (near.as_slice(), book.applications()) {
+        (_, []) => "the book has none".to_owned(),
+        ([], [first, ..]) => format!("keys here look like {}", first.key),
+        (near, _) => format!("near it are {}", near.join(", ")),
+    };
+    Failure(format!("there is no application `{key}`; {hint}"))
+}
+
+/// Edits that lead from one text to the other (Levenshtein), small and large letters alike.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().flat_map(char::to_lowercase).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (place, character) in one.chars().flat_map(char::to_lowercase).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = place + 1;
+        for (at, &wanted) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(character != wanted);
+            diagonal = row[at + 1];
+            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{sample, tests::golden};
+
+    fn told(key: &str) -> Outcome<String> {
+        tell(sample::engine().journal(), key)
+    }
+
+    #[test]
+    fn every_fate_is_told() {
+        for key in ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3", "B-4", "B-5"] {
+            let text = told(key).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            golden(&text, &format!("history-{key}"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_neighbours() {
+        let said = |key| told(key).expect_err("there is none").0;
+        assert_eq!(said("A-4"), "there is no application `A-4`; near it are A-1, A-2, A-3, B-4");
+        assert_eq!(said("somebody else"), "there is no application `somebody else`; keys here look like A-1");
+        let name = tandem_journal::BookName::new("empty").unwrap();
+        let mut empty = Journal::open(tandem_journal::Memory::new(name)).unwrap();
+        assert_eq!(
+            tell(&mut empty, "A-1").expect_err("there is none").0,
+            "there is no application `A-1`; the book has none"
+        );
+    }
+
+    #[test]
+    fn distances_count_edits() {
+        assert_eq!(distance("M-00012", "m-00021"), 2);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
+}

@@ -1,0 +1,71 @@
+//! Tandem: joint lending, from application to final settlement.
+
+mod bench;
+mod check;
+mod data;
+mod export;
+mod fail;
+mod history;
+mod payments;
+mod programme;
+mod report;
+mod run;
+mod table;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Banks and platforms lend together: every share to the cent, every figure explained.
+#[derive(Parser)]
+#[command(name = "tandem", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a programme: decides its applications, books loans and payments, closes every day
+    /// and settles. Running it again goes on where it stopped.
+    Run(run::Options),
+    /// Reads a programme or one of its files and explains it, or says what is wrong and where.
+    Check {
+        /// A programme's folder, an agreement, a policy (its agreement beside it) or a mapping.
+        path: PathBuf,
+    },
+    /// Writes the JSON Schema of a file format, for editors.
+    Schema {
+        /// Which format.
+        format: check::Format,
+    },
+    /// Reads a journal from its first batch and checks everything that must hold.
+    Verify(verify::Options),
+    /// Tells the life of one loan, from application to last posting.
+    History(history::Options),
+    /// Writes a book in formats that other programs read.
+    Export(export::Options),
+    /// Measures throughput on this machine.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Check { path } => check::check(&path),
+        Command::Schema { format } => check::schema(format),
+        Command::Verify(options) => verify::verify(&options),
+        Command::History(options) => history::history(&options),
+        Command::Export(options) => export::export(&options),
+        Command::Bench(options) => bench::bench(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! How much of each limit was in use at its peak: the limits of the agreement and those of its
+//! rulebook that cap what a lender lends.
+//!
+//! Use only grows when an offer is made, so it is measured then.
+
+use std::collections::BTreeMap;
+
+use tandem_domain::agreement::LimitScope;
+use tandem_domain::book::{Book, Clause, Decided, Event, Verdict, Version};
+use tandem_domain::calendar::Day;
+use tandem_domain::field::Value;
+use tandem_domain::funding::Part;
+use tandem_domain::ledger::{Account, EntryKind};
+use tandem_domain::money::{Amount, Rounding};
+use tandem_domain::party::{PartyId, PartyKind};
+use tandem_domain::rulebook::Check;
+use tandem_engine::Step;
+
+use super::collect::ByParty;
+
+/// Watches what is lent and offered in each scope that a limit can have.
+#[derive(Default)]
+pub(super) struct Limits {
+    /// Offers that stand open, by application: version, parts and last day.
+    open: BTreeMap<u32, (u16, Vec<Part>, Day)>,
+    regions: Vec<ByParty<Amount>>,
+    borrowers: Vec<ByParty<Amount>>,
+    /// Offered on the business date.
+    today: ByParty<Amount>,
+    /// The highest use so far, by version and clause; a rule binds each lender by itself.
+    pub(super) peaks: BTreeMap<(u16, Clause, Option<PartyId>), Peak>,
+}
+
+/// The highest use of a limit.
+#[derive(Clone, Debug)]
+pub(super) struct Peak {
+    pub(super) used: Amount,
+    pub(super) cap: Amount,
+    pub(super) day: Day,
+    /// The region, if the limit is for each region.
+    pub(super) region: Option<String>,
+}
+
+impl Limits {
+    /// Takes one event.
+    pub(super) fn observe(&mut self, step: &Step<'_>) {
+        match step.event {
+            Event::Decided(decided) => self.offered(decided, step.book),
+            Event::Disbursed { application } => {
+                self.open.remove(application);
+            }
+            Event::Withdrawn { application } => {
+                if let Some(offer) = self.open.remove(application) {
+                    self.lend(*application, &offer, -1, step.book);
+                }
+            }
+            Event::DayEnded { day } => {
+                let lapsed = self.open.extract_if(.., |_, offer| offer.2 <= *day);
+                for (application, offer) in lapsed.collect::<Vec<_>>() {
+                    self.lend(application, &offer, -1, step.book);
+                }
+            }
+            Event::DayClosed(_) => self.today = Default::default(),
+            _ => {}
+        }
+        for entry in step.entries {
+            // A disbursement turns an offer into a loan of the same amount.
+            let Some(loan) = entry.loan.filter(|_| entry.kind != EntryKind::Disbursement) else {
+                continue;
+            };
+            let application = step.book.loans()[loan as usize].application;
+            for posting in &entry.postings {
+                if posting.account == Account::Loans {
+                    self.add(application, posting.party, posting.amount, step.book);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
+        let record = &book.applications()[application as usize];
+        for (sums, place) in [
+            (&mut self.regions, record.region as usize),
+            (&mut self.borrowers, record.borrower as usize),
+        ] {
+            if sums.len() <= place {
+                sums.resize(place + 1, Default::default());
+            }
+            sums[place][party.index()] += amount;
+        }
+    }
+
+    fn lend(&mut self, application: u32, offer: &(u16, Vec<Part>, Day), sign: i64, book: &Book) {
+        let lenders = &book.versions()[usize::from(offer.0)].agreement.lenders;
+        for (&lender, part) in lenders.iter().zip(&offer.1) {
+            self.add(application, lender, Amount(part.amount.0 * sign), book);
+        }
+    }
+
+    fn offered(&mut self, decided: &Decided, book: &Book) {
+        let Verdict::Offered {
+            parts, valid_to, ..
+        } = &decided.verdict
+        else {
+            return;
+        };
+        let application = book.applications().len() as u32 - 1;
+        let offer = (decided.version, parts.clone(), *valid_to);
+        self.lend(application, &offer, 1, book);
+        self.open.insert(application, offer);
+        let version = &book.versions()[usize::from(decided.version)];
+        for (lender, part) in version.agreement.lenders.iter().zip(parts) {
+            self.today[lender.index()] += part.amount;
+        }
+        self.measure_limits(decided, version, application, book);
+        self.measure_rules(decided.version, version, book);
+    }
+
+    fn measure_limits(
+        &mut self,
+        decided: &Decided,
+        version: &Version,
+        application: u32,
+        book: &Book,
+    ) {
+        let agreement = &version.agreement;
+        let record = &book.applications()[application as usize];
+        let region = match &decided.values[2] {
+            Value::Text(region) => region,
+            _ => "",
+        };
+        for (place, limit) in agreement.file.limit.iter().enumerate() {
+            if limit.region.as_deref().is_some_and(|only| only != region) {
+                continue;
+            }
+            let sums = match limit.per {
+                LimitScope::Day => &self.today,
+                LimitScope::Region => &self.regions[record.region as usize],
+                LimitScope::Borrower => &self.borrowers[record.borrower as usize],
+                LimitScope::Total | LimitScope::Partner => &book_sums(book, agreement),
+            };
+            let used = match agreement.limit_lenders[place] {
+                Some(lender) => sums[agreement.lenders[lender].index()],
+                None => agreement
+                    .lenders
+                    .iter()
+                    .map(|lender| sums[lender.index()])
+                    .sum(),
+            };
+            let peak = Peak {
+                used,
+                cap: limit.amount.amount,
+                day: book.business_date(),
+                region: (limit.per == LimitScope::Region).then(|| region.to_owned()),
+            };
+            self.raise((decided.version, Clause::Limit(place as u8), None), peak);
+        }
+    }
+
+    fn measure_rules(&mut self, place: u16, version: &Version, book: &Book) {
+        let Some(rulebook) = &version.rulebook else {
+            return;
+        };
+        for (rule_place, rule) in rulebook.in_force(book.business_date()) {
+            for &lender in &version.agreement.lenders {
+                let party = version.agreement.party(lender);
+                if !matches!(party.kind, PartyKind::RegionalBank | PartyKind::Bank) {
+                    continue;
+                }
+                let (whole, rate, used) = match rule.check {
+                    Check::PartnerConcentration { of_tier1_capital } => {
+                        (party.tier1_capital, of_tier1_capital, book.lent(lender))
+                    }
+                    Check::JointLendingCap { of_total_loans } => {
+                        let used = book.lent(lender) + party.elsewhere();
+                        (party.total_loans, of_total_loans, used)
+                    }
+                    _ => continue,
+                };
+                let Some(whole) = whole else { continue };
+                let peak = Peak {
+                    used,
+                    cap: whole.amount.at(rate, Rounding::Down),
+                    day: book.business_date(),
+                    region: None,
+                };
+                self.raise((place, Clause::Rule(rule_place as u8), Some(lender)), peak);
+            }
+        }
+    }
+
+    fn raise(&mut self, key: (u16, Clause, Option<PartyId>), peak: Peak) {
+        let highest = self.peaks.entry(key).or_insert_with(|| peak.clone());
+        if peak.used > highest.used {
+            *highest = peak;
+        }
+    }
+}
+
+/// What each lender has lent and offered in all.
+fn book_sums(book: &Book, agreement: &tandem_domain::agreement::Agreement) -> ByParty<Amount> {
+    let mut sums = ByParty::default();
+    for &lender in &agreement.lenders {
+        sums[lender.index()] = book.lent(lender);
+    }
+    sums
+}

@@ -1,0 +1,272 @@
+//! Running a programme: from its applications to final settlement.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tandem_domain::book::{Application, Command};
+use tandem_domain::calendar::Day;
+use tandem_engine::Engine;
+use tandem_journal::{BookName, Journal, Sqlite};
+
+use crate::data::{self, DATABASE};
+use crate::export;
+use crate::fail::{Failure, Outcome};
+use crate::payments::Payments;
+use crate::programme::{Programme, Read};
+use crate::report::{About, Collector, Context, Note};
+use crate::table::ApplicationRow;
+use crate::verify::Verifier;
+
+/// What to run, and where to.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The programme's folder.
+    programme: PathBuf,
+    /// Applications to read instead of the programme's own (CSV, also gzipped).
+    #[arg(long)]
+    applications: Option<PathBuf>,
+    /// Folder for the journal [default: data/ID, ID as in the agreement].
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Folder for report, statements and tables [default: out/ID].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Close days up to this one only.
+    #[arg(long)]
+    until: Option<Day>,
+}
+
+/// Applications in one durable batch of commands.
+const BATCH: usize = 1_000;
+
+/// How many problems are shown; all of them are written to `problems.txt`.
+const SHOWN: usize = 10;
+
+/// Runs a programme, or goes on where it stopped.
+pub(crate) fn run(options: &Options) -> Outcome {
+    let programme = Programme::read(&options.programme)?;
+    let applications = programme.applications(options.applications.as_deref())?;
+    let payments = Payments::read(&programme, options.applications.as_deref())?;
+    let id = &programme.version.agreement.file.id;
+    let folder = |chosen: &Option<PathBuf>, default: &str| chosen.clone().unwrap_or_else(|| Path::new(default).join(id));
+    let (data, out) = (folder(&options.data, data::DEFAULT), folder(&options.out, "out"));
+    for folder in [&data, &out] {
+        fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    }
+    let database = data.join(DATABASE);
+    let mut run = Run::open(&database, &programme, applications, payments)?;
+    run.live(options.until)?;
+    // The writer lets the journal go before it is read back.
+    let Run { engine, problems, payments, .. } = run;
+    drop(engine);
+    conclude(&programme, &database, &out, &problems, &payments)
+}
+
+struct Run {
+    engine: Engine<Sqlite>,
+    applications: BTreeMap<Day, Vec<ApplicationRow>>,
+    /// Payments and charge-offs to come, by value date.
+    calendar: BTreeMap<Day, Vec<Command>>,
+    payments: Payments,
+    /// Loans whose payments are in the calendar.
+    expected: usize,
+    problems: Vec<String>,
+}
+
+impl Run {
+    fn open(
+        database: &Path,
+        programme: &Programme,
+        applications: Read<ApplicationRow>,
+        mut payments: Payments,
+    ) -> Outcome<Run> {
+        let name = BookName::new(programme.version.agreement.file.id.clone())?;
+        let store = if database.is_file() { Sqlite::open(database)? } else { Sqlite::create(database, &name)? };
+        let mut engine = Engine::open(Journal::open(store)?)?;
+        let documents = programme.version.documents.clone();
+        for answer in engine.submit([Command::Sign(Box::new(documents))])? {
+            answer.map_err(|refusal| Failure(format!("{}: {refusal}", programme.folder.display())))?;
+        }
+        let mut problems = applications.problems;
+        problems.append(&mut payments.problems);
+        let mut by_date = BTreeMap::<Day, Vec<ApplicationRow>>::new();
+        for row in applications.rows {
+            by_date.entry(row.date).or_default().push(row);
+        }
+        let mut calendar = BTreeMap::<Day, Vec<Command>>::new();
+        for payment in std::mem::take(&mut payments.rows) {
+            calendar.entry(payment.value_date).or_default().push(Command::Pay(payment));
+        }
+        Ok(Run { engine, applications: by_date, calendar, payments, expected: 0, problems })
+    }
+
+    /// Lets day after day pass until everything is settled.
+    fn live(&mut self, until: Option<Day>) -> Outcome {
+        let bar = progress(self.applications.values().map(|rows| rows.len() as u64).sum(), "applications");
+        self.expect_payments();
+        let mut day = self.engine.book().business_date();
+        let mut commands = Vec::new();
+        while until.is_none_or(|until| day <= until) {
+            // As long as payments are to come, days follow each other without a question.
+            if self.calendar.range(day..).next().is_none() {
+                self.submit(&mut commands)?;
+                if self.is_settled() {
+                    break;
+                }
+            }
+            for rows in up_to(&mut self.applications, day) {
+                self.submit(&mut commands)?;
+                for rows in rows.chunks(BATCH) {
+                    self.apply(rows)?;
+                    bar.inc(rows.len() as u64);
+                }
+                self.expect_payments();
+            }
+            commands.extend(up_to(&mut self.calendar, day).flatten());
+            commands.push(Command::CloseDay { day });
+            if commands.len() >= BATCH {
+                self.submit(&mut commands)?;
+                bar.set_message(format!("{day}, {} loans active", self.engine.book().portfolio().active));
+            }
+            day = day + 1;
+        }
+        self.submit(&mut commands)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// True if nothing is left to do: no input, no open offer, no unpaid settlement, and, where
+    /// payments are known to the end, no active loan.
+    fn is_settled(&self) -> bool {
+        let book = self.engine.book();
+        self.applications.is_empty()
+            && self.calendar.is_empty()
+            && self.expected == book.loans().len()
+            && book.plans().is_empty()
+            && !book.has_open_offers()
+            && (book.portfolio().active == 0 || !self.payments.go_to_the_end())
+    }
+
+    /// Has applications decided; every offer is accepted on the spot.
+    fn apply(&mut self, rows: &[ApplicationRow]) -> Outcome {
+        let Some((_, version)) = self.engine.book().current() else { return Ok(()) };
+        let commands: Vec<Command> = rows
+            .iter()
+            .flat_map(|row| {
+                let application = Application {
+                    key: row.key.clone(),
+                    borrower: row.borrower.clone(),
+                    values: row.values.clone(),
+                    decisions: version.decisions(&row.values),
+                };
+                [Command::Apply(Box::new(application)), Command::Accept { application: row.key.clone() }]
+            })
+            .collect();
+        let answers = self.engine.submit(commands)?;
+        for (row, answers) in rows.iter().zip(answers.chunks(2)) {
+            if let Err(refusal) = &answers[0] {
+                self.problems.push(format!("{}, line {}: {refusal}", self.payments.applications_file, row.line));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the payments of new loans into the calendar, where they are made and not read.
+    fn expect_payments(&mut self) {
+        let book = self.engine.book();
+        for loan in &book.loans()[self.expected..] {
+            let key = &book.applications()[loan.application as usize].key;
+            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            for (day, command) in self.payments.of(loan, key, agreement) {
+                self.calendar.entry(day).or_default().push(command);
+            }
+        }
+        self.expected = book.loans().len();
+    }
+
+    /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot
+    /// be closed ends the run.
+    fn submit(&mut self, commands: &mut Vec<Command>) -> Outcome {
+        let named: Vec<_> = commands.iter().map(name).collect();
+        for (name, answer) in named.into_iter().zip(self.engine.submit(commands.drain(..))?) {
+            match (name, answer) {
+                (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),
+                (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
+                (_, Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A payment or charge-off as messages name it.
+fn name(command: &Command) -> Option<String> {
+    match command {
+        Command::Pay(payment) => Some(format!("payment {}", payment.key)),
+        Command::ChargeOff { application } => Some(format!("charge-off of {application}")),
+        _ => None,
+    }
+}
+
+/// Takes everything up to a day out of a map, in order.
+fn up_to<T>(map: &mut BTreeMap<Day, T>, day: Day) -> impl Iterator<Item = T> + use<T> {
+    let later = map.split_off(&(day + 1));
+    std::mem::replace(map, later).into_values()
+}
+
+/// Reads the journal back, checks everything, and writes report, statements and tables.
+fn conclude(programme: &Programme, database: &Path, out: &Path, problems: &[String], payments: &Payments) -> Outcome {
+    let mut verifier = Verifier::default();
+    let mut collector = Collector::new();
+    let book = data::read(database, &mut |step| {
+        verifier.observe(&step);
+        collector.observe(&step);
+    })
+    .map_err(|error| Failure(format!("{}: {error}", database.display())))?;
+    let checks = verifier.finish(&book);
+    let passed = checks.iter().all(|check| check.passed);
+    export::write_all(out, database)?;
+    write(&out.join("problems.txt"), &problems.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    let report = collector.finish(
+        &book,
+        Context {
+            notes: notes(programme, payments),
+            checks: checks.into_iter().map(|check| crate::report::Check { name: check.name.to_string(), passed: check.passed, detail: check.detail }).collect(),
+            comparison: payments.comparison(&book),
+            problems: problems.iter().take(SHOWN).cloned().collect(),
+            problem_count: problems.len(),
+            generated_with: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+    );
+    write(&out.join("report.html"), &report.html())?;
+    let stdout = std::io::stdout();
+    report.print(&mut stdout.lock(), 100, stdout.is_terminal())?;
+    let digest: String = book.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("report   {}", out.join("report.html").display());
+    println!("journal  {}", database.display());
+    println!("digest   {digest}");
+    if passed { Ok(()) } else { Err(Failure("a check failed; see above".into())) }
+}
+
+/// What a reader must know about the data and about the payments.
+fn notes(programme: &Programme, payments: &Payments) -> Vec<Note> {
+    let data = programme.mapping.notes().map(|text| Note { label: "data".into(), text, about: About::Everything });
+    data.chain(payments.note()).collect()
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    fs::write(path, text).map_err(|error| Failure::io(path, &error))
+}
+
+/// A progress bar on the terminal; nothing where there is none.
+pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {prefix} {elapsed_precise} {msg}");
+    let bar = ProgressBar::new(length).with_prefix(what);
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

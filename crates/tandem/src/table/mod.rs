@@ -1,0 +1,20 @@
+//! Reading the user's own CSV files: the mapping says what their columns mean, the readers
+//! stream their rows and go on after a bad one.
+//!
+//! [`Mapping::parse`] finds everything that is wrong with a mapping by itself; opening a reader
+//! adds what only the header shows. After that nothing is fatal: a row is read, or it is a
+//! [`RowProblem`] that names file, line and column, and the next row follows.
+
+mod cell;
+mod decimal;
+mod mapping;
+mod plan;
+mod planner;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use mapping::{Mapping, PaymentSource};
+pub(crate) use plan::{ApplicationRow, OutcomeRow, PaymentRow, RecordedRow};
+pub(crate) use reader::{ApplicationReader, OutcomeReader, PaymentReader, RowProblem, TableError};

@@ -1,0 +1,608 @@
+//! `tandem verify`: reads a journal from its first batch and checks everything that must hold.
+
+use std::collections::BTreeMap;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tandem_domain::agreement::{Limit, LimitScope};
+use tandem_domain::book::attest::{
+    LEDGERS_BALANCE, MIRRORS_EQUAL, SETTLEMENTS_NET, SHARES_EXACT, SUMS_CURRENT,
+};
+use tandem_domain::book::{ApplicationState, Book, Decided, Event, Verdict};
+use tandem_domain::calendar::Day;
+use tandem_domain::funding::Part;
+use tandem_domain::ledger::{Account, Entry, EntryKind, Obligations};
+use tandem_domain::loan::Totals;
+use tandem_domain::money::Amount;
+use tandem_domain::party::{MAX_PARTIES, PartyId};
+use tandem_domain::policy::{Decision, Outcome as Answer};
+use tandem_domain::settlement::{Plan, Transfer};
+use tandem_engine::{Step, replay};
+use tandem_journal::Store;
+
+use crate::data::{self, BookOption};
+use crate::export;
+use crate::fail::{Failure, Outcome};
+
+/// Options of `tandem verify`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    book: BookOption,
+}
+
+/// Verifies a book and prints what was checked.
+pub(crate) fn verify(options: &Options) -> Outcome {
+    let mut journal = data::open(&options.book.database()?)?;
+    let bar = progress(journal.head().seq);
+    let result = read(&mut journal, &bar);
+    bar.finish_and_clear();
+    let (checks, text) = result.inspect_err(|_| println!("✗ {JOURNAL}"))?;
+    export::show(&text)?;
+    let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let failed = failed.iter().map(|check| format!("{}: {}", check.name, check.detail));
+    Err(Failure(failed.collect::<Vec<_>>().join("\n")))
+}
+
+/// Draws on the terminal, or nothing if there is none.
+fn progress(batches: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % of {len} batches, {eta} left");
+    let bar = ProgressBar::new(batches);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Replays a journal; gives the checks and the text about them.
+fn read<S: Store>(
+    journal: &mut tandem_journal::Journal<S>,
+    bar: &ProgressBar,
+) -> Outcome<(Vec<Check>, String)> {
+    let mut verifier = Verifier::default();
+    let book = replay(journal, &mut |step| {
+        if step.batch != verifier.counts.batches {
+            bar.set_position(step.batch);
+        }
+        verifier.observe(&step);
+    })?;
+    let checks = verifier.finish(&book);
+    let mut text: String = checks.iter().map(|check| format!("{check}\n")).collect();
+    let digest: String = book.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    text += &format!("\n{}\ndigest {digest}\n", verifier.counts);
+    Ok((checks, text))
+}
+
+/// One of the things that must hold, and whether it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    /// What must hold.
+    pub(crate) name: &'static str,
+    /// True if it does.
+    pub(crate) passed: bool,
+    /// What was looked at, or what is wrong.
+    pub(crate) detail: String,
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = if self.passed { '✓' } else { '✗' };
+        write!(f, "{mark} {:<24}  {}", self.name, self.detail)
+    }
+}
+
+const DECISIONS: &str = "decisions replayed";
+const LIMITS: &str = "limits kept";
+const JOURNAL: &str = "journal verified";
+
+/// How much there was to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Batches of the journal.
+    pub(crate) batches: u64,
+    /// Events in them.
+    pub(crate) events: u64,
+    /// Applications decided.
+    pub(crate) applications: u64,
+    /// Loans disbursed.
+    pub(crate) loans: u64,
+    /// Ledger entries.
+    pub(crate) entries: u64,
+    /// Postings in them.
+    pub(crate) postings: u64,
+    /// Days closed.
+    pub(crate) days: u64,
+    changes: u64,
+    decisions: u64,
+    offers: u64,
+    planned: u64,
+    settled: u64,
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, count) in [
+            ("batches", self.batches),
+            ("events", self.events),
+            ("applications", self.applications),
+            ("loans", self.loans),
+            ("entries", self.entries),
+            ("postings", self.postings),
+        ] {
+            write!(f, "{name} {}, ", thousands(count))?;
+        }
+        write!(f, "days {}", thousands(self.days))
+    }
+}
+
+/// `12,345`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<_> = groups.map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+/// What parties have lent and offered, by party.
+type Exposure = [Amount; MAX_PARTIES];
+
+/// Checks a book while its journal is read.
+///
+/// It keeps its own, simpler account of what is owed, planned and lent, made from postings and
+/// events alone, so that it finds what the book itself gets wrong.
+#[derive(Default)]
+pub(crate) struct Verifier {
+    /// How much there was to look at.
+    pub(crate) counts: Counts,
+    problems: BTreeMap<&'static str, Vec<String>>,
+    /// What came to be owed since the last plan, from the postings.
+    owed: Obligations,
+    /// Plans that wait for their day, by window.
+    plans: BTreeMap<Day, Plan>,
+    /// Open offers, by place of the application.
+    offers: BTreeMap<u32, Vec<Part>>,
+    lent: Exposure,
+    today: Exposure,
+    regions: Vec<Exposure>,
+    borrowers: Vec<Exposure>,
+}
+
+impl Verifier {
+    /// Looks at an event that was just applied.
+    pub(crate) fn observe(&mut self, step: &Step<'_>) {
+        self.counts.batches = step.batch;
+        self.counts.events += 1;
+        for entry in step.entries {
+            self.entry(entry, step.book);
+        }
+        match step.event {
+            Event::Decided(decided) => self.decided(decided, step.book),
+            Event::Withdrawn { application } => self.end_offer(*application, step.book),
+            Event::Disbursed { application } => {
+                self.counts.loans += 1;
+                self.end_offer(*application, step.book);
+            }
+            Event::Paid { loan, change, .. } | Event::ChargedOff { loan, change, .. } => {
+                self.counts.changes += 1;
+                self.change(change, *loan, step);
+            }
+            Event::DayEnded { .. } => self.lapse(step.book),
+            Event::Planned(plan) => self.planned(plan, step.book),
+            Event::Settled { day, window } => self.settled(*day, *window, step.entries),
+            Event::DayClosed(_) => self.day_closed(step.book),
+            Event::Signed { .. } | Event::Adjusted { .. } => {}
+        }
+    }
+
+    /// Ends the reading: everything that was checked, in a fixed order.
+    pub(crate) fn finish(&mut self, book: &Book) -> Vec<Check> {
+        for finding in book.findings() {
+            let name = match finding.invariant {
+                SUMS_CURRENT => SHARES_EXACT,
+                name => name,
+            };
+            self.problem(name, finding.detail);
+        }
+        let waiting = book.plans().iter().map(|plan| plan.window);
+        let same = waiting.eq(self.plans.keys().copied());
+        self.require(same, SETTLEMENTS_NET, || "the plans that wait are not those made and unpaid".into());
+        let counts = self.counts;
+        let many = |count, what: &str| format!("{} {what}", thousands(count));
+        let looked_at = [
+            (LEDGERS_BALANCE, many(counts.entries, "entries, every party by itself")),
+            (MIRRORS_EQUAL, many(counts.days, "day closes")),
+            (SHARES_EXACT, many(counts.changes, &format!("changes of {} loans", thousands(counts.loans)))),
+            (SETTLEMENTS_NET, many(counts.planned, &format!("plans, {} paid", thousands(counts.settled)))),
+            (DECISIONS, many(counts.decisions, &format!("decisions on {} applications", thousands(counts.applications)))),
+            (LIMITS, many(counts.offers, "offers")),
+            (JOURNAL, many(counts.batches, &format!("batches, {} state digests", thousands(counts.days)))),
+        ];
+        let checks = looked_at.into_iter().map(|(name, looked_at)| match self.problems.get(name) {
+            None => Check { name, passed: true, detail: looked_at },
+            Some(problems) => Check { name, passed: false, detail: shorten(problems) },
+        });
+        checks.collect()
+    }
+
+    fn problem(&mut self, name: &'static str, detail: String) {
+        self.problems.entry(name).or_default().push(detail);
+    }
+
+    fn require(&mut self, holds: bool, name: &'static str, detail: impl FnOnce() -> String) {
+        if !holds {
+            self.problem(name, detail());
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, book: &Book) {
+        self.counts.entries += 1;
+        self.counts.postings += entry.postings.len() as u64;
+        self.require(entry.is_balanced(), LEDGERS_BALANCE, || format!("entry {}", entry.number));
+        self.require(entry.number == self.counts.entries, LEDGERS_BALANCE, || {
+            format!("entry {} does not follow the one before", entry.number)
+        });
+        for posting in &entry.postings {
+            match posting.account {
+                Account::DueTo(creditor) if entry.kind != EntryKind::Settlement => {
+                    self.owed[posting.party.index()][creditor.index()] -= posting.amount;
+                }
+                Account::Loans => {
+                    if let Some(loan) = entry.loan {
+                        let application = book.loans()[loan as usize].application;
+                        self.lend(application, posting.party, posting.amount, book);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the parties posted must be what changed in the loan as a whole.
+    fn change(&mut self, change: &Totals, loan: u32, step: &Step<'_>) {
+        let posted = |account: Account| -> Amount {
+            let postings = step.entries.iter().flat_map(|entry| &entry.postings);
+            postings.filter(|posting| posting.account == account).map(|posting| posting.amount).sum()
+        };
+        for (account, whole) in [
+            (Account::Settlement, change.received - change.refunded),
+            (Account::CustomerFunds, -change.held()),
+            (Account::Loans, -(change.principal + change.charged_off)),
+            (Account::InterestReceivable, -change.interest),
+            (Account::FeeIncome, -change.fees),
+            (Account::PenaltyIncome, -change.penalty),
+            (Account::RecoveryIncome, -change.recovered),
+            (Account::GuaranteeExpense, change.compensated),
+            (Account::LossAllowance, change.charged_off - change.compensated),
+        ] {
+            self.require(posted(account) == whole, SHARES_EXACT, || {
+                let application = step.book.loans()[loan as usize].application;
+                let key = &step.book.applications()[application as usize].key;
+                format!("loan {key}: {} does not sum to the whole", account.name())
+            });
+        }
+    }
+
+    fn decided(&mut self, decided: &Decided, book: &Book) {
+        self.counts.applications += 1;
+        let version = &book.versions()[usize::from(decided.version)];
+        let in_force = book.current().map(|(place, _)| place);
+        self.require(in_force == Some(decided.version), DECISIONS, || {
+            format!("application {} was decided under a version not in force", decided.key)
+        });
+        let now = version.decisions(&decided.values);
+        self.counts.decisions += now.len() as u64;
+        for (place, policy) in version.policies.iter().enumerate() {
+            let (then, now) = (decided.decisions.get(place), now.get(place));
+            self.require(then == now, DECISIONS, || {
+                let (key, lender) = (&decided.key, &policy.file.lender);
+                let (then, now) = (answer(then), answer(now));
+                format!("application {key}, lender {lender}: recorded {then}, but its policy says {now}")
+            });
+        }
+        if let Verdict::Offered { parts, .. } = &decided.verdict {
+            self.offered(decided, parts, book);
+        }
+    }
+
+    /// An offer adds to what its lenders have at stake; no limit may be exceeded by it. (Nothing
+    /// else adds: a loan that is disbursed takes the place of its offer.)
+    fn offered(&mut self, decided: &Decided, parts: &[Part], book: &Book) {
+        self.counts.offers += 1;
+        let application = (book.applications().len() - 1) as u32;
+        let version = &book.versions()[usize::from(decided.version)];
+        let agreement = &version.agreement;
+        self.offers.insert(application, parts.to_vec());
+        for (&lender, part) in agreement.lenders.iter().zip(parts) {
+            self.today[lender.index()] += part.amount;
+            self.lend(application, lender, part.amount, book);
+        }
+        for (limit, lender) in agreement.file.limit.iter().zip(&agreement.limit_lenders) {
+            let bound = match lender {
+                Some(place) if parts[*place].amount.is_zero() => continue,
+                Some(place) => &agreement.lenders[*place..=*place],
+                None => &agreement.lenders,
+            };
+            let used = self.used(limit, application, decided, bound, book);
+            self.require(used <= limit.amount.amount, LIMITS, || {
+                let used = agreement.currency().show(used);
+                format!("clause {}: application {} brings {used}, above {}", limit.clause, decided.key, limit.amount)
+            });
+        }
+    }
+
+    /// What counts against a limit, the application's own offer included.
+    fn used(&self, limit: &Limit, application: u32, decided: &Decided, bound: &[PartyId], book: &Book) -> Amount {
+        let record = &book.applications()[application as usize];
+        let region = &decided.values[2];
+        let exposure = match limit.per {
+            LimitScope::Day => &self.today,
+            LimitScope::Total | LimitScope::Partner => &self.lent,
+            LimitScope::Borrower => &self.borrowers[record.borrower as usize],
+            LimitScope::Region => match (&limit.region, region) {
+                (Some(bound), tandem_domain::field::Value::Text(own)) if **bound != **own => return Amount::ZERO,
+                _ => &self.regions[record.region as usize],
+            },
+        };
+        bound.iter().map(|party| exposure[party.index()]).sum()
+    }
+
+    /// Adds to (or takes from) what a party has at stake, everywhere it counts.
+    fn lend(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
+        let record = &book.applications()[application as usize];
+        self.lent[party.index()] += amount;
+        for (exposures, place) in [(&mut self.regions, record.region), (&mut self.borrowers, record.borrower)] {
+            let place = place as usize;
+            if exposures.len() <= place {
+                exposures.resize(place + 1, Exposure::default());
+            }
+            exposures[place][party.index()] += amount;
+        }
+    }
+
+    fn end_offer(&mut self, application: u32, book: &Book) {
+        let parts = self.offers.remove(&application).unwrap_or_default();
+        let version = book.applications()[application as usize].version;
+        let lenders = &book.versions()[usize::from(version)].agreement.lenders;
+        for (&lender, part) in lenders.iter().zip(&parts) {
+            self.lend(application, lender, -part.amount, book);
+        }
+    }
+
+    fn lapse(&mut self, book: &Book) {
+        let state = |place: u32| &book.applications()[place as usize].state;
+        let lapsed = self.offers.keys().copied().filter(|&place| !matches!(state(place), ApplicationState::Offered(_)));
+        for application in lapsed.collect::<Vec<_>>() {
+            self.end_offer(application, book);
+        }
+    }
+
+    fn planned(&mut self, plan: &Plan, book: &Book) {
+        self.counts.planned += 1;
+        let window = plan.window;
+        self.require(plan.is_exact(), SETTLEMENTS_NET, || format!("window {window}: the transfers are not the net positions"));
+        self.require(window == book.business_date(), SETTLEMENTS_NET, || format!("window {window} was planned on another day"));
+        let owed = std::mem::take(&mut self.owed);
+        self.require(covers(&plan.obligations, &owed), SETTLEMENTS_NET, || {
+            format!("window {window}: the plan is not what the ledgers came to owe")
+        });
+        let known = self.plans.insert(window, plan.clone());
+        self.require(known.is_none(), SETTLEMENTS_NET, || format!("window {window} was planned twice"));
+    }
+
+    fn settled(&mut self, day: Day, window: Day, entries: &[Entry]) {
+        self.counts.settled += 1;
+        let Some(plan) = self.plans.remove(&window) else {
+            return self.problem(SETTLEMENTS_NET, format!("window {window} was paid twice, or never planned"));
+        };
+        self.require(plan.settle_on <= day, SETTLEMENTS_NET, || format!("window {window} was paid before its day"));
+        for party in parties() {
+            let moved = |wanted: fn(Account) -> bool| -> Amount {
+                let postings = entries.iter().flat_map(|entry| &entry.postings);
+                let own = postings.filter(|posting| posting.party == party && wanted(posting.account));
+                own.map(|posting| posting.amount).sum()
+            };
+            let paid = moved(|account| account == Account::Settlement);
+            let cleared = moved(|account| account.counterparty().is_some());
+            let net = plan.net(party);
+            self.require((paid, cleared) == (net, -net), SETTLEMENTS_NET, || {
+                format!("window {window}: party {} was not paid its net position", party.0)
+            });
+        }
+    }
+
+    fn day_closed(&mut self, book: &Book) {
+        self.counts.days += 1;
+        self.today = Exposure::default();
+        let day = book.business_date().previous();
+        for (creditor, debtor) in book.ledgers().unmirrored() {
+            self.problem(MIRRORS_EQUAL, format!("{day}: parties {} and {}", creditor.0, debtor.0));
+        }
+        for (party, _) in book.ledgers().unbalanced() {
+            self.problem(LEDGERS_BALANCE, format!("{day}: party {}", party.0));
+        }
+        for party in parties() {
+            self.require(self.lent[party.index()] == book.lent(party), LIMITS, || {
+                format!("{day}: what party {} has lent and offered is not what was counted", party.0)
+            });
+        }
+    }
+}
+
+fn parties() -> impl Iterator<Item = PartyId> {
+    (0..MAX_PARTIES as u8).map(PartyId)
+}
+
+/// True if the obligations of a plan are, pair by pair, what is owed.
+fn covers(obligations: &[Transfer], owed: &Obligations) -> bool {
+    let mut left = *owed;
+    for obligation in obligations {
+        left[obligation.from.index()][obligation.to.index()] -= obligation.amount;
+    }
+    parties().all(|one| parties().all(|other| left[one.index()][other.index()] == left[other.index()][one.index()]))
+}
+
+fn answer(decision: Option<&Decision>) -> &'static str {
+    match decision.map(|decision| &decision.outcome) {
+        Some(Answer::Approve { .. }) => "an approval",
+        Some(Answer::Decline(_)) => "a decline",
+        Some(Answer::Refer(_)) => "a referral",
+        None => "nothing",
+    }
+}
+
+/// The first problems, and how many more there are.
+fn shorten(problems: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = problems[..problems.len().min(SHOWN)].join("; ");
+    match problems.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::sample;
+    use tandem_journal::{BookName, Journal, JournalError, Memory};
+
+    /// The sample's journal after an edit of its batches.
+    fn edited(edit: impl FnOnce(&mut Memory)) -> Journal<Memory> {
+        let mut memory = Memory::new(BookName::new("orchard").unwrap());
+        let mut engine = sample::engine();
+        let journal = engine.journal();
+        let copy = |batch: &tandem_journal::Batch| {
+            memory.batches.push(batch.clone());
+            Ok::<_, JournalError>(())
+        };
+        journal.read(journal.genesis(), copy).unwrap();
+        edit(&mut memory);
+        Journal::open(memory).unwrap()
+    }
+
+    fn verified(mut journal: Journal<Memory>) -> Outcome<(Vec<Check>, String)> {
+        read(&mut journal, &ProgressBar::hidden())
+    }
+
+    #[test]
+    fn a_sound_book_passes_every_check() {
+        let (checks, text) = verified(edited(|_| {})).unwrap();
+        assert!(checks.iter().all(|check| check.passed), "{text}");
+        let book = sample::engine().book().digest();
+        let digest: String = book.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text.lines().last(), Some(format!("digest {digest}").as_str()));
+        crate::export::tests::golden(&text, "verify");
+    }
+
+    /// The sample's journal with the first `keep` events after an edit of them, under a chain of
+    /// hashes that is whole: what somebody who runs the book could write.
+    fn forged(keep: usize, edit: impl FnOnce(&mut Vec<Event>)) -> Journal<Memory> {
+        let mut engine = sample::engine();
+        let mut events: Vec<Event> = Vec::new();
+        replay(engine.journal(), &mut |step| events.push(step.event.clone())).unwrap();
+        events.truncate(keep);
+        edit(&mut events);
+        let mut journal = Journal::open(Memory::new(BookName::new("orchard").unwrap())).unwrap();
+        let mut batch = tandem_journal::BatchBuilder::new();
+        for event in events {
+            batch.push(&minicbor::to_vec(&event).unwrap()).unwrap();
+            journal.append(&mut batch).unwrap();
+        }
+        journal
+    }
+
+    /// What fails in a forged journal.
+    fn found(journal: Journal<Memory>) -> String {
+        let (checks, _) = verified(journal).unwrap();
+        let failed = checks.iter().filter(|check| !check.passed).map(ToString::to_string);
+        failed.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_changed_byte_names_its_batch() {
+        let journal = edited(|memory| {
+            let body = &mut memory.batches[6].body;
+            let middle = body.len() / 2;
+            body[middle] ^= 1;
+        });
+        assert_eq!(
+            verified(journal).expect_err("it was changed").0,
+            "memory: batch 7 does not match its own hash: it was changed after it was written; \
+             do not continue with it: restore the journal from a backup"
+        );
+    }
+
+    #[test]
+    fn a_decision_that_its_policy_did_not_make_is_found() {
+        let journal = forged(2, |events| {
+            let Event::Decided(decided) = &mut events[1] else { panic!("an application") };
+            decided.decisions[1].outcome = Answer::Decline(vec![0]);
+        });
+        assert_eq!(
+            found(journal),
+            "✗ decisions replayed        application A-1, lender river-bank: recorded a decline, but its policy \
+             says an approval"
+        );
+    }
+
+    #[test]
+    fn an_offer_above_a_limit_is_found() {
+        let journal = forged(2, |events| {
+            let Event::Decided(decided) = &mut events[1] else { panic!("an application") };
+            let Verdict::Offered { parts, .. } = &mut decided.verdict else { panic!("an offer") };
+            parts[1].amount = Amount(1_200_001);
+        });
+        assert_eq!(
+            found(journal),
+            "✗ limits kept               clause 7.1: application A-1 brings 12,000.01 CNY, above 12,000.00 CNY"
+        );
+    }
+
+    #[test]
+    fn a_settlement_paid_twice_or_of_the_wrong_amount_is_found() {
+        let mut engine = sample::engine();
+        let mut keep = 0;
+        let mut settled = None;
+        replay(engine.journal(), &mut |step| {
+            keep += usize::from(settled.is_none());
+            if matches!(step.event, Event::Settled { .. }) {
+                settled.get_or_insert(step.event.clone());
+            }
+        })
+        .unwrap();
+        let twice = forged(keep, |events| events.extend(settled.clone()));
+        assert_eq!(
+            found(twice),
+            "✗ settlements net to zero   window 2024-01-10 was paid twice, or never planned"
+        );
+        let inflated = forged(keep - 1, |events| {
+            let planned = events.iter().position(|event| matches!(event, Event::Planned(_)));
+            events.truncate(planned.unwrap() + 1);
+            let Some(Event::Planned(plan)) = events.last_mut() else { panic!("a plan") };
+            let Plan { obligations, transfers, .. } = plan;
+            obligations.clone_from(transfers);
+            obligations[0].amount += Amount(1);
+            transfers[0].amount += Amount(1);
+        });
+        assert_eq!(
+            found(inflated),
+            "✗ settlements net to zero   window 2024-01-10: the plan is not what the ledgers came to owe; \
+             inter-party accounts differ from open window and plans"
+        );
+    }
+
+    #[test]
+    fn what_the_day_close_recorded_must_come_out() {
+        let journal = forged(usize::MAX, |events| {
+            let close = events.iter_mut().find_map(|event| match event {
+                Event::DayClosed(close) => Some(close),
+                _ => None,
+            });
+            close.unwrap().digest[0] ^= 1;
+        });
+        let said = verified(journal).expect_err("it differs").0;
+        assert!(said.contains("closing 2024-01-10 gives other digest than recorded"), "{said}");
+    }
+}
