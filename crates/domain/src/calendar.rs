@@ -77,10 +77,16 @@ impl Day {
 
     /// The same day of month `months` later, or that month's last day if it is shorter.
     pub fn plus_months(self, months: u32) -> Day {
+        let (year, month, day) = self.ymd_after(months);
+        Day::of(year, month, day)
+    }
+
+    /// Year, month and day of month of [`Day::plus_months`].
+    fn ymd_after(self, months: u32) -> (i32, u32, u32) {
         let (year, month, day) = self.ymd();
         let index = month - 1 + months;
         let (year, month) = (year + (index / 12) as i32, index % 12 + 1);
-        Day::of(year, month, day.min(days_in_month(year, month)))
+        (year, month, day.min(days_in_month(year, month)))
     }
 
     /// True on Saturday and Sunday.
@@ -198,10 +204,15 @@ impl DayCount {
     pub fn number(self, day: Day) -> i32 {
         match self {
             DayCount::A360 | DayCount::A365 => day.0,
-            DayCount::E30360 => {
-                let (year, month, day) = day.ymd();
-                360 * year + 30 * month as i32 + day.min(30) as i32
-            }
+            DayCount::E30360 => thirty(day.ymd()),
+        }
+    }
+
+    /// The number of the day `months` after another.
+    pub fn number_after(self, day: Day, months: u32) -> i32 {
+        match self {
+            DayCount::A360 | DayCount::A365 => day.plus_months(months).0,
+            DayCount::E30360 => thirty(day.ymd_after(months)),
         }
     }
 
@@ -209,6 +220,11 @@ impl DayCount {
     pub fn days(self, from: Day, to: Day) -> i32 {
         self.number(to) - self.number(from)
     }
+}
+
+/// The number of a day in months of 30 days.
+fn thirty((year, month, day): (i32, u32, u32)) -> i32 {
+    360 * year + 30 * month as i32 + day.min(30) as i32
 }
 
 impl fmt::Display for DayCount {

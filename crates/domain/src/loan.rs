@@ -5,9 +5,10 @@
 //! transactions in order of their value dates gives the position; a back-dated one is put into
 //! its place and the fold is done again ([`evaluate`]).
 //!
-//! Interest accrues on all principal outstanding at the loan's rate, exactly, in units of
-//! `minor unit / (10^8 × basis)`, and is rounded when it falls due or is paid. On principal that
-//! is past due beyond the grace days the penalty rate accrues on top, from its due date.
+//! Interest accrues on principal at the loan's rate, exactly, in units of
+//! `minor unit / (10^8 × basis)`, and is rounded when it falls due or is paid. Principal that is
+//! past due bears nothing within the grace days; beyond them it bears interest and penalty from
+//! its due date.
 
 use minicbor::{Decode, Encode};
 
@@ -43,9 +44,9 @@ impl Terms<'_> {
         Rate::SCALE * self.product.day_count.basis()
     }
 
-    fn accrual(&self, principal: Amount, rate: Rate, from: Day, to: Day) -> i128 {
-        let days = i128::from(self.product.day_count.days(from, to));
-        i128::from(principal.0) * i128::from(rate.0) * days
+    /// The day-count number of a day.
+    fn number(&self, day: Day) -> i32 {
+        self.product.day_count.number(day)
     }
 
     fn round(&self, accrued: i128) -> Amount {
@@ -63,11 +64,13 @@ impl Terms<'_> {
             Amortisation::EqualInstalment => {
                 // Each unit of the instalment is worth the sum of the discount factors today.
                 const ONE: i128 = 1 << 60;
-                let (mut factor, mut worth, mut from) = (ONE, 0, start);
+                let (mut factor, mut worth, mut from) = (ONE, 0, self.number(start));
                 for number in next..=self.months {
-                    let due = self.due_date(number);
-                    let interest = i128::from(self.rate.0)
-                        * i128::from(self.product.day_count.days(from, due));
+                    let due = self
+                        .product
+                        .day_count
+                        .number_after(self.disbursed_on, number.into());
+                    let interest = i128::from(self.rate.0) * i128::from(due - from);
                     factor = factor * self.unit() / (self.unit() + interest);
                     worth += factor;
                     from = due;
@@ -123,10 +126,9 @@ pub struct Due {
     pub fee: Amount,
     /// True once the late fee was charged.
     fee_charged: bool,
-    /// Interest and penalty are accrued up to this day.
-    accrued_to: Day,
-    /// Penalty starts from this day: the due date, once the grace days have passed.
-    penalty_from: Day,
+    /// Interest and penalty are accrued up to this day-count number: that of the due date as long
+    /// as the grace days have not passed.
+    accrued_to: i32,
     /// Interest accrued on its principal since it fell due, exact.
     accrued: i128,
     /// Penalty accrued, exact.
@@ -230,8 +232,8 @@ pub struct Position {
     pub due: Vec<Due>,
     /// Cumulative totals.
     pub totals: Totals,
-    /// Interest on principal not due is accrued up to this day.
-    accrued_to: Day,
+    /// Interest on principal not due is accrued up to this day-count number.
+    accrued_to: i32,
     /// That interest, exact.
     accrued: i128,
 }
@@ -256,7 +258,7 @@ impl Position {
             not_due: terms.principal,
             due: Vec::new(),
             totals: Totals::default(),
-            accrued_to: terms.disbursed_on,
+            accrued_to: terms.number(terms.disbursed_on),
             accrued: 0,
         }
     }
@@ -290,12 +292,11 @@ impl Position {
     /// Interest accrued and not yet due.
     pub fn accrual(&self, terms: &Terms<'_>) -> Accrual {
         let rate = i128::from(terms.rate.0);
-        let number = |day| i128::from(terms.product.day_count.number(day));
         let mut accrual = Accrual::default();
-        let mut add = |principal: Amount, accrued: i128, to: Day| {
+        let mut add = |principal: Amount, accrued: i128, to: i32| {
             let slope = i128::from(principal.0) * rate;
             accrual.slope += slope;
-            accrual.offset += accrued - slope * number(to);
+            accrual.offset += accrued - slope * i128::from(to);
         };
         add(self.not_due, self.accrued, self.accrued_to);
         for due in &self.due {
@@ -378,8 +379,7 @@ impl Position {
             interest,
             fee: Amount::ZERO,
             fee_charged: false,
-            accrued_to: day,
-            penalty_from: day,
+            accrued_to: self.accrued_to,
             accrued: 0,
             penalty: 0,
         });
@@ -402,21 +402,20 @@ impl Position {
         }
     }
 
-    /// Brings all accruals up to `to`.
+    /// Brings all accruals up to `to`. Overdue principal bears nothing within the grace days, and
+    /// everything from its due date once they have passed.
     fn accrue(&mut self, terms: &Terms<'_>, to: Day) {
-        self.accrued += terms.accrual(self.not_due, terms.rate, self.accrued_to, to);
-        self.accrued_to = to;
+        let number = terms.number(to);
+        let accrued = |principal: Amount, rate: Rate, from: i32| {
+            i128::from(principal.0) * i128::from(rate.0) * i128::from(number - from)
+        };
+        self.accrued += accrued(self.not_due, terms.rate, self.accrued_to);
+        self.accrued_to = number;
         for due in &mut self.due {
-            due.accrued += terms.accrual(due.principal, terms.rate, due.accrued_to, to);
-            due.accrued_to = to;
             if to > due.day + i32::from(terms.product.grace_days) {
-                due.penalty += terms.accrual(
-                    due.principal,
-                    terms.product.penalty_rate,
-                    due.penalty_from,
-                    to,
-                );
-                due.penalty_from = to;
+                due.accrued += accrued(due.principal, terms.rate, due.accrued_to);
+                due.penalty += accrued(due.principal, terms.product.penalty_rate, due.accrued_to);
+                due.accrued_to = number;
             }
         }
     }
@@ -504,7 +503,7 @@ impl Position {
         let mut put = |number: i128| out.extend_from_slice(&number.to_le_bytes());
         put(self.status as i128);
         put(self.next.into());
-        put(self.accrued_to.0.into());
+        put(self.accrued_to.into());
         put(self.accrued);
         let totals = &self.totals;
         for amount in [
@@ -527,9 +526,8 @@ impl Position {
             for amount in [due.principal, due.interest, due.fee] {
                 put(amount.0.into());
             }
-            for day in [due.day, due.accrued_to, due.penalty_from] {
-                put(day.0.into());
-            }
+            put(due.day.0.into());
+            put(due.accrued_to.into());
             put(due.fee_charged.into());
             put(due.accrued);
             put(due.penalty);

@@ -12,7 +12,7 @@ use crate::calendar::Day;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
-use crate::loan::{Position, Status, Terms, Totals, Transaction};
+use crate::loan::{Action, Position, Status, Terms, Totals, Transaction};
 use crate::money::Amount;
 use crate::party::MAX_PARTIES;
 use crate::settlement::Plan;
@@ -76,8 +76,10 @@ impl Book {
     fn apply_decided(&mut self, decided: &Decided) {
         let place = self.applications.len() as u32;
         let key: Box<str> = decided.key.as_str().into();
-        let borrower = decided.borrower.as_deref().unwrap_or(&decided.key);
-        let borrower = intern(&mut self.borrower_places, &mut self.borrowers, borrower);
+        let borrower = decided
+            .borrower
+            .as_deref()
+            .map(|key| intern(&mut self.borrower_places, &mut self.borrowers, key));
         let region = match &decided.values[2] {
             Value::Text(region) => region,
             _ => "",
@@ -108,7 +110,7 @@ impl Book {
             }
         }
         self.application_places.insert(key.clone(), place);
-        self.applications.push(ApplicationRecord {
+        let record = ApplicationRecord {
             key,
             body: decided.body,
             version: decided.version,
@@ -116,16 +118,28 @@ impl Book {
             region,
             decided_on: self.business_date,
             state,
-        });
+        };
+        self.applications_digest = self
+            .applications_digest
+            .wrapping_add(record.digest_now(place));
+        self.applications.push(record);
     }
 
     /// Reserves (or with `sign` −1 releases) the parts of an offer.
-    fn reserve(&mut self, version: u16, region: u32, borrower: u32, parts: &[Part], sign: i64) {
+    fn reserve(
+        &mut self,
+        version: u16,
+        region: u32,
+        borrower: Option<u32>,
+        parts: &[Part],
+        sign: i64,
+    ) {
         for (party, part) in self.lender_amounts(version, parts) {
             let amount = Amount(part.0 * sign);
             self.reserved[party] += amount;
-            self.regions[region as usize].reserved[party] += amount;
-            self.borrowers[borrower as usize].reserved[party] += amount;
+            for exposure in self.exposures(region, borrower) {
+                exposure.reserved[party] += amount;
+            }
         }
     }
 
@@ -145,18 +159,33 @@ impl Book {
 
     /// Ends an open offer; its reservation is released.
     fn close_offer(&mut self, application: u32, state: ApplicationState) -> Option<Box<Offer>> {
+        let taken = matches!(state, ApplicationState::Disbursed(_));
         let record = &mut self.applications[application as usize];
         let (version, region, borrower) = (record.version, record.region, record.borrower);
-        match std::mem::replace(&mut record.state, state) {
-            ApplicationState::Offered(offer) => {
-                self.reserve(version, region, borrower, &offer.parts, -1);
-                Some(offer)
-            }
+        let of_today = record.decided_on == self.business_date;
+        self.applications_digest = self
+            .applications_digest
+            .wrapping_sub(record.digest_now(application));
+        let before = std::mem::replace(&mut record.state, state);
+        let offer = match before {
+            ApplicationState::Offered(offer) => Some(offer),
             other => {
-                self.applications[application as usize].state = other;
+                record.state = other;
                 None
             }
+        };
+        self.applications_digest = self
+            .applications_digest
+            .wrapping_add(record.digest_now(application));
+        if let Some(offer) = &offer {
+            self.reserve(version, region, borrower, &offer.parts, -1);
+            if of_today && !taken {
+                for (party, part) in self.lender_amounts(version, &offer.parts) {
+                    self.today[party] -= part;
+                }
+            }
         }
+        offer
     }
 
     fn apply_disbursed(&mut self, application: u32, entries: &mut impl FnMut(&Entry)) {
@@ -189,10 +218,11 @@ impl Book {
             agenda: None,
             digest: 0,
         };
-        let (region, borrower) = (record.region as usize, record.borrower as usize);
+        let (region, borrower) = (record.region, record.borrower);
         for (party, part) in self.lender_amounts(loan.version, &loan.parts) {
-            self.regions[region].outstanding[party] += part;
-            self.borrowers[borrower].outstanding[party] += part;
+            for exposure in self.exposures(region, borrower) {
+                exposure.outstanding[party] += part;
+            }
         }
         self.pool.disbursed += loan.principal;
         self.post_disbursement(place, &loan, entries);
@@ -208,9 +238,9 @@ impl Book {
     ) {
         let position = self.after(place, transaction);
         let loan = &mut self.loans[place as usize];
-        let kind = match loan.position.status {
-            Status::ChargedOff => EntryKind::Recovery,
-            _ if position.status == Status::ChargedOff => EntryKind::ChargeOff,
+        let kind = match transaction.action {
+            Action::ChargeOff { .. } => EntryKind::ChargeOff,
+            _ if position.totals.recovered > loan.position.totals.recovered => EntryKind::Recovery,
             _ => EntryKind::Repayment,
         };
         insert(&mut loan.history, transaction);
@@ -279,13 +309,28 @@ impl Book {
         let gone = |totals: &Totals| allocate(totals.principal + totals.charged_off, &weights);
         let (old, new) = (gone(before), gone(&loan.position.totals));
         let record = &self.applications[loan.application as usize];
-        let lenders = &self.versions[usize::from(loan.version)].agreement.lenders;
-        for (at, party) in lenders.iter().enumerate() {
-            let released = new[at] - old[at];
-            self.regions[record.region as usize].outstanding[party.index()] -= released;
-            self.borrowers[record.borrower as usize].outstanding[party.index()] -= released;
-        }
+        let (region, borrower) = (record.region, record.borrower);
         self.pool.used += loan.position.totals.compensated - before.compensated;
+        let lenders = self.versions[usize::from(loan.version)]
+            .agreement
+            .lenders
+            .clone();
+        for exposure in self.exposures(region, borrower) {
+            for (at, party) in lenders.iter().enumerate() {
+                exposure.outstanding[party.index()] -= new[at] - old[at];
+            }
+        }
+    }
+
+    /// The exposures that an application counts for: its region's, and its borrower's if it names
+    /// one.
+    fn exposures(
+        &mut self,
+        region: u32,
+        borrower: Option<u32>,
+    ) -> impl Iterator<Item = &mut Exposure> {
+        let borrower = borrower.map(|place| &mut self.borrowers[place as usize]);
+        std::iter::once(&mut self.regions[region as usize]).chain(borrower)
     }
 
     fn withdraw_from_sums(&mut self, place: u32) {

@@ -59,7 +59,7 @@ pub struct Documents {
 pub struct Application {
     /// Key of the application, chosen by the sender; also names the loan.
     pub key: String,
-    /// Key of the borrower, if it is not the application's own.
+    /// Key of the borrower; without one, nobody else's loans count as this borrower's.
     pub borrower: Option<String>,
     /// Values of the fields, standard fields first.
     pub values: Vec<Value>,

@@ -374,7 +374,8 @@ pub(super) struct Request<'a> {
     pub(super) amount: Amount,
     pub(super) months: i64,
     pub(super) region: &'a str,
-    pub(super) borrower: &'a str,
+    /// The borrower, if the application names one; otherwise it is nobody's but its own.
+    pub(super) borrower: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -395,7 +396,7 @@ impl<'a> Request<'a> {
             amount,
             months: number(1, "term_months")?,
             region,
-            borrower: application.borrower.as_deref().unwrap_or(&application.key),
+            borrower: application.borrower.as_deref(),
         })
     }
 }

@@ -121,7 +121,7 @@ pub struct Decided {
     /// Digest of the command, to recognise a retry.
     #[n(1)]
     pub body: u64,
-    /// Key of the borrower, if it is not the application's own.
+    /// Key of the borrower, if the application names one.
     #[n(2)]
     pub borrower: Option<String>,
     /// Place of the agreement version that governs it.

@@ -195,7 +195,9 @@ impl Book {
                 Some(exposure(place.map(|&place| &self.regions[place as usize])))
             }
             LimitScope::Borrower => {
-                let place = self.borrower_places.get(request.borrower);
+                let place = request
+                    .borrower
+                    .and_then(|key| self.borrower_places.get(key));
                 Some(exposure(
                     place.map(|&place| &self.borrowers[place as usize]),
                 ))

@@ -202,8 +202,8 @@ pub struct ApplicationRecord {
     body: u64,
     /// Place of the agreement version that governs it.
     pub version: u16,
-    /// Place of the borrower.
-    pub borrower: u32,
+    /// Place of the borrower, if the application names one.
+    pub borrower: Option<u32>,
     /// Place of the region.
     pub region: u32,
     /// The business date of its decision.
@@ -297,13 +297,15 @@ pub struct Book {
     borrower_places: FxHashMap<Box<str>, u32>,
     /// Open offers of all, by party.
     reserved: [Amount; MAX_PARTIES],
-    /// Offered on the business date and not lapsed, by party.
+    /// Offered on the business date and not given back, by party.
     today: [Amount; MAX_PARTIES],
     pool: Pool,
     ledgers: Ledgers,
     portfolio: Portfolio,
     /// Plans that wait for their day, by window.
     plans: Vec<Plan>,
+    /// Sum of the digests of all applications, and of all loans.
+    applications_digest: u64,
     loans_digest: u128,
     last_close: Option<Close>,
 }
