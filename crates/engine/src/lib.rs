@@ -60,7 +60,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Vec<Result<Answer, Refusal>>, EngineError> {
         let mut answers = Vec::new();
         for command in commands {
-            let answer = self.book.execute(&command, &mut self.events, &mut |_| {});
+            let answer = self.book.execute(command, &mut self.events, &mut |_| {});
             answers.push(answer);
             self.write_events()?;
         }

@@ -45,12 +45,6 @@ impl BookOption {
             }
         }
     }
-
-    /// Reads the whole book; `observe` sees every event.
-    pub(crate) fn replay(&self, observe: &mut impl FnMut(Step<'_>)) -> Outcome<Book> {
-        let database = self.database()?;
-        read(&database, observe).map_err(|error| Failure(format!("{}: {error}", database.display())))
-    }
 }
 
 /// Opens a journal for reading.

@@ -43,6 +43,9 @@ fn tell<S: Store>(journal: &mut Journal<S>, key: &str) -> Outcome<String> {
     story.end(&book)
 }
 
+/// Columns of a terminal that is not wide.
+const WIDTH: usize = 100;
+
 /// Width of what stands before the words of an event: its date.
 const INDENT: usize = 12;
 
@@ -52,6 +55,8 @@ struct Story<'k> {
     text: String,
     application: Option<u32>,
     loan: Option<u32>,
+    /// True once the offer lapsed.
+    lapsed: bool,
     /// The loan as it was before the event at hand.
     before: Past,
     entries: Vec<Entry>,
@@ -86,6 +91,7 @@ impl Story<'_> {
             text: String::new(),
             application: None,
             loan: None,
+            lapsed: false,
             before: Past::default(),
             entries: Vec::new(),
         }
@@ -107,7 +113,13 @@ impl Story<'_> {
                 self.before = Past::of(&book.loans()[loan as usize]);
                 self.disbursed(&book.loans()[loan as usize], book);
             }
-            Event::Paid { key, loan, transaction, change, .. } if Some(*loan) == self.loan => {
+            Event::Paid {
+                key,
+                loan,
+                transaction,
+                change,
+                ..
+            } if Some(*loan) == self.loan => {
                 self.paid(key, transaction, change, book);
             }
             Event::ChargedOff { loan, change, .. } if Some(*loan) == self.loan => {
@@ -140,9 +152,20 @@ impl Story<'_> {
         let _ = writeln!(self.text, "\n{day}  {what}");
     }
 
-    /// A line that belongs to the event before it.
+    /// Words that belong to the event before them.
     fn note(&mut self, what: impl std::fmt::Display) {
-        let _ = writeln!(self.text, "{:INDENT$}{what}", "");
+        let words = what.to_string();
+        let mut words = words.split(' ');
+        let mut line = format!("{:INDENT$}{}", "", words.next().unwrap_or_default());
+        for word in words {
+            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                let next = format!("{:INDENT$}  {word}", "");
+                let _ = writeln!(self.text, "{}", std::mem::replace(&mut line, next));
+            } else {
+                let _ = write!(line, " {word}");
+            }
+        }
+        let _ = writeln!(self.text, "{line}");
     }
 
     fn blank(&mut self) {
@@ -156,7 +179,11 @@ impl Story<'_> {
     fn decided(&mut self, decided: &Decided, book: &Book) {
         let version = &book.versions()[usize::from(decided.version)];
         let file = &version.agreement.file;
-        let _ = writeln!(self.text, "{}, under version {} of “{}”", self.key, file.version, file.title);
+        let _ = writeln!(
+            self.text,
+            "{}, under version {} of “{}”",
+            self.key, file.version, file.title
+        );
         self.event(book.business_date(), "Application");
         if let Some(borrower) = &decided.borrower {
             self.note(format_args!("Borrower {borrower}"));
@@ -167,10 +194,17 @@ impl Story<'_> {
         self.blank();
         for barred in &decided.barred {
             let lender = lender(&version.agreement, usize::from(barred.lender));
-            self.note(format_args!("{lender} takes no part: {}", clause(version, barred.clause)));
+            self.note(format_args!(
+                "{lender} takes no part: {}",
+                clause(version, barred.clause)
+            ));
         }
         match &decided.verdict {
-            Verdict::Offered { parts, rate, valid_to } => {
+            Verdict::Offered {
+                parts,
+                rate,
+                valid_to,
+            } => {
                 self.funding(decided, parts, *rate, version);
                 self.note(format_args!("The offer stands until {valid_to}."));
             }
@@ -186,7 +220,9 @@ impl Story<'_> {
                 self.note(format_args!("Declined: {words}"));
             }
             Verdict::Referred(places) => {
-                let names = places.iter().map(|&place| lender(&version.agreement, usize::from(place)));
+                let names = places
+                    .iter()
+                    .map(|&place| lender(&version.agreement, usize::from(place)));
                 let names = names.collect::<Vec<_>>().join(", ");
                 self.note(format_args!("Referred: it waits for a person at {names}"));
             }
@@ -196,12 +232,22 @@ impl Story<'_> {
     /// The application's data, and who saw it.
     fn values(&mut self, decided: &Decided, agreement: &Agreement) {
         let mut grid = Grid::new(3, ["field", "value", "seen by"]);
-        for (place, ((name, kind), value)) in agreement.scope.fields.iter().zip(&decided.values).enumerate() {
+        for (place, ((name, kind), value)) in agreement
+            .scope
+            .fields
+            .iter()
+            .zip(&decided.values)
+            .enumerate()
+        {
             let seen_by = match place.checked_sub(STANDARD.len()) {
                 Some(own) => agreement.file.field[own].seen_by.join(", "),
-                None => "every party".to_owned(),
+                None => "every lender".to_owned(),
             };
-            grid.row([name.clone(), kind.show(value, agreement.currency()), seen_by]);
+            grid.row([
+                name.clone(),
+                kind.show(value, agreement.currency()),
+                seen_by,
+            ]);
         }
         self.grid(&grid);
     }
@@ -211,15 +257,23 @@ impl Story<'_> {
         let currency = version.agreement.currency();
         let mut grid = Grid::new(4, ["lender", "policy", "score", "decision"]);
         for (policy, decision) in version.policies.iter().zip(&decided.decisions) {
-            let score = decision.score.map_or("–".to_owned(), |score| score.to_string());
+            let score = decision
+                .score
+                .map_or("–".to_owned(), |score| score.to_string());
             let (says, reasons): (_, &[u8]) = match &decision.outcome {
-                Answer::Approve { maximum, rate } => {
-                    (format!("approves up to {} at {rate}", currency.show(*maximum)), &[])
-                }
+                Answer::Approve { maximum, rate } => (
+                    format!("approves up to {} at {rate}", currency.show(*maximum)),
+                    &[],
+                ),
                 Answer::Decline(reasons) => ("declines".to_owned(), reasons),
                 Answer::Refer(reasons) => ("asks a person to decide".to_owned(), reasons),
             };
-            grid.row([policy.file.lender.clone(), policy.file.version.clone(), score, says]);
+            grid.row([
+                policy.file.lender.clone(),
+                policy.file.version.clone(),
+                score,
+                says,
+            ]);
             for &place in reasons {
                 let (code, words) = &policy.reasons[usize::from(place)];
                 grid.row(["", "", "", &format!("  {code}: {words}")]);
@@ -235,28 +289,52 @@ impl Story<'_> {
         let whole: Amount = parts.iter().map(|part| part.amount).sum();
         self.note(match agreement.file.funding.mode {
             FundingMode::Fixed => "Funded by the shares that the agreement fixes:",
-            FundingMode::Offers => "Funded in proportion to what each lender offers, within its largest share:",
-            FundingMode::InOrder => "Funded by one lender after the other, each as far as it offers:",
+            FundingMode::Offers => {
+                "Funded in proportion to what each lender offers, within its largest share:"
+            }
+            FundingMode::InOrder => {
+                "Funded by one lender after the other, each as far as it offers:"
+            }
         });
         let mut grid = Grid::new(1, ["lender", currency.code(), "share", "rate"]);
         for (place, part) in parts.iter().enumerate() {
             let id = lender(agreement, place);
             if part.amount.is_positive() {
                 let share = Rate::of(part.amount, whole);
-                grid.row([id, &currency.grouped(part.amount), &share.to_string(), &part.rate.to_string()]);
+                grid.row([
+                    id,
+                    &currency.grouped(part.amount),
+                    &share.to_string(),
+                    &part.rate.to_string(),
+                ]);
             }
         }
-        grid.row(["together", &currency.grouped(whole), &Rate::ONE.to_string(), &rate.to_string()]);
+        grid.row([
+            "together",
+            &currency.grouped(whole),
+            &Rate::ONE.to_string(),
+            &rate.to_string(),
+        ]);
         self.grid(&grid);
         for (place, decision) in decided.decisions.iter().enumerate() {
             let approved = matches!(decision.outcome, Answer::Approve { .. });
-            let barred = decided.barred.iter().any(|barred| usize::from(barred.lender) == place);
+            let barred = decided
+                .barred
+                .iter()
+                .any(|barred| usize::from(barred.lender) == place);
             if approved && !barred && parts[place].amount.is_zero() {
                 let why = match agreement.file.funding.mode {
-                    FundingMode::InOrder => "the others cover the amount, or leave it less than its smallest share",
-                    FundingMode::Fixed | FundingMode::Offers => "its part would be less than its smallest share",
+                    FundingMode::InOrder => {
+                        "the others cover the amount, or leave it less than its smallest share"
+                    }
+                    FundingMode::Fixed | FundingMode::Offers => {
+                        "its part would be less than its smallest share"
+                    }
                 };
-                self.note(format_args!("{} takes no part: {why}", lender(agreement, place)));
+                self.note(format_args!(
+                    "{} takes no part: {why}",
+                    lender(agreement, place)
+                ));
             }
         }
     }
@@ -265,9 +343,17 @@ impl Story<'_> {
     fn disbursed(&mut self, loan: &Loan, book: &Book) {
         let agreement = &book.versions()[usize::from(loan.version)].agreement;
         let currency = agreement.currency();
-        let Loan { principal, rate, months, .. } = *loan;
+        let Loan {
+            principal,
+            rate,
+            months,
+            ..
+        } = *loan;
         let sum = currency.show(principal);
-        self.event(book.business_date(), format_args!("Disbursed: {sum} at {rate}, {months} instalments"));
+        self.event(
+            book.business_date(),
+            format_args!("Disbursed: {sum} at {rate}, {months} instalments"),
+        );
         let mut grid = Grid::new(1, ["", currency.code()]);
         grid.row(["principal", &currency.grouped(principal)]);
         let mut net = principal;
@@ -283,11 +369,27 @@ impl Story<'_> {
         grid.row(["paid out to the borrower", &currency.grouped(net)]);
         self.grid(&grid);
         self.blank();
-        let mut grid = Grid::new(2, ["instalment", "due", "principal", "interest", "total", "balance"]);
+        let mut grid = Grid::new(
+            2,
+            [
+                "instalment",
+                "due",
+                "principal",
+                "interest",
+                "total",
+                "balance",
+            ],
+        );
         let plan = schedule(&loan.terms(agreement));
         for instalment in &plan {
-            let amounts = [instalment.principal, instalment.interest, instalment.total(), instalment.balance];
-            let [principal, interest, total, balance] = amounts.map(|amount| currency.grouped(amount));
+            let amounts = [
+                instalment.principal,
+                instalment.interest,
+                instalment.total(),
+                instalment.balance,
+            ];
+            let [principal, interest, total, balance] =
+                amounts.map(|amount| currency.grouped(amount));
             let (number, day) = (instalment.number.to_string(), instalment.day.to_string());
             grid.row([number, day, principal, interest, total, balance]);
         }
@@ -299,15 +401,17 @@ impl Story<'_> {
     }
 
     fn paid(&mut self, key: &str, transaction: &Transaction, change: &Totals, book: &Book) {
-        let Some((loan, agreement)) = self.of(book) else { return };
+        let Some((loan, agreement)) = self.of(book) else {
+            return;
+        };
         let currency = agreement.currency();
         let prepaid = matches!(transaction.action, Action::Prepay(_));
         let amount = change.received;
         let today = book.business_date();
-        let what = match (loan.position.status, prepaid) {
-            (Status::ChargedOff, _) => "Recovery",
-            (_, true) => "Prepayment",
-            (_, false) => "Payment",
+        let what = match change.recovered.is_positive() {
+            true => "Recovery",
+            false if prepaid => "Prepayment",
+            false => "Payment",
         };
         let mut line = format!("{what} {key}: {}", currency.show(amount));
         if transaction.day != today {
@@ -322,20 +426,29 @@ impl Story<'_> {
     }
 
     fn charged_off(&mut self, change: &Totals, book: &Book) {
-        let Some((loan, agreement)) = self.of(book) else { return };
+        let Some((loan, agreement)) = self.of(book) else {
+            return;
+        };
         let written_off = agreement.currency().show(change.charged_off);
-        self.event(book.business_date(), format_args!("Written off: {written_off}"));
+        self.event(
+            book.business_date(),
+            format_args!("Written off: {written_off}"),
+        );
         self.shared(change, loan, agreement);
     }
 
     fn day_ended(&mut self, book: &Book) {
         let today = book.business_date();
-        let state = self.application.map(|place| &book.applications()[place as usize].state);
-        let lapses = format!("{today}  The offer lapses");
-        if state == Some(&ApplicationState::Lapsed) && !self.text.contains("  The offer lapses") {
-            let _ = writeln!(self.text, "\n{lapses}");
+        let state = self
+            .application
+            .map(|place| &book.applications()[place as usize].state);
+        if state == Some(&ApplicationState::Lapsed) && !self.lapsed {
+            self.lapsed = true;
+            self.event(today, "The offer lapses");
         }
-        let Some((loan, agreement)) = self.of(book) else { return };
+        let Some((loan, agreement)) = self.of(book) else {
+            return;
+        };
         let (past, now) = (self.before, Past::of(loan));
         let currency = agreement.currency();
         if now.late_fees > past.late_fees {
@@ -353,8 +466,11 @@ impl Story<'_> {
         }
         for due in loan.position.due.iter().filter(|due| due.day == today) {
             let [all, principal, interest] =
-                [due.principal + due.interest, due.principal, due.interest].map(|amount| currency.grouped(amount));
-            self.note(format_args!("To pay: {all} (principal {principal}, interest {interest})."));
+                [due.principal + due.interest, due.principal, due.interest]
+                    .map(|amount| currency.grouped(amount));
+            self.note(format_args!(
+                "To pay: {all} (principal {principal}, interest {interest})."
+            ));
         }
     }
 
@@ -418,12 +534,16 @@ impl Story<'_> {
                 let terms = loan.terms(agreement);
                 then.advance(&terms, today);
                 let payoff = currency.show(then.payoff(&terms, today));
-                self.event(today, format_args!("Position: active; {payoff} would repay it today"));
+                self.event(
+                    today,
+                    format_args!("Position: active; {payoff} would repay it today"),
+                );
                 if !position.due.is_empty() {
-                    let mut grid = Grid::new(1, ["unpaid since", "principal", "interest", "late fee"]);
+                    let mut grid =
+                        Grid::new(1, ["unpaid since", "principal", "interest", "late fee"]);
                     for due in &position.due {
-                        let [principal, interest, fee] =
-                            [due.principal, due.interest, due.fee].map(|amount| currency.grouped(amount));
+                        let [principal, interest, fee] = [due.principal, due.interest, due.fee]
+                            .map(|amount| currency.grouped(amount));
                         grid.row([due.day.to_string(), principal, interest, fee]);
                     }
                     self.grid(&grid);
@@ -438,7 +558,8 @@ impl Story<'_> {
         for (at, &lender) in agreement.lenders.iter().enumerate() {
             let part = loan.parts[at].amount;
             funded.parties[lender.index()] = part;
-            outstanding.parties[lender.index()] = part - split.principal[at] - split.charged_off[at];
+            outstanding.parties[lender.index()] =
+                part - split.principal[at] - split.charged_off[at];
         }
         table.rows.insert(0, funded);
         table.rows.push(outstanding);
@@ -447,11 +568,16 @@ impl Story<'_> {
 
     /// Every posting that the loan made.
     fn postings(&mut self, book: &Book) {
-        let Some(agreement) = book.latest().map(|version| &version.agreement) else { return };
+        let Some(agreement) = book.latest().map(|version| &version.agreement) else {
+            return;
+        };
         let mut grid = Grid::new(3, ["party", "", "account", "debit", "credit"]);
         let mut heads = vec![Some("\nPostings".to_owned())];
         for entry in &self.entries {
-            let mut head = Some(format!("{}  entry {}, {}", entry.day, entry.number, entry.kind));
+            let mut head = Some(format!(
+                "{}  entry {}, {}",
+                entry.day, entry.number, entry.kind
+            ));
             for posting in &entry.postings {
                 let amount = agreement.currency().grouped(Amount(posting.amount.0.abs()));
                 let (debit, credit) = match posting.amount.is_positive() {
@@ -459,7 +585,9 @@ impl Story<'_> {
                     false => (String::new(), amount),
                 };
                 let other = posting.account.counterparty();
-                let other = other.map_or(String::new(), |party| format!(" {}", agreement.party(party).id));
+                let other = other.map_or(String::new(), |party| {
+                    format!(" {}", agreement.party(party).id)
+                });
                 grid.row([
                     agreement.party(posting.party).id.clone(),
                     posting.account.number().to_string(),
@@ -488,7 +616,11 @@ struct Row {
 
 impl Row {
     fn new(name: &'static str, whole: Amount) -> Row {
-        Row { name, whole, parties: [Amount::ZERO; MAX_PARTIES] }
+        Row {
+            name,
+            whole,
+            parties: [Amount::ZERO; MAX_PARTIES],
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -524,13 +656,21 @@ impl PartyTable {
         });
         give(&mut fees, earner, split.fees_elsewhere);
         let mut recovered = lenders("recovered", totals.recovered, &split.recovered);
-        give(&mut recovered, agreement.guarantor, split.recovered_by_guarantor);
+        give(
+            &mut recovered,
+            agreement.guarantor,
+            split.recovered_by_guarantor,
+        );
         let mut compensation = lenders("compensation", Amount::ZERO, &split.compensated);
         give(&mut compensation, agreement.guarantor, -totals.compensated);
         let paid = split.service_fee.map(|fee| -fee);
         let mut service_fee = lenders("service fee", Amount::ZERO, &paid);
         let platform = agreement.service_fee.map(|(platform, _)| platform);
-        give(&mut service_fee, platform, split.service_fee.into_iter().sum());
+        give(
+            &mut service_fee,
+            platform,
+            split.service_fee.into_iter().sum(),
+        );
         let mut rows = vec![
             Row::new("received", totals.received),
             fees,
@@ -554,7 +694,11 @@ impl PartyTable {
         let currency = agreement.currency();
         let concerned: Vec<_> = agreement
             .parties()
-            .filter(|(party, _)| self.rows.iter().any(|row| !row.parties[party.index()].is_zero()))
+            .filter(|(party, _)| {
+                self.rows
+                    .iter()
+                    .any(|row| !row.parties[party.index()].is_zero())
+            })
             .collect();
         let names = concerned.iter().map(|(_, party)| party.id.as_str());
         let mut grid = Grid::new(1, [currency.code(), "loan"].into_iter().chain(names));
@@ -563,8 +707,14 @@ impl PartyTable {
             false => currency.grouped(amount),
         };
         for row in &self.rows {
-            let parties = concerned.iter().map(|(party, _)| cell(row.parties[party.index()]));
-            let whole = if row.is_empty() { currency.grouped(row.whole) } else { cell(row.whole) };
+            let parties = concerned
+                .iter()
+                .map(|(party, _)| cell(row.parties[party.index()]));
+            let whole = if row.is_empty() {
+                currency.grouped(row.whole)
+            } else {
+                cell(row.whole)
+            };
             grid.row([row.name.to_owned(), whole].into_iter().chain(parties));
         }
         grid
@@ -572,14 +722,21 @@ impl PartyTable {
 }
 
 fn lender(agreement: &Agreement, place: usize) -> &str {
-    agreement.lenders.get(place).map_or("", |&party| &agreement.party(party).id)
+    agreement
+        .lenders
+        .get(place)
+        .map_or("", |&party| &agreement.party(party).id)
 }
 
 /// A clause with what it allows: `clause 7.1 of the agreement, at most 12,000.00 CNY in all`.
 fn clause(version: &Version, clause: Clause) -> String {
     let words = version.clause(clause);
-    let Clause::Limit(place) = clause else { return words };
-    let Some(limit) = version.agreement.file.limit.get(usize::from(place)) else { return words };
+    let Clause::Limit(place) = clause else {
+        return words;
+    };
+    let Some(limit) = version.agreement.file.limit.get(usize::from(place)) else {
+        return words;
+    };
     let scope = match limit.per {
         LimitScope::Day => "a day",
         LimitScope::Total => "in all",
@@ -594,8 +751,10 @@ fn clause(version: &Version, clause: Clause) -> String {
 fn unknown(key: &str, book: &Book) -> Failure {
     let keys = book.applications().iter().map(|record| record.key.as_ref());
     let furthest = 1 + key.chars().count() / 4;
-    let mut near: Vec<(usize, &str)> =
-        keys.map(|known| (distance(key, known), known)).filter(|(away, _)| *away <= furthest).collect();
+    let mut near: Vec<(usize, &str)> = keys
+        .map(|known| (distance(key, known), known))
+        .filter(|(away, _)| *away <= furthest)
+        .collect();
     near.sort_by_key(|(away, _)| *away);
     let near: Vec<_> = near.iter().take(5).map(|(_, known)| *known).collect();
     let hint = match (near.as_slice(), book.applications()) {
@@ -635,7 +794,10 @@ mod tests {
     fn every_fate_is_told() {
         for key in ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3", "B-4", "B-5"] {
             let text = told(key).unwrap();
-            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 100),
+                "{text}"
+            );
             golden(&text, &format!("history-{key}"));
         }
     }
@@ -643,13 +805,32 @@ mod tests {
     #[test]
     fn an_unknown_key_names_its_neighbours() {
         let said = |key| told(key).expect_err("there is none").0;
-        assert_eq!(said("A-4"), "there is no application `A-4`; near it are A-1, A-2, A-3, B-4");
-        assert_eq!(said("somebody else"), "there is no application `somebody else`; keys here look like A-1");
+        assert_eq!(
+            said("A-4"),
+            "there is no application `A-4`; near it are A-1, A-2, A-3, B-4"
+        );
+        assert_eq!(
+            said("somebody else"),
+            "there is no application `somebody else`; keys here look like A-1"
+        );
         let name = tandem_journal::BookName::new("empty").unwrap();
         let mut empty = Journal::open(tandem_journal::Memory::new(name)).unwrap();
         assert_eq!(
             tell(&mut empty, "A-1").expect_err("there is none").0,
             "there is no application `A-1`; the book has none"
+        );
+    }
+
+    #[test]
+    fn long_notes_are_broken_between_words() {
+        let mut story = Story::new("");
+        story.note("short");
+        story.note("a word and ".repeat(10).trim_end());
+        assert_eq!(
+            story.text,
+            "            short\n            \
+             a word and a word and a word and a word and a word and a word and a word and a word and\n\
+             \u{20}             a word and a word and\n"
         );
     }
 

@@ -18,6 +18,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+// Commands are made on one thread and freed on another, which the system's allocator does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Banks and platforms lend together: every share to the cent, every figure explained.
 #[derive(Parser)]
 #[command(name = "tandem", version, max_term_width = 100)]

@@ -9,6 +9,7 @@ use tandem_domain::book::attest::{
 };
 use tandem_domain::book::{ApplicationState, Book, Decided, Event, Verdict};
 use tandem_domain::calendar::Day;
+use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::{Account, Entry, EntryKind, Obligations};
 use tandem_domain::loan::Totals;
@@ -42,13 +43,16 @@ pub(crate) fn verify(options: &Options) -> Outcome {
     if failed.is_empty() {
         return Ok(());
     }
-    let failed = failed.iter().map(|check| format!("{}: {}", check.name, check.detail));
+    let failed = failed
+        .iter()
+        .map(|check| format!("{}: {}", check.name, check.detail));
     Err(Failure(failed.collect::<Vec<_>>().join("\n")))
 }
 
 /// Draws on the terminal, or nothing if there is none.
 fn progress(batches: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % of {len} batches, {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:40} {percent:>3} % of {len} batches, {eta} left");
     let bar = ProgressBar::new(batches);
     match style {
         Ok(style) => bar.with_style(style),
@@ -70,7 +74,11 @@ fn read<S: Store>(
     })?;
     let checks = verifier.finish(&book);
     let mut text: String = checks.iter().map(|check| format!("{check}\n")).collect();
-    let digest: String = book.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = book
+        .digest()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     text += &format!("\n{}\ndigest {digest}\n", verifier.counts);
     Ok((checks, text))
 }
@@ -207,23 +215,62 @@ impl Verifier {
         }
         let waiting = book.plans().iter().map(|plan| plan.window);
         let same = waiting.eq(self.plans.keys().copied());
-        self.require(same, SETTLEMENTS_NET, || "the plans that wait are not those made and unpaid".into());
-        let counts = self.counts;
-        let many = |count, what: &str| format!("{} {what}", thousands(count));
-        let looked_at = [
-            (LEDGERS_BALANCE, many(counts.entries, "entries, every party by itself")),
-            (MIRRORS_EQUAL, many(counts.days, "day closes")),
-            (SHARES_EXACT, many(counts.changes, &format!("changes of {} loans", thousands(counts.loans)))),
-            (SETTLEMENTS_NET, many(counts.planned, &format!("plans, {} paid", thousands(counts.settled)))),
-            (DECISIONS, many(counts.decisions, &format!("decisions on {} applications", thousands(counts.applications)))),
-            (LIMITS, many(counts.offers, "offers")),
-            (JOURNAL, many(counts.batches, &format!("batches, {} state digests", thousands(counts.days)))),
-        ];
-        let checks = looked_at.into_iter().map(|(name, looked_at)| match self.problems.get(name) {
-            None => Check { name, passed: true, detail: looked_at },
-            Some(problems) => Check { name, passed: false, detail: shorten(problems) },
+        self.require(same, SETTLEMENTS_NET, || {
+            "the plans that wait are not those made and unpaid".into()
         });
-        checks.collect()
+        let Counts {
+            entries,
+            days,
+            changes,
+            loans,
+            planned,
+            settled,
+            decisions,
+            applications,
+            offers,
+            batches,
+            ..
+        } = self.counts;
+        let looked_at = [
+            (
+                LEDGERS_BALANCE,
+                vec![(entries, "entries, every party by itself")],
+            ),
+            (MIRRORS_EQUAL, vec![(days, "day closes")]),
+            (
+                SHARES_EXACT,
+                vec![(changes, "changes of"), (loans, "loans")],
+            ),
+            (
+                SETTLEMENTS_NET,
+                vec![(planned, "plans,"), (settled, "paid")],
+            ),
+            (
+                DECISIONS,
+                vec![(decisions, "decisions on"), (applications, "applications")],
+            ),
+            (LIMITS, vec![(offers, "offers")]),
+            (
+                JOURNAL,
+                vec![(batches, "batches,"), (days, "state digests")],
+            ),
+        ];
+        let words = |counted: Vec<(u64, &str)>| {
+            let words = counted
+                .iter()
+                .map(|(count, what)| format!("{} {what}", thousands(*count)));
+            words.collect::<Vec<_>>().join(" ")
+        };
+        looked_at
+            .map(|(name, looked_at)| {
+                let problems = self.problems.get(name);
+                Check {
+                    name,
+                    passed: problems.is_none(),
+                    detail: problems.map_or_else(|| words(looked_at), |problems| shorten(problems)),
+                }
+            })
+            .into()
     }
 
     fn problem(&mut self, name: &'static str, detail: String) {
@@ -239,7 +286,9 @@ impl Verifier {
     fn entry(&mut self, entry: &Entry, book: &Book) {
         self.counts.entries += 1;
         self.counts.postings += entry.postings.len() as u64;
-        self.require(entry.is_balanced(), LEDGERS_BALANCE, || format!("entry {}", entry.number));
+        self.require(entry.is_balanced(), LEDGERS_BALANCE, || {
+            format!("entry {}", entry.number)
+        });
         self.require(entry.number == self.counts.entries, LEDGERS_BALANCE, || {
             format!("entry {} does not follow the one before", entry.number)
         });
@@ -263,7 +312,10 @@ impl Verifier {
     fn change(&mut self, change: &Totals, loan: u32, step: &Step<'_>) {
         let posted = |account: Account| -> Amount {
             let postings = step.entries.iter().flat_map(|entry| &entry.postings);
-            postings.filter(|posting| posting.account == account).map(|posting| posting.amount).sum()
+            postings
+                .filter(|posting| posting.account == account)
+                .map(|posting| posting.amount)
+                .sum()
         };
         for (account, whole) in [
             (Account::Settlement, change.received - change.refunded),
@@ -274,7 +326,10 @@ impl Verifier {
             (Account::PenaltyIncome, -change.penalty),
             (Account::RecoveryIncome, -change.recovered),
             (Account::GuaranteeExpense, change.compensated),
-            (Account::LossAllowance, change.charged_off - change.compensated),
+            (
+                Account::LossAllowance,
+                change.charged_off - change.compensated,
+            ),
         ] {
             self.require(posted(account) == whole, SHARES_EXACT, || {
                 let application = step.book.loans()[loan as usize].application;
@@ -289,7 +344,10 @@ impl Verifier {
         let version = &book.versions()[usize::from(decided.version)];
         let in_force = book.current().map(|(place, _)| place);
         self.require(in_force == Some(decided.version), DECISIONS, || {
-            format!("application {} was decided under a version not in force", decided.key)
+            format!(
+                "application {} was decided under a version not in force",
+                decided.key
+            )
         });
         let now = version.decisions(&decided.values);
         self.counts.decisions += now.len() as u64;
@@ -298,7 +356,9 @@ impl Verifier {
             self.require(then == now, DECISIONS, || {
                 let (key, lender) = (&decided.key, &policy.file.lender);
                 let (then, now) = (answer(then), answer(now));
-                format!("application {key}, lender {lender}: recorded {then}, but its policy says {now}")
+                format!(
+                    "application {key}, lender {lender}: recorded {then}, but its policy says {now}"
+                )
             });
         }
         if let Verdict::Offered { parts, .. } = &decided.verdict {
@@ -314,7 +374,9 @@ impl Verifier {
         let version = &book.versions()[usize::from(decided.version)];
         let agreement = &version.agreement;
         self.offers.insert(application, parts.to_vec());
+        let mut own = Exposure::default();
         for (&lender, part) in agreement.lenders.iter().zip(parts) {
+            own[lender.index()] += part.amount;
             self.today[lender.index()] += part.amount;
             self.lend(application, lender, part.amount, book);
         }
@@ -324,25 +386,41 @@ impl Verifier {
                 Some(place) => &agreement.lenders[*place..=*place],
                 None => &agreement.lenders,
             };
-            let used = self.used(limit, application, decided, bound, book);
+            let used = self.used(limit, &own, decided, bound, book);
             self.require(used <= limit.amount.amount, LIMITS, || {
                 let used = agreement.currency().show(used);
-                format!("clause {}: application {} brings {used}, above {}", limit.clause, decided.key, limit.amount)
+                format!(
+                    "clause {}: application {} brings {used}, above {}",
+                    limit.clause, decided.key, limit.amount
+                )
             });
         }
     }
 
     /// What counts against a limit, the application's own offer included.
-    fn used(&self, limit: &Limit, application: u32, decided: &Decided, bound: &[PartyId], book: &Book) -> Amount {
-        let record = &book.applications()[application as usize];
-        let region = &decided.values[2];
+    fn used(
+        &self,
+        limit: &Limit,
+        own: &Exposure,
+        decided: &Decided,
+        bound: &[PartyId],
+        book: &Book,
+    ) -> Amount {
+        let Some(record) = book.application(&decided.key) else {
+            return Amount::ZERO;
+        };
+        let elsewhere = match (&limit.region, &decided.values[2]) {
+            (Some(bound), Value::Text(region)) => **bound != **region,
+            _ => false,
+        };
         let exposure = match limit.per {
+            LimitScope::Region if elsewhere => return Amount::ZERO,
+            LimitScope::Region => &self.regions[record.region as usize],
             LimitScope::Day => &self.today,
             LimitScope::Total | LimitScope::Partner => &self.lent,
-            LimitScope::Borrower => &self.borrowers[record.borrower as usize],
-            LimitScope::Region => match (&limit.region, region) {
-                (Some(bound), tandem_domain::field::Value::Text(own)) if **bound != **own => return Amount::ZERO,
-                _ => &self.regions[record.region as usize],
+            LimitScope::Borrower => match record.borrower {
+                Some(place) => &self.borrowers[place as usize],
+                None => own,
             },
         };
         bound.iter().map(|party| exposure[party.index()]).sum()
@@ -352,8 +430,13 @@ impl Verifier {
     fn lend(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
         let record = &book.applications()[application as usize];
         self.lent[party.index()] += amount;
-        for (exposures, place) in [(&mut self.regions, record.region), (&mut self.borrowers, record.borrower)] {
-            let place = place as usize;
+        for (exposures, place) in [
+            (&mut self.regions, Some(record.region)),
+            (&mut self.borrowers, record.borrower),
+        ] {
+            let Some(place) = place.map(|place| place as usize) else {
+                continue;
+            };
             if exposures.len() <= place {
                 exposures.resize(place + 1, Exposure::default());
             }
@@ -361,19 +444,31 @@ impl Verifier {
         }
     }
 
+    /// An offer is taken, given back or lapses; only one that is taken still counts for its day.
     fn end_offer(&mut self, application: u32, book: &Book) {
         let parts = self.offers.remove(&application).unwrap_or_default();
-        let version = book.applications()[application as usize].version;
-        let lenders = &book.versions()[usize::from(version)].agreement.lenders;
-        for (&lender, part) in lenders.iter().zip(&parts) {
+        let record = &book.applications()[application as usize];
+        let taken = matches!(record.state, ApplicationState::Disbursed(_));
+        let of_today = record.decided_on == book.business_date();
+        let agreement = &book.versions()[usize::from(record.version)].agreement;
+        for (&lender, part) in agreement.lenders.iter().zip(&parts) {
             self.lend(application, lender, -part.amount, book);
+            if of_today && !taken {
+                self.today[lender.index()] -= part.amount;
+            }
         }
     }
 
     fn lapse(&mut self, book: &Book) {
         let state = |place: u32| &book.applications()[place as usize].state;
-        let lapsed = self.offers.keys().copied().filter(|&place| !matches!(state(place), ApplicationState::Offered(_)));
-        for application in lapsed.collect::<Vec<_>>() {
+        let ended = |place: &u32| !matches!(state(*place), ApplicationState::Offered(_));
+        for application in self
+            .offers
+            .keys()
+            .copied()
+            .filter(ended)
+            .collect::<Vec<_>>()
+        {
             self.end_offer(application, book);
         }
     }
@@ -381,33 +476,48 @@ impl Verifier {
     fn planned(&mut self, plan: &Plan, book: &Book) {
         self.counts.planned += 1;
         let window = plan.window;
-        self.require(plan.is_exact(), SETTLEMENTS_NET, || format!("window {window}: the transfers are not the net positions"));
-        self.require(window == book.business_date(), SETTLEMENTS_NET, || format!("window {window} was planned on another day"));
+        self.require(plan.is_exact(), SETTLEMENTS_NET, || {
+            format!("window {window}: the transfers are not the net positions")
+        });
+        self.require(window == book.business_date(), SETTLEMENTS_NET, || {
+            format!("window {window} was planned on another day")
+        });
         let owed = std::mem::take(&mut self.owed);
         self.require(covers(&plan.obligations, &owed), SETTLEMENTS_NET, || {
             format!("window {window}: the plan is not what the ledgers came to owe")
         });
         let known = self.plans.insert(window, plan.clone());
-        self.require(known.is_none(), SETTLEMENTS_NET, || format!("window {window} was planned twice"));
+        self.require(known.is_none(), SETTLEMENTS_NET, || {
+            format!("window {window} was planned twice")
+        });
     }
 
     fn settled(&mut self, day: Day, window: Day, entries: &[Entry]) {
         self.counts.settled += 1;
         let Some(plan) = self.plans.remove(&window) else {
-            return self.problem(SETTLEMENTS_NET, format!("window {window} was paid twice, or never planned"));
+            return self.problem(
+                SETTLEMENTS_NET,
+                format!("window {window} was paid twice, or never planned"),
+            );
         };
-        self.require(plan.settle_on <= day, SETTLEMENTS_NET, || format!("window {window} was paid before its day"));
+        self.require(plan.settle_on <= day, SETTLEMENTS_NET, || {
+            format!("window {window} was paid before its day")
+        });
         for party in parties() {
             let moved = |wanted: fn(Account) -> bool| -> Amount {
                 let postings = entries.iter().flat_map(|entry| &entry.postings);
-                let own = postings.filter(|posting| posting.party == party && wanted(posting.account));
+                let own =
+                    postings.filter(|posting| posting.party == party && wanted(posting.account));
                 own.map(|posting| posting.amount).sum()
             };
             let paid = moved(|account| account == Account::Settlement);
             let cleared = moved(|account| account.counterparty().is_some());
             let net = plan.net(party);
             self.require((paid, cleared) == (net, -net), SETTLEMENTS_NET, || {
-                format!("window {window}: party {} was not paid its net position", party.0)
+                format!(
+                    "window {window}: party {} was not paid its net position",
+                    party.0
+                )
             });
         }
     }
@@ -417,14 +527,20 @@ impl Verifier {
         self.today = Exposure::default();
         let day = book.business_date().previous();
         for (creditor, debtor) in book.ledgers().unmirrored() {
-            self.problem(MIRRORS_EQUAL, format!("{day}: parties {} and {}", creditor.0, debtor.0));
+            self.problem(
+                MIRRORS_EQUAL,
+                format!("{day}: parties {} and {}", creditor.0, debtor.0),
+            );
         }
         for (party, _) in book.ledgers().unbalanced() {
             self.problem(LEDGERS_BALANCE, format!("{day}: party {}", party.0));
         }
         for party in parties() {
             self.require(self.lent[party.index()] == book.lent(party), LIMITS, || {
-                format!("{day}: what party {} has lent and offered is not what was counted", party.0)
+                format!(
+                    "{day}: what party {} has lent and offered is not what was counted",
+                    party.0
+                )
             });
         }
     }
@@ -440,7 +556,9 @@ fn covers(obligations: &[Transfer], owed: &Obligations) -> bool {
     for obligation in obligations {
         left[obligation.from.index()][obligation.to.index()] -= obligation.amount;
     }
-    parties().all(|one| parties().all(|other| left[one.index()][other.index()] == left[other.index()][one.index()]))
+    parties().all(|one| {
+        parties().all(|other| left[one.index()][other.index()] == left[other.index()][one.index()])
+    })
 }
 
 fn answer(decision: Option<&Decision>) -> &'static str {
@@ -492,8 +610,9 @@ mod tests {
         assert!(checks.iter().all(|check| check.passed), "{text}");
         let book = sample::engine().book().digest();
         let digest: String = book.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(text.lines().last(), Some(format!("digest {digest}").as_str()));
-        crate::export::tests::golden(&text, "verify");
+        let (rest, last) = text.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(last, format!("digest {digest}"));
+        crate::export::tests::golden(rest, "verify");
     }
 
     /// The sample's journal with the first `keep` events after an edit of them, under a chain of
@@ -501,7 +620,10 @@ mod tests {
     fn forged(keep: usize, edit: impl FnOnce(&mut Vec<Event>)) -> Journal<Memory> {
         let mut engine = sample::engine();
         let mut events: Vec<Event> = Vec::new();
-        replay(engine.journal(), &mut |step| events.push(step.event.clone())).unwrap();
+        replay(engine.journal(), &mut |step| {
+            events.push(step.event.clone())
+        })
+        .unwrap();
         events.truncate(keep);
         edit(&mut events);
         let mut journal = Journal::open(Memory::new(BookName::new("orchard").unwrap())).unwrap();
@@ -516,7 +638,10 @@ mod tests {
     /// What fails in a forged journal.
     fn found(journal: Journal<Memory>) -> String {
         let (checks, _) = verified(journal).unwrap();
-        let failed = checks.iter().filter(|check| !check.passed).map(ToString::to_string);
+        let failed = checks
+            .iter()
+            .filter(|check| !check.passed)
+            .map(ToString::to_string);
         failed.collect::<Vec<_>>().join("\n")
     }
 
@@ -537,7 +662,9 @@ mod tests {
     #[test]
     fn a_decision_that_its_policy_did_not_make_is_found() {
         let journal = forged(2, |events| {
-            let Event::Decided(decided) = &mut events[1] else { panic!("an application") };
+            let Event::Decided(decided) = &mut events[1] else {
+                panic!("an application")
+            };
             decided.decisions[1].outcome = Answer::Decline(vec![0]);
         });
         assert_eq!(
@@ -550,8 +677,12 @@ mod tests {
     #[test]
     fn an_offer_above_a_limit_is_found() {
         let journal = forged(2, |events| {
-            let Event::Decided(decided) = &mut events[1] else { panic!("an application") };
-            let Verdict::Offered { parts, .. } = &mut decided.verdict else { panic!("an offer") };
+            let Event::Decided(decided) = &mut events[1] else {
+                panic!("an application")
+            };
+            let Verdict::Offered { parts, .. } = &mut decided.verdict else {
+                panic!("an offer")
+            };
             parts[1].amount = Amount(1_200_001);
         });
         assert_eq!(
@@ -578,10 +709,18 @@ mod tests {
             "✗ settlements net to zero   window 2024-01-10 was paid twice, or never planned"
         );
         let inflated = forged(keep - 1, |events| {
-            let planned = events.iter().position(|event| matches!(event, Event::Planned(_)));
+            let planned = events
+                .iter()
+                .position(|event| matches!(event, Event::Planned(_)));
             events.truncate(planned.unwrap() + 1);
-            let Some(Event::Planned(plan)) = events.last_mut() else { panic!("a plan") };
-            let Plan { obligations, transfers, .. } = plan;
+            let Some(Event::Planned(plan)) = events.last_mut() else {
+                panic!("a plan")
+            };
+            let Plan {
+                obligations,
+                transfers,
+                ..
+            } = plan;
             obligations.clone_from(transfers);
             obligations[0].amount += Amount(1);
             transfers[0].amount += Amount(1);
@@ -603,6 +742,9 @@ mod tests {
             close.unwrap().digest[0] ^= 1;
         });
         let said = verified(journal).expect_err("it differs").0;
-        assert!(said.contains("closing 2024-01-10 gives other digest than recorded"), "{said}");
+        assert!(
+            said.contains("closing 2024-01-10 gives other digest than recorded"),
+            "{said}"
+        );
     }
 }

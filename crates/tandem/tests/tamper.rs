@@ -15,7 +15,12 @@ mod sample;
 
 fn verify(folder: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
-    command.arg("verify").arg("--data").arg(folder).output().unwrap()
+    command
+        .arg("verify")
+        .arg("--data")
+        .arg(folder)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -30,14 +35,24 @@ fn an_edited_journal_does_not_verify() {
     let sound = verify(folder.path());
     let text = String::from_utf8(sound.stdout).unwrap();
     assert!(sound.status.success(), "{text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with('✓')).count(), 7, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with('✓')).count(),
+        7,
+        "{text}"
+    );
     assert!(text.lines().last().unwrap().starts_with("digest "));
 
     // The purpose of an application stands in the journal as it was written.
     let mut bytes = fs::read(&database).unwrap();
-    let places = bytes.windows(7).enumerate().filter(|(_, window)| window == b"tractor");
+    let places = bytes
+        .windows(7)
+        .enumerate()
+        .filter(|(_, window)| window == b"tractor");
     let places: Vec<_> = places.map(|(place, _)| place).collect();
-    assert!(!places.is_empty(), "the log was copied into the database when the engine was closed");
+    assert!(
+        !places.is_empty(),
+        "the log was copied into the database when the engine was closed"
+    );
     for place in places {
         bytes[place..place + 7].copy_from_slice(b"tractar");
     }
@@ -45,7 +60,10 @@ fn an_edited_journal_does_not_verify() {
 
     let edited = verify(folder.path());
     assert!(!edited.status.success());
-    assert_eq!(String::from_utf8(edited.stdout).unwrap(), "✗ journal verified\n");
+    assert_eq!(
+        String::from_utf8(edited.stdout).unwrap(),
+        "✗ journal verified\n"
+    );
     assert_eq!(
         String::from_utf8(edited.stderr).unwrap(),
         format!(

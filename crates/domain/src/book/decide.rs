@@ -11,19 +11,19 @@ use crate::policy::Outcome;
 
 impl Book {
     /// The event that follows from a command, or none if it was carried out before.
-    pub(super) fn decide(&self, command: &Command) -> Result<Option<Event>, Refusal> {
+    pub(super) fn decide(&self, command: Command) -> Result<Option<Event>, Refusal> {
         match command {
-            Command::Sign(documents) => self.decide_sign(documents),
-            Command::Apply(application) => self.decide_application(application),
-            Command::Accept { application } => self.decide_accept(application),
-            Command::Withdraw { application } => self.decide_withdraw(application),
+            Command::Sign(documents) => self.decide_sign(*documents),
+            Command::Apply(application) => self.decide_application(*application),
+            Command::Accept { application } => self.decide_accept(&application),
+            Command::Withdraw { application } => self.decide_withdraw(&application),
             Command::Pay(payment) => self.decide_payment(payment),
-            Command::ChargeOff { application } => self.decide_charge_off(application),
+            Command::ChargeOff { application } => self.decide_charge_off(&application),
             Command::CloseDay { .. } => unreachable!("a day is closed in steps"),
         }
     }
 
-    fn decide_sign(&self, documents: &Documents) -> Result<Option<Event>, Refusal> {
+    fn decide_sign(&self, documents: Documents) -> Result<Option<Event>, Refusal> {
         let version = Version::parse(documents.clone()).map_err(Refusal::InvalidDocuments)?;
         let file = &version.agreement.file;
         if let Some(last) = self.versions.last() {
@@ -31,7 +31,7 @@ impl Book {
             if self
                 .versions
                 .iter()
-                .any(|known| known.documents == *documents)
+                .any(|known| known.documents == documents)
             {
                 return Ok(None);
             }
@@ -76,13 +76,10 @@ impl Book {
         } else {
             self.business_date
         };
-        Ok(Some(Event::Signed {
-            day,
-            documents: documents.clone(),
-        }))
+        Ok(Some(Event::Signed { day, documents }))
     }
 
-    fn decide_application(&self, application: &Application) -> Result<Option<Event>, Refusal> {
+    fn decide_application(&self, application: Application) -> Result<Option<Event>, Refusal> {
         check_key(&application.key)?;
         if let Some(borrower) = &application.borrower {
             check_key(borrower)?;
@@ -93,7 +90,7 @@ impl Book {
             return if known.body == body {
                 Ok(None)
             } else {
-                Err(Refusal::KeyUsed(application.key.clone()))
+                Err(Refusal::KeyUsed(application.key))
             };
         }
         let expected = version.agreement.scope.fields.len();
@@ -105,15 +102,15 @@ impl Book {
                 expected,
             });
         }
-        let request = Request::of(application)?;
-        let (verdict, barred) = self.judge(version, application, &request);
+        let request = Request::of(&application)?;
+        let (verdict, barred) = self.judge(version, &application, &request);
         Ok(Some(Event::Decided(Box::new(Decided {
-            key: application.key.clone(),
+            key: application.key,
             body,
-            borrower: application.borrower.clone(),
+            borrower: application.borrower,
             version: place,
-            values: application.values.clone(),
-            decisions: application.decisions.clone(),
+            values: application.values,
+            decisions: application.decisions,
             barred,
             verdict,
         }))))
@@ -283,7 +280,7 @@ impl Book {
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
-    fn decide_payment(&self, payment: &Payment) -> Result<Option<Event>, Refusal> {
+    fn decide_payment(&self, payment: Payment) -> Result<Option<Event>, Refusal> {
         check_key(&payment.key)?;
         if !payment.amount.is_positive() || payment.amount > Amount::MAX {
             return Err(Refusal::BadAmount);
@@ -299,7 +296,7 @@ impl Book {
             return if known == body {
                 Ok(None)
             } else {
-                Err(Refusal::KeyUsed(payment.key.clone()))
+                Err(Refusal::KeyUsed(payment.key))
             };
         }
         let place = self.loan_of(&payment.application)?;
@@ -319,7 +316,7 @@ impl Book {
             });
         }
         if loan.position.status == Status::Repaid {
-            return Err(Refusal::LoanRepaid(payment.application.clone()));
+            return Err(Refusal::LoanRepaid(payment.application));
         }
         let action = if payment.prepay {
             Action::Prepay(payment.amount)
@@ -335,7 +332,7 @@ impl Book {
             .totals
             .since(&loan.position.totals);
         Ok(Some(Event::Paid {
-            key: payment.key.clone(),
+            key: payment.key,
             body,
             loan: place,
             transaction,

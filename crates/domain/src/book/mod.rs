@@ -406,12 +406,12 @@ impl Book {
     /// journal and the ledger entries they made. A refused command changes nothing.
     pub fn execute(
         &mut self,
-        command: &Command,
+        command: Command,
         events: &mut Vec<Event>,
         entries: &mut impl FnMut(&Entry),
     ) -> Result<Answer, Refusal> {
         if let Command::CloseDay { day } = command {
-            return self.close_day(*day, events, entries).map(|()| Answer::Done);
+            return self.close_day(day, events, entries).map(|()| Answer::Done);
         }
         match self.decide(command)? {
             None => Ok(Answer::Known),

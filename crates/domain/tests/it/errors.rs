@@ -228,7 +228,7 @@ fn an_unsigned_book_refuses_everything() {
     let application = desk.application("A", "1000.00", "1", &[]);
     let refusal = Book::default()
         .execute(
-            &Command::Apply(Box::new(application)),
+            Command::Apply(Box::new(application)),
             &mut Vec::new(),
             &mut |_: &Entry| {},
         )

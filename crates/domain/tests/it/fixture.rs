@@ -156,7 +156,7 @@ impl Desk {
         let entries = &mut self.entries;
         let answer = self
             .book
-            .execute(command, &mut self.events, &mut |entry: &Entry| {
+            .execute(command.clone(), &mut self.events, &mut |entry: &Entry| {
                 entries.push(entry.clone());
             });
         if answer != Ok(Answer::Done) {

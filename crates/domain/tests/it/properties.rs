@@ -466,7 +466,7 @@ proptest! {
         let mut events = Vec::new();
         while again.business_date() < desk.book.business_date() {
             let day = again.business_date();
-            again.execute(&Command::CloseDay { day }, &mut events, &mut nothing).unwrap();
+            again.execute(Command::CloseDay { day }, &mut events, &mut nothing).unwrap();
         }
         prop_assert_eq!(again.digest(), desk.book.digest());
         prop_assert_eq!(again.findings(), []);

@@ -32,7 +32,9 @@ impl Table {
     /// Starts a file with its header.
     pub(super) fn create(path: PathBuf, header: &[&str]) -> Outcome<Table> {
         let file = create(&path)?;
-        let writer = WriterBuilder::new().buffer_capacity(1 << 16).from_writer(file);
+        let writer = WriterBuilder::new()
+            .buffer_capacity(1 << 16)
+            .from_writer(file);
         let mut table = Table { path, writer };
         table.row(header)?;
         Ok(table)
@@ -40,16 +42,22 @@ impl Table {
 
     /// Writes a line.
     pub(super) fn row<C: AsRef<[u8]>>(&mut self, cells: impl IntoIterator<Item = C>) -> Outcome {
-        self.writer.write_record(cells).map_err(|error| self.failure(&error))
+        self.writer
+            .write_record(cells)
+            .map_err(|error| self.failure(&error))
     }
 
     fn record(&mut self, record: &ByteRecord) -> Outcome {
-        self.writer.write_byte_record(record).map_err(|error| self.failure(&error))
+        self.writer
+            .write_byte_record(record)
+            .map_err(|error| self.failure(&error))
     }
 
     /// Ends the file.
     pub(super) fn flush(&mut self) -> Outcome {
-        self.writer.flush().map_err(|error| Failure::io(&self.path, &error))
+        self.writer
+            .flush()
+            .map_err(|error| Failure::io(&self.path, &error))
     }
 
     fn failure(&self, error: &csv::Error) -> Failure {
@@ -81,7 +89,13 @@ impl Cells {
     ) -> [&'c str; 5] {
         self.write_account(currency, account, amount);
         let counterparty = account.counterparty().map_or("", |party| name(book, party));
-        [&self.number, account.name(), counterparty, &self.debit, &self.credit]
+        [
+            &self.number,
+            account.name(),
+            counterparty,
+            &self.debit,
+            &self.credit,
+        ]
     }
 
     /// A row of `postings.csv`.
@@ -110,9 +124,32 @@ impl Cells {
         self.write_account(*currency, posting.account, posting.amount);
         self.balance.clear();
         plain(&mut self.balance, *currency, balance);
-        let [entry, day, kind, key, _, account, account_name, other, debit, credit, code] =
-            self.read(book, currency, entry, posting);
-        [account, account_name, other, day, entry, kind, key, debit, credit, &self.balance, code]
+        let [
+            entry,
+            day,
+            kind,
+            key,
+            _,
+            account,
+            account_name,
+            other,
+            debit,
+            credit,
+            code,
+        ] = self.read(book, currency, entry, posting);
+        [
+            account,
+            account_name,
+            other,
+            day,
+            entry,
+            kind,
+            key,
+            debit,
+            credit,
+            &self.balance,
+            code,
+        ]
     }
 
     fn read<'c>(
@@ -124,7 +161,10 @@ impl Cells {
     ) -> [&'c str; 11] {
         let (kind, key) = (entry.kind.name(), key_of(book, entry.loan));
         let party = name(book, posting.party);
-        let counterparty = posting.account.counterparty().map_or("", |party| name(book, party));
+        let counterparty = posting
+            .account
+            .counterparty()
+            .map_or("", |party| name(book, party));
         [
             &self.entry.1,
             &self.day.1,
@@ -219,10 +259,13 @@ impl Tables {
     }
 
     fn entry(&mut self, entry: &Entry, book: &Book) -> Outcome {
-        let Some(currency) = currency(book) else { return Ok(()) };
+        let Some(currency) = currency(book) else {
+            return Ok(());
+        };
         let postings = &entry.postings;
         postings.iter().try_for_each(|posting| {
-            self.postings.row(self.cells.posting(book, &currency, entry, posting))
+            self.postings
+                .row(self.cells.posting(book, &currency, entry, posting))
         })
     }
 
@@ -230,24 +273,45 @@ impl Tables {
         let version = &book.versions()[usize::from(decided.version)];
         let scope = &version.agreement.scope;
         let kinds = scope.fields.iter().map(|(_, kind)| *kind);
-        let values = kinds.zip(&decided.values).map(|(kind, value)| cell(kind, value, scope.currency));
-        self.values.push(ByteRecord::from(values.collect::<Vec<_>>()));
-        for (place, (policy, decision)) in version.policies.iter().zip(&decided.decisions).enumerate() {
-            let score = decision.score.map(|score| score.to_string()).unwrap_or_default();
+        let values = kinds
+            .zip(&decided.values)
+            .map(|(kind, value)| cell(kind, value, scope.currency));
+        self.values
+            .push(ByteRecord::from(values.collect::<Vec<_>>()));
+        for (place, (policy, decision)) in
+            version.policies.iter().zip(&decided.decisions).enumerate()
+        {
+            let score = decision
+                .score
+                .map(|score| score.to_string())
+                .unwrap_or_default();
             let codes = |places: &[u8]| {
-                let given = places.iter().filter_map(|&place| policy.reasons.get(usize::from(place)));
-                given.map(|(code, _)| code.as_str()).collect::<Vec<_>>().join(" ")
+                let given = places
+                    .iter()
+                    .filter_map(|&place| policy.reasons.get(usize::from(place)));
+                given
+                    .map(|(code, _)| code.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" ")
             };
             let none = String::new;
             let (outcome, maximum, rate, reasons) = match &decision.outcome {
-                Answer::Approve { maximum, rate } => {
-                    ("approve", scope.currency.plain(*maximum), fraction(*rate), none())
-                }
+                Answer::Approve { maximum, rate } => (
+                    "approve",
+                    scope.currency.plain(*maximum),
+                    fraction(*rate),
+                    none(),
+                ),
                 Answer::Decline(places) => ("decline", none(), none(), codes(places)),
                 Answer::Refer(places) => ("refer", none(), none(), codes(places)),
             };
-            let barred = decided.barred.iter().find(|barred| usize::from(barred.lender) == place);
-            let barred = barred.map(|barred| version.clause(barred.clause)).unwrap_or_default();
+            let barred = decided
+                .barred
+                .iter()
+                .find(|barred| usize::from(barred.lender) == place);
+            let barred = barred
+                .map(|barred| version.clause(barred.clause))
+                .unwrap_or_default();
             self.decisions.row([
                 decided.key.as_str(),
                 &policy.file.lender,
@@ -264,14 +328,23 @@ impl Tables {
     }
 
     fn settlement(&mut self, plan: &Plan, paid_on: &str, book: &Book) -> Outcome {
-        let Some(currency) = currency(book) else { return Ok(()) };
+        let Some(currency) = currency(book) else {
+            return Ok(());
+        };
         let (window, settle_on) = (plan.window.to_string(), plan.settle_on.to_string());
         for (kind, transfers) in [("gross", &plan.obligations), ("net", &plan.transfers)] {
             for transfer in transfers {
                 let (from, to) = (name(book, transfer.from), name(book, transfer.to));
                 let amount = currency.plain(transfer.amount);
                 self.settlements.row([
-                    &window, &settle_on, paid_on, from, to, kind, &amount, currency.code(),
+                    &window,
+                    &settle_on,
+                    paid_on,
+                    from,
+                    to,
+                    kind,
+                    &amount,
+                    currency.code(),
                 ])?;
             }
         }
@@ -288,7 +361,10 @@ impl Tables {
                 }
             }
         }
-        let header: Vec<_> = APPLICATION.into_iter().chain(fields.iter().copied()).collect();
+        let header: Vec<_> = APPLICATION
+            .into_iter()
+            .chain(fields.iter().copied())
+            .collect();
         let mut table = Table::create(self.folder.join("applications.csv"), &header)?;
         let mut row = ByteRecord::new();
         for (record, values) in book.applications().iter().zip(&self.values) {
@@ -301,8 +377,17 @@ impl Tables {
             row.push_field(record.state.name().as_bytes());
             row.push_field(reason.as_bytes());
             for field in &fields {
-                let place = version.agreement.scope.fields.iter().position(|(name, _)| name == field);
-                row.push_field(place.and_then(|place| values.get(place)).unwrap_or_default());
+                let place = version
+                    .agreement
+                    .scope
+                    .fields
+                    .iter()
+                    .position(|(name, _)| name == field);
+                row.push_field(
+                    place
+                        .and_then(|place| values.get(place))
+                        .unwrap_or_default(),
+                );
             }
             table.record(&row)?;
         }
@@ -379,13 +464,20 @@ impl Tables {
 
     fn balances(&mut self, book: &Book) -> Outcome {
         let mut table = Table::create(self.folder.join("balances.csv"), &BALANCES)?;
-        let Some(currency) = currency(book) else { return table.flush() };
+        let Some(currency) = currency(book) else {
+            return table.flush();
+        };
         for (place, party) in parties(book).iter().enumerate() {
             for account in Account::chart(parties(book).len()) {
                 let balance = book.ledgers().balance(PartyId(place as u8), account);
                 if !balance.is_zero() {
                     let cells = self.cells.account(book, currency, account, balance);
-                    table.row([party.id.as_str()].into_iter().chain(cells).chain([currency.code()]))?;
+                    table.row(
+                        [party.id.as_str()]
+                            .into_iter()
+                            .chain(cells)
+                            .chain([currency.code()]),
+                    )?;
                 }
             }
         }
@@ -470,7 +562,13 @@ fn status(status: Status) -> &'static str {
 }
 
 /// Columns of `applications.csv` before those of the agreement's fields.
-const APPLICATION: [&str; 5] = ["application", "decided_on", "agreement_version", "state", "reason"];
+const APPLICATION: [&str; 5] = [
+    "application",
+    "decided_on",
+    "agreement_version",
+    "state",
+    "reason",
+];
 const DECISIONS: [&str; 9] = [
     "application",
     "lender",
@@ -537,10 +635,25 @@ const POSTINGS: [&str; 11] = [
     "credit",
     "currency",
 ];
-const SETTLEMENTS: [&str; 8] =
-    ["window", "settle_on", "paid_on", "from", "to", "kind", "amount", "currency"];
-const BALANCES: [&str; 7] =
-    ["party", "account", "account_name", "counterparty", "debit", "credit", "currency"];
+const SETTLEMENTS: [&str; 8] = [
+    "window",
+    "settle_on",
+    "paid_on",
+    "from",
+    "to",
+    "kind",
+    "amount",
+    "currency",
+];
+const BALANCES: [&str; 7] = [
+    "party",
+    "account",
+    "account_name",
+    "counterparty",
+    "debit",
+    "credit",
+    "currency",
+];
 
 #[cfg(test)]
 mod tests {
@@ -550,7 +663,22 @@ mod tests {
     fn amounts_read_as_everywhere_else() {
         for code in ["CNY", "JPY", "KWD"] {
             let currency: Currency = code.parse().unwrap();
-            for minor in [0, 1, -1, 9, 10, 99, 100, -100, 999, 1_000, 123_456, i64::MAX, -i64::MAX, i64::MIN] {
+            for minor in [
+                0,
+                1,
+                -1,
+                9,
+                10,
+                99,
+                100,
+                -100,
+                999,
+                1_000,
+                123_456,
+                i64::MAX,
+                -i64::MAX,
+                i64::MIN,
+            ] {
                 let mut text = String::new();
                 plain(&mut text, currency, Amount(minor));
                 assert_eq!(text, currency.plain(Amount(minor)));

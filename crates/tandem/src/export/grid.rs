@@ -10,7 +10,10 @@ pub(crate) struct Grid {
 impl Grid {
     /// Starts a table of which the first `words` columns hold words.
     pub(crate) fn new<C: Into<String>>(words: usize, header: impl IntoIterator<Item = C>) -> Grid {
-        let mut grid = Grid { rows: Vec::new(), words };
+        let mut grid = Grid {
+            rows: Vec::new(),
+            words,
+        };
         grid.row(header);
         grid
     }
@@ -26,7 +29,9 @@ impl Grid {
         let mut out = String::new();
         for row in &self.rows {
             let cells = row.iter().zip(&widths).enumerate();
-            let cells: Vec<_> = cells.map(|(at, (cell, &width))| self.pad(at, cell, width)).collect();
+            let cells: Vec<_> = cells
+                .map(|(at, (cell, &width))| self.pad(at, cell, width))
+                .collect();
             let line = format!("{:indent$}{}", "", cells.join("  "));
             out.push_str(line.trim_end());
             out.push('\n');
@@ -40,7 +45,9 @@ impl Grid {
         let mut out = String::new();
         for (place, row) in self.rows.iter().enumerate() {
             let cells = row.iter().zip(&widths).enumerate();
-            let cells: Vec<_> = cells.map(|(at, (cell, &width))| self.pad(at, cell, width)).collect();
+            let cells: Vec<_> = cells
+                .map(|(at, (cell, &width))| self.pad(at, cell, width))
+                .collect();
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
             if place == 0 {
                 let rule = |(at, &width): (usize, &usize)| match at < self.words {
@@ -57,7 +64,9 @@ impl Grid {
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let cells = |at: usize| self.rows.iter().filter_map(move |row| row.get(at));
-        (0..columns).map(|at| cells(at).map(|cell| width(cell)).max().unwrap_or(0)).collect()
+        (0..columns)
+            .map(|at| cells(at).map(|cell| width(cell)).max().unwrap_or(0))
+            .collect()
     }
 
     fn pad(&self, at: usize, cell: &str, wanted: usize) -> String {
@@ -76,7 +85,9 @@ fn width(text: &str) -> usize {
             0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff
             | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x20000..=0x3fffd)
     };
-    text.chars().map(|character| 1 + usize::from(wide(character))).sum()
+    text.chars()
+        .map(|character| 1 + usize::from(wide(character)))
+        .sum()
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ impl Hledger {
 
     /// The head of the file.
     fn begin(&mut self, book: &Book) {
-        let (Some(version), Some(party)) = (book.latest(), self.wanted.party) else { return };
+        let (Some(version), Some(party)) = (book.latest(), self.wanted.party) else {
+            return;
+        };
         let file = &version.agreement.file;
         let digits = "0".repeat(file.currency.digits() as usize);
         let _ = write!(
@@ -63,11 +65,19 @@ impl Hledger {
     }
 
     fn entry(&mut self, entry: &Entry, party: PartyId, book: &Book, currency: Currency) {
-        let mut own = entry.postings.iter().filter(|posting| posting.party == party).peekable();
+        let mut own = entry
+            .postings
+            .iter()
+            .filter(|posting| posting.party == party)
+            .peekable();
         if own.peek().is_none() {
             return;
         }
-        let _ = write!(self.text, "\n{} * ({}) {}", entry.day, entry.number, entry.kind);
+        let _ = write!(
+            self.text,
+            "\n{} * ({}) {}",
+            entry.day, entry.number, entry.kind
+        );
         match key_of(book, entry.loan) {
             "" => {}
             key => {
@@ -95,7 +105,11 @@ impl Hledger {
             self.text.push_str("    ");
             account_name(&mut self.text, book, account);
             let _ = write!(self.text, "  0 {currency} = ");
-            plain(&mut self.text, currency, book.ledgers().balance(party, account));
+            plain(
+                &mut self.text,
+                currency,
+                book.ledgers().balance(party, account),
+            );
             let _ = writeln!(self.text, " {currency}");
         }
     }

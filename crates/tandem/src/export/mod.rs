@@ -77,7 +77,10 @@ enum Format {
 pub(crate) fn export(options: &Options) -> Outcome {
     match &options.format {
         Format::Csv { out, book } => {
-            write(&mut data::open(&book.database()?)?, &mut [&mut Tables::create(out)?])?;
+            write(
+                &mut data::open(&book.database()?)?,
+                &mut [&mut Tables::create(out)?],
+            )?;
             eprintln!("wrote {}", out.display());
             Ok(())
         }
@@ -85,7 +88,12 @@ pub(crate) fn export(options: &Options) -> Outcome {
             let mut hledger = Hledger::new(party, Target::new(out.as_deref()));
             write(&mut data::open(&book.database()?)?, &mut [&mut hledger])
         }
-        Format::Statement { party, month, out, book } => {
+        Format::Statement {
+            party,
+            month,
+            out,
+            book,
+        } => {
             let period = month.unwrap_or(Period::ALL);
             let lines = out.as_deref().map(|out| out.with_extension("csv"));
             let target = Target::new(out.as_deref());
@@ -99,7 +107,10 @@ pub(crate) fn export(options: &Options) -> Outcome {
 pub(crate) fn write_all(out: &Path, database: &Path) -> Outcome {
     let mut tables = Tables::create(out)?;
     let mut statements = Statements::new(&out.join("statements"))?;
-    write(&mut data::open(database)?, &mut [&mut tables, &mut statements])
+    write(
+        &mut data::open(database)?,
+        &mut [&mut tables, &mut statements],
+    )
 }
 
 /// Writes a text to the terminal.
@@ -127,7 +138,9 @@ fn write<S: Store>(journal: &mut Journal<S>, exports: &mut [&mut dyn Export]) ->
         }
     })?;
     written?;
-    exports.iter_mut().try_for_each(|export| export.finish(&book))
+    exports
+        .iter_mut()
+        .try_for_each(|export| export.finish(&book))
 }
 
 /// A party that was asked for by its id, found once it has signed.
@@ -138,7 +151,10 @@ struct Wanted {
 
 impl Wanted {
     fn new(id: &str) -> Wanted {
-        Wanted { id: id.to_owned(), party: None }
+        Wanted {
+            id: id.to_owned(),
+            party: None,
+        }
     }
 
     /// Looks for the party in what was signed; true if this event brought it.
@@ -147,35 +163,50 @@ impl Wanted {
         if !signed || self.party.is_some() {
             return false;
         }
-        self.party = step.book.latest().and_then(|version| version.agreement.party_id(&self.id));
+        self.party = step
+            .book
+            .latest()
+            .and_then(|version| version.agreement.party_id(&self.id));
         self.party.is_some()
     }
 
     /// What is wrong if it never signed.
     fn missing(&self, book: &Book) -> Failure {
-        let known: Vec<_> = parties(book).iter().map(|party| party.id.as_str()).collect();
+        let known: Vec<_> = parties(book)
+            .iter()
+            .map(|party| party.id.as_str())
+            .collect();
         Failure(if known.is_empty() {
             "nothing is signed in this book yet, so it has no ledgers".to_owned()
         } else {
-            format!("there is no party `{}` in this book; there are {}", self.id, known.join(", "))
+            format!(
+                "there is no party `{}` in this book; there are {}",
+                self.id,
+                known.join(", ")
+            )
         })
     }
 }
 
 /// The parties of a book.
 fn parties(book: &Book) -> &[Party] {
-    book.latest().map_or(&[], |version| &version.agreement.file.party)
+    book.latest()
+        .map_or(&[], |version| &version.agreement.file.party)
 }
 
 /// The id of a party.
 fn name(book: &Book, party: PartyId) -> &str {
-    parties(book).get(party.index()).map_or("", |party| &party.id)
+    parties(book)
+        .get(party.index())
+        .map_or("", |party| &party.id)
 }
 
 /// The key of the application that a loan came from.
 fn key_of(book: &Book, loan: Option<u32>) -> &str {
     let loan = loan.and_then(|loan| book.loans().get(loan as usize));
-    loan.map_or("", |loan| &book.applications()[loan.application as usize].key)
+    loan.map_or("", |loan| {
+        &book.applications()[loan.application as usize].key
+    })
 }
 
 /// True if the day after begins another month.
@@ -191,7 +222,10 @@ struct Target {
 
 impl Target {
     fn new(path: Option<&Path>) -> Target {
-        Target { path: path.map(Path::to_owned), writer: None }
+        Target {
+            path: path.map(Path::to_owned),
+            writer: None,
+        }
     }
 
     /// Writes text; the file is made when the first text comes, so that a request that fails

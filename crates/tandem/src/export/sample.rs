@@ -86,7 +86,14 @@ fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
     };
     match today {
         "2024-01-10" => vec![
-            apply("A-1", 1_000_000, 3, Some(25_000_000), percent(20), "drill, saw"),
+            apply(
+                "A-1",
+                1_000_000,
+                3,
+                Some(25_000_000),
+                percent(20),
+                "drill, saw",
+            ),
             apply("A-2", 600_001, 3, Some(12_000_000), percent(30), "tractor"),
             apply("B-1", 500_000, 3, Some(3_000_000), percent(50), "seeds"),
             apply("B-2", 500_000, 3, Some(6_000_000), None, "seeds"),

@@ -27,14 +27,20 @@ pub(super) struct Period {
 }
 
 impl Period {
-    pub(super) const ALL: Period = Period { first: Day(i32::MIN), last: Day(i32::MAX) };
+    pub(super) const ALL: Period = Period {
+        first: Day(i32::MIN),
+        last: Day(i32::MAX),
+    };
 
     /// Reads a month: `2024-03`.
     pub(super) fn month(text: &str) -> Result<Period, String> {
         let first: Day = format!("{text}-01").parse().map_err(|_| {
             format!("`{text}` is not a month; write year-month, for example 2024-03")
         })?;
-        Ok(Period { first, last: first.plus_months(1).previous() })
+        Ok(Period {
+            first,
+            last: first.plus_months(1).previous(),
+        })
     }
 
     fn contains(self, day: Day) -> bool {
@@ -85,7 +91,13 @@ type Movements = BTreeMap<Account, Movement>;
 fn following(movements: &Movements) -> Movements {
     let opened = movements.iter().map(|(&account, movement)| {
         let opening = movement.closing();
-        (account, Movement { opening, ..Movement::default() })
+        (
+            account,
+            Movement {
+                opening,
+                ..Movement::default()
+            },
+        )
     });
     opened.collect()
 }
@@ -163,7 +175,9 @@ impl Statement {
             let path = self.lines_path.take();
             self.csv = path.map(|path| Table::create(path, &LINES)).transpose()?;
         }
-        let Some(party) = self.wanted.party else { return Ok(()) };
+        let Some(party) = self.wanted.party else {
+            return Ok(());
+        };
         match step.event {
             Event::Planned(plan) => {
                 self.plans.insert(plan.window, plan.clone());
@@ -173,7 +187,8 @@ impl Statement {
                 self.tie(party, step.book)?;
                 if ends_month(close.day) {
                     let next = following(&self.month);
-                    self.months.push((close.day, std::mem::replace(&mut self.month, next)));
+                    self.months
+                        .push((close.day, std::mem::replace(&mut self.month, next)));
                 }
             }
             _ => {}
@@ -188,7 +203,11 @@ impl Statement {
         }
         for transfer in plan.into_iter().flat_map(|plan| plan.transfers) {
             if transfer.from == party || transfer.to == party {
-                self.settled.push(Settled { window, paid_on, transfer });
+                self.settled.push(Settled {
+                    window,
+                    paid_on,
+                    transfer,
+                });
             }
         }
     }
@@ -208,11 +227,28 @@ impl Statement {
         self.month.entry(account).or_default().add(amount);
         let (entries, debits) = self.kinds.entry(entry.kind.name()).or_default();
         *entries += u64::from(entry.number != self.last_entry);
-        *debits += if amount.is_positive() { amount } else { Amount::ZERO };
+        *debits += if amount.is_positive() {
+            amount
+        } else {
+            Amount::ZERO
+        };
         self.last_entry = entry.number;
         if self.detail == Detail::Lines && is_between_parties(account) {
-            let &Entry { number, day, kind, loan, .. } = entry;
-            let line = Line { day, entry: number, kind, loan, amount, balance };
+            let &Entry {
+                number,
+                day,
+                kind,
+                loan,
+                ..
+            } = entry;
+            let line = Line {
+                day,
+                entry: number,
+                kind,
+                loan,
+                amount,
+                balance,
+            };
             self.lines.entry(account).or_default().push(line);
         }
         if let (Some(csv), Some(currency)) = (&mut self.csv, currency(book)) {
@@ -224,7 +260,10 @@ impl Statement {
     /// Every balance must be the ledger's.
     fn tie(&self, party: PartyId, book: &Book) -> Outcome {
         for account in Account::chart(parties(book).len()) {
-            let stated = self.total.get(&account).map_or(Amount::ZERO, Movement::closing);
+            let stated = self
+                .total
+                .get(&account)
+                .map_or(Amount::ZERO, Movement::closing);
             let booked = book.ledgers().balance(party, account);
             if stated != booked {
                 return Err(Failure(format!(
@@ -256,7 +295,12 @@ impl Statement {
         if let Some(csv) = &mut self.csv {
             csv.flush()?;
         }
-        let page = Page { statement: self, book, party, currency };
+        let page = Page {
+            statement: self,
+            book,
+            party,
+            currency,
+        };
         let text = page.text();
         self.target.text(&text)?;
         self.target.flush()
@@ -266,7 +310,10 @@ impl Statement {
 impl Export for Statement {
     fn step(&mut self, step: &Step<'_>) -> Outcome {
         for entry in step.entries {
-            let own = entry.postings.iter().filter(|posting| Some(posting.party) == self.wanted.party);
+            let own = entry
+                .postings
+                .iter()
+                .filter(|posting| Some(posting.party) == self.wanted.party);
             for posting in own.collect::<Vec<_>>() {
                 self.posting(entry, posting, step.book)?;
             }
@@ -288,7 +335,10 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new(folder: &Path) -> Outcome<Statements> {
         create_folder(folder)?;
-        Ok(Statements { folder: folder.to_owned(), of: Vec::new() })
+        Ok(Statements {
+            folder: folder.to_owned(),
+            of: Vec::new(),
+        })
     }
 }
 
@@ -297,7 +347,13 @@ impl Export for Statements {
         for party in &parties(step.book)[self.of.len()..] {
             let file = |extension| self.folder.join(format!("{}.{extension}", party.id));
             let target = Target::new(Some(&file("md")));
-            let statement = Statement::new(&party.id, Period::ALL, Detail::Months, target, Some(file("csv")));
+            let statement = Statement::new(
+                &party.id,
+                Period::ALL,
+                Detail::Months,
+                target,
+                Some(file("csv")),
+            );
             self.of.push(statement);
         }
         for entry in step.entries {
@@ -305,11 +361,15 @@ impl Export for Statements {
                 self.of[posting.party.index()].posting(entry, posting, step.book)?;
             }
         }
-        self.of.iter_mut().try_for_each(|statement| statement.event(step))
+        self.of
+            .iter_mut()
+            .try_for_each(|statement| statement.event(step))
     }
 
     fn finish(&mut self, book: &Book) -> Outcome {
-        self.of.iter_mut().try_for_each(|statement| statement.write(book))
+        self.of
+            .iter_mut()
+            .try_for_each(|statement| statement.write(book))
     }
 }
 
@@ -340,8 +400,12 @@ impl Page<'_> {
     fn head(&self) -> String {
         let party = &parties(self.book)[self.party.index()];
         let versions = self.book.versions();
-        let title = versions.last().map_or("", |version| &version.agreement.file.title);
-        let signed = versions.first().map(|version| version.agreement.file.effective_from);
+        let title = versions
+            .last()
+            .map_or("", |version| &version.agreement.file.title);
+        let signed = versions
+            .first()
+            .map(|version| version.agreement.file.effective_from);
         let Period { first, last } = self.statement.period;
         let first = first.max(signed.unwrap_or(first));
         let last = last.min(self.book.business_date());
@@ -353,8 +417,16 @@ impl Page<'_> {
     }
 
     fn movements(&self, movements: &Movements) -> String {
-        let mut grid = Grid::new(2, ["number", "account", "opening", "debits", "credits", "closing"]);
-        for (&account, movement) in movements.iter().filter(|(_, movement)| !movement.is_empty()) {
+        let mut grid = Grid::new(
+            2,
+            [
+                "number", "account", "opening", "debits", "credits", "closing",
+            ],
+        );
+        for (&account, movement) in movements
+            .iter()
+            .filter(|(_, movement)| !movement.is_empty())
+        {
             grid.row([
                 account.number().to_string(),
                 label(self.book, account),
@@ -367,20 +439,35 @@ impl Page<'_> {
         let sum = |of: fn(&Movement) -> Amount| self.grouped(movements.values().map(of).sum());
         let (opening, closing) = (sum(|m| m.opening), sum(Movement::closing));
         let (debits, credits) = (sum(|m| m.debits), sum(|m| m.credits));
-        grid.row([String::new(), "all".to_owned(), opening, debits, credits, closing]);
+        grid.row([
+            String::new(),
+            "all".to_owned(),
+            opening,
+            debits,
+            credits,
+            closing,
+        ]);
         grid.markdown()
     }
 
     fn kinds(&self) -> String {
         let mut grid = Grid::new(1, ["kind", "entries", "debits = credits"]);
         for (kind, (entries, debits)) in &self.statement.kinds {
-            grid.row([(*kind).to_owned(), entries.to_string(), self.grouped(*debits)]);
+            grid.row([
+                (*kind).to_owned(),
+                entries.to_string(),
+                self.grouped(*debits),
+            ]);
         }
         grid.markdown()
     }
 
     fn months(&self) -> String {
-        let months = self.statement.months.iter().map(|(day, month)| (*day, month));
+        let months = self
+            .statement
+            .months
+            .iter()
+            .map(|(day, month)| (*day, month));
         let runs = (self.book.business_date(), &self.statement.month);
         let mut text = String::new();
         for (day, month) in months.chain([runs]) {
@@ -397,11 +484,31 @@ impl Page<'_> {
             if !is_between_parties(account) || movement.is_empty() {
                 continue;
             }
-            let lines = self.statement.lines.get(&account).map_or(&[][..], Vec::as_slice);
-            let _ = write!(text, "\n## {} {}\n\n", account.number(), label(self.book, account));
-            let mut grid = Grid::new(4, ["day", "entry", "kind", "loan", "debit", "credit", "balance"]);
+            let lines = self
+                .statement
+                .lines
+                .get(&account)
+                .map_or(&[][..], Vec::as_slice);
+            let _ = write!(
+                text,
+                "\n## {} {}\n\n",
+                account.number(),
+                label(self.book, account)
+            );
+            let mut grid = Grid::new(
+                4,
+                ["day", "entry", "kind", "loan", "debit", "credit", "balance"],
+            );
             let bare = |what: &str, balance| {
-                [String::new(), String::new(), what.to_owned(), String::new(), String::new(), String::new(), self.grouped(balance)]
+                [
+                    String::new(),
+                    String::new(),
+                    what.to_owned(),
+                    String::new(),
+                    String::new(),
+                    String::new(),
+                    self.grouped(balance),
+                ]
             };
             grid.row(bare("opening balance", movement.opening));
             let mut kinds: BTreeMap<&str, Movement> = BTreeMap::new();
@@ -420,7 +527,15 @@ impl Page<'_> {
             }
             for (kind, sums) in kinds {
                 let [debits, credits] = [sums.debits, sums.credits].map(|sum| self.grouped(sum));
-                grid.row([String::new(), String::new(), format!("all of {kind}"), String::new(), debits, credits, String::new()]);
+                grid.row([
+                    String::new(),
+                    String::new(),
+                    format!("all of {kind}"),
+                    String::new(),
+                    debits,
+                    credits,
+                    String::new(),
+                ]);
             }
             grid.row(bare("closing balance", movement.closing()));
             text += &grid.markdown();
@@ -430,13 +545,28 @@ impl Page<'_> {
 
     fn settlements(&self) -> String {
         let mut grid = Grid::new(3, ["window", "paid on", "with", "received", "paid"]);
-        for Settled { window, paid_on, transfer } in &self.statement.settled {
+        for Settled {
+            window,
+            paid_on,
+            transfer,
+        } in &self.statement.settled
+        {
             let received = transfer.to == self.party;
             let other = if received { transfer.from } else { transfer.to };
-            let amount = if received { transfer.amount } else { -transfer.amount };
+            let amount = if received {
+                transfer.amount
+            } else {
+                -transfer.amount
+            };
             let [received, paid] = self.sides(amount);
             let other = name(self.book, other).to_owned();
-            grid.row([window.to_string(), paid_on.to_string(), other, received, paid]);
+            grid.row([
+                window.to_string(),
+                paid_on.to_string(),
+                other,
+                received,
+                paid,
+            ]);
         }
         grid.markdown()
     }

@@ -45,14 +45,21 @@ fn postings_balance_and_add_up_to_the_balances() {
     for row in rows_of("postings.csv") {
         let amount = cents(&row["debit"]) - cents(&row["credit"]);
         let [party, account] = ["party", "account"].map(|column| row[column].clone());
-        *entries.entry((row["entry"].clone(), party.clone())).or_default() += amount;
-        *accounts.entry([party, account, row["counterparty"].clone()]).or_default() += amount;
+        *entries
+            .entry((row["entry"].clone(), party.clone()))
+            .or_default() += amount;
+        *accounts
+            .entry([party, account, row["counterparty"].clone()])
+            .or_default() += amount;
     }
     assert!(entries.values().all(|sum| *sum == 0));
     accounts.retain(|_, balance| *balance != 0);
     let balances = rows_of("balances.csv").into_iter().map(|row| {
         let amount = cents(&row["debit"]) - cents(&row["credit"]);
-        (["party", "account", "counterparty"].map(|column| row[column].clone()), amount)
+        (
+            ["party", "account", "counterparty"].map(|column| row[column].clone()),
+            amount,
+        )
     });
     assert_eq!(accounts, balances.collect());
 }
@@ -72,7 +79,15 @@ fn tables_agree_with_each_other() {
          2024-01-10,2024-01-11,2024-01-11,"
     ));
     for loan in rows(&path.join("loans.csv")) {
-        for part in ["amount", "outstanding", "principal", "interest", "fees", "penalty", "charged_off"] {
+        for part in [
+            "amount",
+            "outstanding",
+            "principal",
+            "interest",
+            "fees",
+            "penalty",
+            "charged_off",
+        ] {
             let shares = rows(&path.join("shares.csv"));
             let own = shares.iter().filter(|share| share["loan"] == loan["loan"]);
             let sum: i64 = own.map(|share| cents(&share[part])).sum();
@@ -83,11 +98,19 @@ fn tables_agree_with_each_other() {
 
 /// Compares with a golden file, or writes it if TANDEM_UPDATE is set.
 pub(crate) fn golden(text: &str, name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/export/sample").join(name).with_extension("golden");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/export/sample")
+        .join(name)
+        .with_extension("golden");
     if std::env::var_os("TANDEM_UPDATE").is_some() {
         fs::write(&path, text).unwrap();
     }
-    assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
+    assert_eq!(
+        text,
+        fs::read_to_string(&path).unwrap_or_default(),
+        "{}",
+        path.display()
+    );
 }
 
 #[test]
@@ -102,8 +125,17 @@ fn hledger_accepts_every_party_and_agrees_on_its_balances() {
             written(|path| Box::new(Hledger::new(&party.id, Target::new(Some(path)))));
         outcome.unwrap();
         let run = |arguments: &[&str]| {
-            let output = Command::new("hledger").arg("-f").arg(&path).args(arguments).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let output = Command::new("hledger")
+                .arg("-f")
+                .arg(&path)
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             String::from_utf8(output.stdout).unwrap()
         };
         run(&["check", "--strict", "ordereddates"]);
@@ -112,16 +144,25 @@ fn hledger_accepts_every_party_and_agrees_on_its_balances() {
         let theirs: BTreeMap<String, i64> = reader
             .deserialize::<(String, String)>()
             .map(Result::unwrap)
-            .map(|(account, balance)| (account, cents(balance.trim_end_matches(" CNY").trim_end_matches(" 0"))))
+            .map(|(account, balance)| {
+                (
+                    account,
+                    cents(balance.trim_end_matches(" CNY").trim_end_matches(" 0")),
+                )
+            })
             .collect();
-        let ours = Account::chart(parties(&book).len()).filter(|account| {
-            account.counterparty() != Some(PartyId(place as u8))
-        });
+        let ours = Account::chart(parties(&book).len())
+            .filter(|account| account.counterparty() != Some(PartyId(place as u8)));
         for account in ours {
             let balance = book.ledgers().balance(PartyId(place as u8), account);
             let mut name = String::new();
             hledger::account_name(&mut name, &book, account);
-            assert_eq!(theirs.get(&name).copied().unwrap_or_default(), balance.0, "{name} of {}", party.id);
+            assert_eq!(
+                theirs.get(&name).copied().unwrap_or_default(),
+                balance.0,
+                "{name} of {}",
+                party.id
+            );
         }
     }
 }
@@ -129,7 +170,13 @@ fn hledger_accepts_every_party_and_agrees_on_its_balances() {
 fn statement(party: &str, period: Period, detail: Detail) -> (TempDir, PathBuf, Outcome) {
     written(|path| {
         let target = Target::new(Some(path));
-        Box::new(Statement::new(party, period, detail, target, Some(path.with_extension("csv"))))
+        Box::new(Statement::new(
+            party,
+            period,
+            detail,
+            target,
+            Some(path.with_extension("csv")),
+        ))
     })
 }
 
@@ -162,8 +209,14 @@ fn statements_tie_line_by_line() {
             assert_eq!(*balance, cents(&row["balance"]));
         }
         for account in Account::chart(parties(&book).len()) {
-            let stated = balances.get(&account.number().to_string()).copied().unwrap_or_default();
-            assert_eq!(stated, book.ledgers().balance(PartyId(place as u8), account).0);
+            let stated = balances
+                .get(&account.number().to_string())
+                .copied()
+                .unwrap_or_default();
+            assert_eq!(
+                stated,
+                book.ledgers().balance(PartyId(place as u8), account).0
+            );
         }
     }
 }
@@ -181,7 +234,9 @@ fn everything_is_written_in_one_go() {
     write_all(&out, &database).unwrap();
     let names = |folder: &Path| {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names.join(" ")
     };

@@ -91,7 +91,11 @@ impl Chart {
         let longest = |labels: &mut dyn Iterator<Item = usize>| labels.max().unwrap_or(0) as f64;
         let left = longest(&mut labels.iter().map(|label| label.chars().count())) * LETTER + 10.0;
         let names = longest(&mut self.line_ends().map(|(_, _, label)| label.chars().count()));
-        let right = if names > 0.0 { names * LETTER + 12.0 } else { 10.0 };
+        let right = if names > 0.0 {
+            names * LETTER + 12.0
+        } else {
+            10.0
+        };
         let frame = Frame {
             left,
             right: width - right,
@@ -266,7 +270,7 @@ pub(super) fn ticks(highest: f64, wanted: usize) -> Vec<f64> {
     let step = [1.0, 2.0, 5.0, 10.0]
         .into_iter()
         .map(|step| step * power)
-        .find(|step| *step >= rough * 0.999)
+        .find(|step| *step >= rough * 0.8)
         .unwrap_or(power * 10.0);
     let steps = (highest / step - 1e-9).ceil().max(1.0) as usize;
     (0..=steps).map(|index| index as f64 * step).collect()
@@ -310,7 +314,10 @@ mod tests {
         ] {
             let found = ticks(highest, wanted);
             let same = found.len() == expected.len()
-                && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9);
+                && found
+                    .iter()
+                    .zip(expected)
+                    .all(|(a, b)| (a - b).abs() < 1e-9);
             assert!(same, "{highest} in {wanted}: {found:?}");
         }
         assert_eq!(decimals(&[0.0, 0.05]), 2);
@@ -320,8 +327,14 @@ mod tests {
 
     #[test]
     fn names_of_lines_do_not_run_into_each_other() {
-        assert_eq!(spread(&[10.0, 12.0, 80.0], 15.0, 0.0, 100.0), [10.0, 25.0, 80.0]);
-        assert_eq!(spread(&[95.0, 96.0, 97.0], 15.0, 0.0, 100.0), [70.0, 85.0, 100.0]);
+        assert_eq!(
+            spread(&[10.0, 12.0, 80.0], 15.0, 0.0, 100.0),
+            [10.0, 25.0, 80.0]
+        );
+        assert_eq!(
+            spread(&[95.0, 96.0, 97.0], 15.0, 0.0, 100.0),
+            [70.0, 85.0, 100.0]
+        );
     }
 
     #[test]
@@ -339,7 +352,12 @@ mod tests {
             }],
         };
         let svg = chart.svg(300.0, 200.0);
-        for part in ["<title>Risk &amp; return</title>", "<desc>One line.</desc>", ">here</text>", ">4%</text>"] {
+        for part in [
+            "<title>Risk &amp; return</title>",
+            "<desc>One line.</desc>",
+            ">here</text>",
+            ">4%</text>",
+        ] {
             assert!(svg.contains(part), "{part} in {svg}");
         }
     }

@@ -102,7 +102,10 @@ impl Collector {
         }
         let year = self.year(entry.day);
         for posting in &entry.postings {
-            if let Some(line) = RESULT.iter().position(|account| *account == posting.account) {
+            if let Some(line) = RESULT
+                .iter()
+                .position(|account| *account == posting.account)
+            {
                 // Income is a credit, so the result is what is credited less what is debited.
                 year.result[posting.party.index()][line] -= posting.amount;
             }

@@ -1,18 +1,23 @@
 //! All figures of the report, named and summed, before anything is laid out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use tandem_domain::agreement::{Agreement, FeeTerms, Limit, LimitScope};
-use tandem_domain::book::{ApplicationState, Book, Clause, DeclineReason, Loan, Pool, Split, Version};
+use tandem_domain::book::{
+    ApplicationState, Book, Clause, DeclineReason, Loan, Pool, Split, Version,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::cost::all_in_cost;
 use tandem_domain::ledger::Account;
 use tandem_domain::loan::{Status, schedule};
 use tandem_domain::money::{Amount, Currency, Rate, Rounding};
 use tandem_domain::party::{PartyId, PartyKind};
-use tandem_domain::rulebook::Rule;
+use tandem_domain::rulebook::Check;
 
-use super::collect::{ByParty, Closed, Collector, Losses, Outcomes, Payments, Settlement, Year};
+use super::collect::{
+    ByParty, Closed, Collector, Losses, Outcomes, Payments, RESULT, Settlement, Year,
+};
 use super::limits::Peak;
 use super::loans::Performance;
 use super::text::{Month, Unit, lower_first, upper_first};
@@ -34,7 +39,7 @@ pub(super) struct Figures {
     /// Why applications were declined as a whole, the most frequent first.
     pub(super) declined: Vec<(String, u32)>,
     /// Lenders that would fund but were kept out by a clause, the most frequent first.
-    pub(super) barred: Vec<(PartyId, String, u32)>,
+    pub(super) barred: Vec<(PartyId, ClauseWords, u32)>,
     pub(super) funded: Funded,
     pub(super) closes: Vec<Closed>,
     pub(super) performance: Performance,
@@ -45,6 +50,9 @@ pub(super) struct Figures {
     pub(super) losses: Losses,
     pub(super) pool: Pool,
     pub(super) limits: Vec<LimitUse>,
+    /// True if a limit on principal outstanding refused something, so that repayments made room
+    /// for later offers.
+    pub(super) limits_bound: bool,
     /// Every account that has a balance anywhere, with each party's.
     pub(super) ledger: Vec<(Account, ByParty<Amount>)>,
     pub(super) payments: Payments,
@@ -121,11 +129,29 @@ impl Lent {
 
 /// A limit or a rule that caps lending, and how much of it was used at its peak.
 pub(super) struct LimitUse {
-    pub(super) words: String,
+    pub(super) words: ClauseWords,
+    /// The lender that a rule binds by itself.
     pub(super) lender: Option<PartyId>,
     pub(super) peak: Peak,
-    /// How often it kept a lender, or an application, out.
-    pub(super) refusals: u32,
+    /// How often it kept a lender, or an application, out, and when first.
+    pub(super) refusals: Option<(u32, Day)>,
+}
+
+/// A clause or rule in the words of the agreement or the rulebook.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ClauseWords {
+    /// `clause 7.3` or `rule cn-territory`.
+    pub(super) name: String,
+    /// Whom and what a limit is about.
+    pub(super) scope: String,
+    /// What it asks.
+    text: String,
+}
+
+impl fmt::Display for ClauseWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", upper_first(&self.name), self.text)
+    }
 }
 
 impl Figures {
@@ -138,7 +164,9 @@ impl Figures {
         let mut all = Outcomes::default();
         decisions.months.values().for_each(|month| all.add(month));
         let funded = Funded::of(book);
-        let last = book.last_close().map_or(book.business_date(), |close| close.day);
+        let last = book
+            .last_close()
+            .map_or(book.business_date(), |close| close.day);
         let first = collector.closes.first().map_or(last, |close| close.day);
         let mut performance = Performance::default();
         for loan in book.loans() {
@@ -158,6 +186,7 @@ impl Figures {
             declined: declined(&collector, versions),
             barred: barred(&collector, versions),
             limits: limits(&collector, versions),
+            limits_bound: limits_bound(&collector, versions),
             ledger: trial_balance(book, latest),
             waiting: book.plans().len(),
             pool: book.pool(),
@@ -177,7 +206,9 @@ impl Figures {
     /// The latest version of the agreement; parties are listed there in full.
     pub(super) fn agreement(&self) -> &Agreement {
         let latest = self.versions.last();
-        &latest.expect("a report is made of a signed agreement").agreement
+        &latest
+            .expect("a report is made of a signed agreement")
+            .agreement
     }
 
     /// The currency of all amounts.
@@ -213,18 +244,56 @@ impl Figures {
 
     /// Result of all lenders over all years.
     pub(super) fn lenders_result(&self) -> Amount {
-        let lenders = self.lenders();
+        self.lenders()
+            .into_iter()
+            .map(|lender| self.result(lender))
+            .sum()
+    }
+
+    /// Applications that enough lenders accept by their own policies.
+    pub(super) fn accepted_by_enough(&self) -> u32 {
+        let fewest = usize::from(self.agreement().file.funding.minimum_lenders);
+        self.accepting.iter().skip(fewest).sum()
+    }
+
+    /// Interest, penalties and fees that borrowers owed to all parties.
+    pub(super) fn earned_from_borrowers(&self) -> Amount {
+        let lines = [
+            Account::InterestIncome,
+            Account::PenaltyIncome,
+            Account::FeeIncome,
+        ];
         let of = |year: &Year| -> Amount {
-            let results = lenders.iter().map(|lender| year.result[lender.index()]);
-            results.flatten().sum()
+            let results = year.result.iter();
+            let lines = |result: &[Amount; RESULT.len()]| -> Amount {
+                let lines = RESULT
+                    .iter()
+                    .zip(result)
+                    .filter(|(line, _)| lines.contains(line));
+                lines.map(|(_, amount)| *amount).sum()
+            };
+            results.map(lines).sum()
         };
         self.years.iter().map(of).sum()
     }
 
+    /// A party's result over all years.
+    pub(super) fn result(&self, party: PartyId) -> Amount {
+        let years = self.years.iter();
+        years.flat_map(|year| year.result[party.index()]).sum()
+    }
+
     /// A yearly return: `amount` on the average principal of `parties` over `years`.
-    pub(super) fn yearly(&self, amount: Amount, years: &[Year], parties: &[PartyId]) -> Option<f64> {
+    pub(super) fn yearly(
+        &self,
+        amount: Amount,
+        years: &[Year],
+        parties: &[PartyId],
+    ) -> Option<f64> {
         let of = |year: &Year| -> i128 {
-            let sums = parties.iter().map(|party| year.principal_days[party.index()]);
+            let sums = parties
+                .iter()
+                .map(|party| year.principal_days[party.index()]);
             sums.sum()
         };
         let principal_days: i128 = years.iter().map(of).sum();
@@ -296,7 +365,9 @@ impl Funded {
             .into_iter()
             .map(|(bits, (loans, amount))| (bits, loans, amount))
             .collect();
-        funded.together.sort_by_key(|&(_, _, amount)| std::cmp::Reverse(amount));
+        funded
+            .together
+            .sort_by_key(|&(_, _, amount)| std::cmp::Reverse(amount));
         funded
     }
 }
@@ -311,7 +382,10 @@ impl Costs {
         let work_out = || {
             let fees = agreement.disbursement_fees.iter();
             let fees = fees.map(|fee| fee.on(loan.principal, agreement.file.product.rounding));
-            all_in_cost(loan.principal - fees.sum(), &schedule(&loan.terms(agreement)))
+            all_in_cost(
+                loan.principal - fees.sum(),
+                &schedule(&loan.terms(agreement)),
+            )
         };
         let fixed = |fee: &FeeTerms| !fee.amount.is_zero();
         if agreement.disbursement_fees.iter().any(fixed) {
@@ -359,22 +433,26 @@ fn reasons(collector: &Collector, versions: &[Version]) -> Vec<LenderReason> {
 }
 
 fn declined(collector: &Collector, versions: &[Version]) -> Vec<(String, u32)> {
-    let named = collector.decisions.declined.iter().map(|(&(version, reason), &times)| {
-        let version = &versions[usize::from(version)];
-        let words = match reason {
-            DeclineReason::Clause(clause) => clause_words(version, clause),
-            DeclineReason::Ineligible(_) => format!(
-                "Not eligible: {}",
-                lower_first(&version.decline_reason(reason))
-            ),
-            other => upper_first(&version.decline_reason(other)),
-        };
-        (words, times)
-    });
+    let named = collector
+        .decisions
+        .declined
+        .iter()
+        .map(|(&(version, reason), &times)| {
+            let version = &versions[usize::from(version)];
+            let words = match reason {
+                DeclineReason::Clause(clause) => clause_words(version, clause).to_string(),
+                DeclineReason::Ineligible(_) => format!(
+                    "Not eligible: {}",
+                    lower_first(version.decline_reason(reason).trim_end_matches('.'))
+                ),
+                other => upper_first(&version.decline_reason(other)),
+            };
+            (words, times)
+        });
     most_frequent(named)
 }
 
-fn barred(collector: &Collector, versions: &[Version]) -> Vec<(PartyId, String, u32)> {
+fn barred(collector: &Collector, versions: &[Version]) -> Vec<(PartyId, ClauseWords, u32)> {
     let named = collector.decisions.barred.iter();
     let named = named.map(|(&(version, lender, clause), &times)| {
         let version = &versions[usize::from(version)];
@@ -397,36 +475,28 @@ fn most_frequent<K: Ord>(named: impl Iterator<Item = (K, u32)>) -> Vec<(K, u32)>
 }
 
 fn limits(collector: &Collector, versions: &[Version]) -> Vec<LimitUse> {
-    let decisions = &collector.decisions;
     let mut limits: Vec<LimitUse> = Vec::new();
-    for (&(place, clause, lender), peak) in &collector.limits.peaks {
-        let version = &versions[usize::from(place)];
-        let words = clause_words(version, clause);
-        let bound = match clause {
-            Clause::Limit(limit) => version.agreement.limit_lenders[usize::from(limit)]
-                .map(|lender| version.agreement.lenders[lender]),
-            Clause::Rule(_) => lender,
-        };
-        let kept_out = decisions.barred.iter().filter(|((by, at, named), _)| {
-            let barred = version.agreement.lenders.get(usize::from(*at)).copied();
-            (*by, *named) == (place, clause) && (bound.is_none() || bound == barred)
-        });
-        let refused = decisions.declined.get(&(place, DeclineReason::Clause(clause)));
-        let refusals = kept_out.map(|(_, times)| times).sum::<u32>()
-            + refused.filter(|_| bound.is_none()).unwrap_or(&0);
+    for (key, peak) in &collector.limits.peaks {
+        let &(version, clause, lender) = key;
+        let words = clause_words(&versions[usize::from(version)], clause);
+        let refusals = collector.limits.refusals.get(key).copied();
         // An amendment that keeps a limit as it was continues it.
-        match limits.iter_mut().find(|known| {
-            known.words == words && known.lender == bound && known.peak.cap == peak.cap
-        }) {
+        let known = limits.iter_mut().find(|known| {
+            known.words == words && known.lender == lender && known.peak.cap == peak.cap
+        });
+        match known {
             Some(known) => {
-                known.refusals += refusals;
+                known.refusals = match (known.refusals, refusals) {
+                    (Some((times, first)), Some((more, _))) => Some((times + more, first)),
+                    (earlier, later) => earlier.or(later),
+                };
                 if peak.used > known.peak.used {
                     known.peak = peak.clone();
                 }
             }
             None => limits.push(LimitUse {
                 words,
-                lender: bound,
+                lender,
                 peak: peak.clone(),
                 refusals,
             }),
@@ -435,22 +505,47 @@ fn limits(collector: &Collector, versions: &[Version]) -> Vec<LimitUse> {
     limits
 }
 
-/// A clause or rule in the words of the agreement or the rulebook.
-fn clause_words(version: &Version, clause: Clause) -> String {
+fn limits_bound(collector: &Collector, versions: &[Version]) -> bool {
+    collector.limits.refusals.keys().any(|&(version, clause, _)| {
+        let version = &versions[usize::from(version)];
+        match clause {
+            Clause::Limit(place) => {
+                version.agreement.file.limit[usize::from(place)].per != LimitScope::Day
+            }
+            Clause::Rule(place) => version.rulebook.as_ref().is_some_and(|book| {
+                matches!(
+                    book.rule[usize::from(place)].check,
+                    Check::PartnerConcentration { .. }
+                        | Check::JointLendingCap { .. }
+                        | Check::PersonalAmount { .. }
+                )
+            }),
+        }
+    })
+}
+
+fn clause_words(version: &Version, clause: Clause) -> ClauseWords {
     match clause {
         Clause::Limit(place) => {
-            limit_words(&version.agreement, &version.agreement.file.limit[usize::from(place)])
+            let agreement = &version.agreement;
+            limit_words(agreement, &agreement.file.limit[usize::from(place)])
         }
-        Clause::Rule(place) => version
-            .rulebook
-            .as_ref()
-            .and_then(|book| book.rule.get(usize::from(place)))
-            .map_or_else(|| version.clause(clause), rule_words),
+        Clause::Rule(place) => {
+            let rule = version.rulebook.iter().flat_map(|book| &book.rule);
+            let rule = rule.into_iter().nth(usize::from(place));
+            ClauseWords {
+                name: rule.map_or("rule".into(), |rule| format!("rule {}", rule.id)),
+                scope: String::new(),
+                text: rule.map_or_else(String::new, |rule| {
+                    lower_first(rule.title.trim_end_matches('.'))
+                }),
+            }
+        }
     }
 }
 
-fn limit_words(agreement: &Agreement, limit: &Limit) -> String {
-    let scope = match (limit.per, &limit.region) {
+fn limit_words(agreement: &Agreement, limit: &Limit) -> ClauseWords {
+    let per = match (limit.per, &limit.region) {
         (LimitScope::Day, _) => "a day".to_owned(),
         (LimitScope::Total, _) => "in all".to_owned(),
         (LimitScope::Region, Some(region)) => format!("in {region}"),
@@ -458,18 +553,18 @@ fn limit_words(agreement: &Agreement, limit: &Limit) -> String {
         (LimitScope::Borrower, _) => "to one borrower".to_owned(),
         (LimitScope::Partner, _) => "with one partner".to_owned(),
     };
-    let who = limit
-        .lender
-        .as_ref()
-        .and_then(|id| agreement.party_id(id))
-        .map_or("All lenders", |lender| &agreement.party(lender).name);
-    let amount = Unit::for_amounts(agreement.currency(), limit.amount.amount);
-    let amount = amount.full(limit.amount.amount).replace(".00", "");
-    format!("Clause {}: {who}, at most {amount} {scope}", limit.clause)
-}
-
-fn rule_words(rule: &Rule) -> String {
-    format!("Rule {}: {}", rule.id, lower_first(rule.title.trim_end_matches('.')))
+    let lender = limit.lender.as_ref().and_then(|id| agreement.party_id(id));
+    let (who, lend) = match lender {
+        Some(lender) => (agreement.party(lender).name.as_str(), "lends"),
+        None => ("all lenders", "lend"),
+    };
+    let unit = Unit::for_amounts(agreement.currency(), limit.amount.amount);
+    let amount = unit.full(limit.amount.amount).replace(".00", "");
+    ClauseWords {
+        name: format!("clause {}", limit.clause),
+        scope: format!("{who}, {per}"),
+        text: format!("{who} {lend} at most {amount} {per}"),
+    }
 }
 
 fn trial_balance(book: &Book, agreement: &Agreement) -> Vec<(Account, ByParty<Amount>)> {
@@ -501,7 +596,11 @@ pub(super) fn party_words(agreement: &Agreement, party: PartyId) -> String {
         (agreement.servicer == party, "pays out and collects"),
         (agreement.guarantor == Some(party), "covers losses"),
     ];
-    let roles: Vec<_> = roles.iter().filter(|role| role.0).map(|role| role.1).collect();
+    let roles: Vec<_> = roles
+        .iter()
+        .filter(|role| role.0)
+        .map(|role| role.1)
+        .collect();
     if roles.is_empty() {
         kind.to_owned()
     } else {

@@ -7,7 +7,7 @@ use tandem_domain::money::Amount;
 use tandem_engine::{Engine, replay};
 use tandem_journal::{BookName, Journal, Memory};
 
-use super::{Check, Collector, Comparison, Context, Note, Report};
+use super::{About, Check, Collector, Comparison, Context, Note, Report};
 
 const AGREEMENT: &str = r#"
 format = 1
@@ -175,14 +175,26 @@ pub(super) fn report() -> Report {
         passed,
         detail: "2 ledgers".into(),
     };
+    let note = |label: &str, text: &str, about| Note {
+        label: label.into(),
+        text: text.into(),
+        about,
+    };
     collector.finish(
         &book,
         Context {
             notes: vec![
-                Note::general("Applications are invented.".into()),
-                Note::generated_payments("Payments come from a model (seed 7) & are not real.".into()),
+                note("data", "Applications are invented.", About::Everything),
+                note(
+                    "generated payments",
+                    "Payments come from a model (seed 7) & are not real.",
+                    About::Payments,
+                ),
             ],
-            checks: vec![check("ledgers balanced", true), check("chain unbroken", false)],
+            checks: vec![
+                check("ledgers balanced", true),
+                check("chain unbroken", false),
+            ],
             comparison: Some(Comparison {
                 title: "Alone or together".into(),
                 explanation: "Each bank by itself against both.".into(),
@@ -191,12 +203,20 @@ pub(super) fn report() -> Report {
             }),
             problems: vec!["line 9: `<amount>` is missing".into()],
             problem_count: 3,
-            generated_with: "tandem 0.0.0".into(),
+            generated_with: "0.0.0".into(),
         },
     )
 }
 
-fn run() -> (Book, Collector) {
+/// The report of a book under which an agreement is signed and no more.
+pub(super) fn unused() -> Report {
+    let mut engine = signed().0;
+    let mut collector = Collector::new();
+    let book = replay(engine.journal(), &mut |step| collector.observe(&step)).unwrap();
+    collector.finish(&book, Context::default())
+}
+
+fn signed() -> (Engine<Memory>, Version) {
     let documents = Documents {
         agreement: AGREEMENT.into(),
         policies: vec![OAK.into(), ELM.into()],
@@ -205,15 +225,27 @@ fn run() -> (Book, Collector) {
     let version = Version::parse(documents.clone()).unwrap();
     let journal = Journal::open(Memory::new(BookName::new("small").unwrap())).unwrap();
     let mut engine = Engine::open(journal).unwrap();
+    let answers = engine.submit([Command::Sign(Box::new(documents))]).unwrap();
+    assert!(answers[0].is_ok());
+    (engine, version)
+}
+
+fn run() -> (Book, Collector) {
+    let (mut engine, version) = signed();
     let mut submit = |command| engine.submit([command]).unwrap().remove(0).unwrap();
-    submit(Command::Sign(Box::new(documents)));
     let first: Day = "2023-11-01".parse().unwrap();
     for day in (0..300).map(|days| first + days) {
         for (place, (amount, income, paid)) in APPLICATIONS.into_iter().enumerate() {
             let (key, applied) = (format!("A-{place}"), first + 9 * place as i32);
-            let lent = version.decisions(&values(amount, income)).iter().any(|decision| {
-                matches!(decision.outcome, tandem_domain::policy::Outcome::Approve { .. })
-            });
+            let lent = version
+                .decisions(&values(amount, income))
+                .iter()
+                .any(|decision| {
+                    matches!(
+                        decision.outcome,
+                        tandem_domain::policy::Outcome::Approve { .. }
+                    )
+                });
             let lent = lent && income.is_some() && amount <= 500_000;
             if day == applied {
                 submit(Command::Apply(Box::new(Application {
@@ -223,7 +255,9 @@ fn run() -> (Book, Collector) {
                     decisions: version.decisions(&values(amount, income)),
                 })));
                 if lent {
-                    submit(Command::Accept { application: key.clone() });
+                    submit(Command::Accept {
+                        application: key.clone(),
+                    });
                 }
             }
             let due = (1..=6).find(|&number| day == applied.plus_months(number));

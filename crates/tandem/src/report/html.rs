@@ -3,17 +3,20 @@
 use askama::Template;
 
 use tandem_domain::agreement::{Amortisation, FeeTime, FundingMode, Netting, Recoveries};
+use tandem_domain::calendar::Day;
+use tandem_domain::ledger::Account;
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::party::PartyId;
 
 use super::chart::{Chart, Colour, Mark};
 use super::collect::{Closed, RESULT, Year};
 use super::figures::{LenderReason, fraction, party_words};
-use super::page::{Block, Cell, Figure, Kind, Page, Section, Table, Tile, numbers};
+use super::page::{Block, Cell, Facts, Figure, Kind, Page, Paid, Section, Table, Tile, numbers};
 use super::text::{
-    Month, NONE, count, date, decimal, exact, list, mean, of, percent, rate, ratio, rounded, things, upper_first,
+    Month, NONE, count, date, decimal, exact, list, mean, of, percent, rate, ratio, rounded,
+    things, upper_first, written,
 };
-use super::{Check, Report};
+use super::{About, Check, Report};
 
 const ACCENT: Colour = Colour("accent");
 const MIDDLE: Colour = Colour("mid");
@@ -40,8 +43,8 @@ const VINTAGES: [Colour; 6] = [
     Colour("v4"),
     Colour("v5"),
 ];
-/// A chart over time has at most this many points.
-const POINTS: usize = 200;
+/// A chart over time has about this many points.
+const POINTS: usize = 190;
 
 impl Report {
     /// The whole report as one file.
@@ -50,6 +53,14 @@ impl Report {
         let failed = |check: &&Check| !check.passed;
         let page = Page {
             title: &figures.agreement().file.title,
+            checked: match context.checks.len() {
+                0 => String::new(),
+                checks => format!(
+                    "{} of {} passed",
+                    context.passed(),
+                    things(checks as u64, "check")
+                ),
+            },
             subtitle: self.subtitle(),
             notes: &context.notes,
             failed: context.checks.iter().filter(failed).collect(),
@@ -57,6 +68,11 @@ impl Report {
             tiles: self.tiles(),
             sections: self.sections(),
             label: context.payment_labels().join(", "),
+            note: context
+                .notes
+                .iter()
+                .position(|note| note.about == About::Payments)
+                .map_or(0, |place| place + 1),
             generated_with: &context.generated_with,
         };
         page.render()
@@ -66,7 +82,11 @@ impl Report {
     /// Who cooperates, and from when to when.
     fn subtitle(&self) -> String {
         let figures = &self.figures;
-        let lenders: Vec<_> = figures.lenders().iter().map(|&lender| figures.name(lender)).collect();
+        let lenders: Vec<_> = figures
+            .lenders()
+            .iter()
+            .map(|&lender| figures.name(lender))
+            .collect();
         let (first, last) = figures.period;
         format!(
             "{} lend together through {}. {} to {}, every day closed. Amounts in {}.",
@@ -89,16 +109,37 @@ impl Report {
             .map(|lender| format!("{} {}", figures.name(*lender), percent(pick(lender))))
             .collect();
         let mut sentences = vec![format!(
-            "Of {}, {} ({}) ended in a joint offer and {} in a loan. Asked each for its own decision, the lenders accepted: {}.",
+            "Of {}, {} ({}) ended in a joint offer and {} in a loan. Of those that they were asked about, the lenders accepted, each by itself: {}.",
             things(all.applications, "application"),
             count(all.offered),
             percent(of(all.offered, all.applications)),
-            count(all.disbursed),
+            if all.disbursed == all.offered {
+                "all of these".to_owned()
+            } else {
+                count(all.disbursed)
+            },
             list(&rates),
         )];
+        if !figures.barred.is_empty() {
+            let times: u32 = figures.barred.iter().map(|(_, _, times)| times).sum();
+            let causes = figures.barred.iter().take(3).map(|(lender, words, times)| {
+                format!(
+                    "{} {} times by {}",
+                    figures.name(*lender),
+                    count(*times),
+                    words.name
+                )
+            });
+            sentences.push(format!(
+                "Enough lenders accepted {} by their own policies. Clauses and rules then kept a lender out {} times: {}.",
+                things(figures.accepted_by_enough(), "application"),
+                count(times),
+                list(&causes.collect::<Vec<_>>()),
+            ));
+        }
         if funded.loans > 0 {
             sentences.push(format!(
-                "{} were lent, {} {} a loan on average. Borrowers pay {} a year, {} with all fees; the dearest loan costs {}.",
+                "{} was lent, {} {} a loan on average. Borrowers pay {} a year, {} with all fees; the dearest loan costs {}.",
                 unit.full(funded.amount),
                 rounded(figures.currency(), mean(funded.amount, funded.loans)),
                 figures.currency(),
@@ -129,7 +170,7 @@ impl Report {
         }
         if let Some(day) = losses.short_since {
             sentences.push(format!(
-                "The guarantee pool did not reach: from {} on, {} had less cover than agreed.",
+                "The guarantee pool was too small: from {} on, {} had less cover than agreed.",
                 date(day),
                 things(losses.short, "charge-off"),
             ));
@@ -143,8 +184,18 @@ impl Report {
         sentences
     }
 
+    /// How far offers follow from what borrowers paid.
+    fn offers(&self) -> Paid {
+        if self.figures.limits_bound {
+            Paid::Partly
+        } else {
+            Paid::No
+        }
+    }
+
     fn tiles(&self) -> Vec<Tile> {
         let figures = &self.figures;
+        let offers = self.offers();
         let (all, funded, unit) = (&figures.all, &figures.funded, figures.unit);
         let mut tiles = vec![
             Tile {
@@ -156,7 +207,7 @@ impl Report {
                     (Some((first, _)), Some((last, _))) => format!("{first} to {last}"),
                     _ => String::new(),
                 },
-                paid: false,
+                paid: Paid::No,
             },
             Tile {
                 name: "Offered jointly".into(),
@@ -168,7 +219,7 @@ impl Report {
                     count(all.declined),
                     count(all.referred)
                 ),
-                paid: false,
+                paid: offers,
             },
             Tile {
                 name: "Lent".into(),
@@ -180,20 +231,23 @@ impl Report {
                     rounded(figures.currency(), mean(funded.amount, funded.loans)),
                     figures.currency()
                 ),
-                paid: false,
+                paid: offers,
             },
             Tile {
                 name: "Borrower’s rate".into(),
                 value: rate(funded.rate),
                 unit: "a year".into(),
                 detail: format!("{} with all fees", rate(funded.all_in_cost)),
-                paid: false,
+                paid: offers,
             },
         ];
         let now = figures.closes.last();
         tiles.push(Tile {
             name: format!("Outstanding on {}", date(figures.period.1)),
-            value: unit.show(now.map_or(Amount::ZERO, |close| close.outstanding)),
+            value: now.map_or("0".into(), |close| match close.outstanding {
+                Amount::ZERO => "0".into(),
+                amount => unit.show(amount),
+            }),
             unit: unit.name(),
             detail: figures.peak().map_or_else(String::new, |peak| {
                 format!(
@@ -203,7 +257,7 @@ impl Report {
                     date(peak.day)
                 )
             }),
-            paid: true,
+            paid: Paid::Wholly,
         });
         let losses = &figures.losses;
         tiles.push(Tile {
@@ -215,7 +269,7 @@ impl Report {
                 unit.full(losses.charged_off),
                 percent(ratio(self.lost(), funded.amount))
             ),
-            paid: true,
+            paid: Paid::Wholly,
         });
         if let Some(size) = figures.pool_size() {
             tiles.push(Tile {
@@ -223,7 +277,7 @@ impl Report {
                 value: percent(ratio(figures.pool.used, size)),
                 unit: String::new(),
                 detail: format!("{} of {}", unit.show(figures.pool.used), unit.full(size)),
-                paid: true,
+                paid: Paid::Wholly,
             });
         }
         let result = figures.lenders_result();
@@ -232,14 +286,19 @@ impl Report {
             value: rate(figures.yearly(result, &figures.years, &figures.lenders())),
             unit: "a year".into(),
             detail: format!("{} earned in all", unit.full(result)),
-            paid: true,
+            paid: Paid::Wholly,
         });
         tiles
     }
 
     /// Principal that nobody gave back to the lenders.
     fn lost(&self) -> Amount {
-        self.figures.funded.lenders.iter().map(|lent| lent.lost()).sum()
+        self.figures
+            .funded
+            .lenders
+            .iter()
+            .map(|lent| lent.lost())
+            .sum()
     }
 
     fn sections(&self) -> Vec<Section> {
@@ -264,17 +323,28 @@ impl Report {
 
     fn decisions(&self) -> Section {
         let figures = &self.figures;
-        let head = ["", "Applications", "Lenders asked", "Offered", "of all", "Declined", "With a person", "Lent"];
+        let head = [
+            "",
+            "Applications",
+            "Lenders asked",
+            "Offered",
+            "of all",
+            "Declined",
+            "With a person",
+            "Lent",
+        ];
         let mut months = Table::new(
             format!(
-                "{} of {} were offered a loan",
-                count(figures.all.offered),
-                things(figures.all.applications, "application")
+                "Month by month, {} of all were offered",
+                percent(of(figures.all.offered, figures.all.applications))
             ),
             &head,
         );
         let all = ("All".to_owned(), &figures.all, Kind::Sum);
-        let each = figures.months.iter().map(|(month, outcomes)| (month.to_string(), outcomes, Kind::Plain));
+        let each = figures
+            .months
+            .iter()
+            .map(|(month, outcomes)| (month.to_string(), outcomes, Kind::Plain));
         for (name, outcomes, kind) in each.chain([all]) {
             let cells = numbers([
                 count(outcomes.applications),
@@ -288,9 +358,53 @@ impl Report {
             months.row(kind, [Cell::Words(name)].into_iter().chain(cells).collect());
         }
 
-        let months_named: Vec<_> = figures.months.iter().map(|(month, _)| month.to_string()).collect();
+        let mut funnel = Table::new(
+            format!(
+                "Enough lenders accepted {}; {} became an offer",
+                things(figures.accepted_by_enough(), "application"),
+                count(figures.all.offered)
+            ),
+            &["From application to loan", "Applications", "of all", ""],
+        );
+        for (step, applications) in [
+            ("Came in", figures.all.applications),
+            (
+                "Fit product and agreement, so that lenders were asked",
+                figures.all.asked,
+            ),
+            (
+                "Accepted by enough lenders, each by its own policy",
+                figures.accepted_by_enough(),
+            ),
+            (
+                "Offered, once limits, rules and amounts were minded",
+                figures.all.offered,
+            ),
+            ("Taken by the borrower and lent", figures.all.disbursed),
+        ] {
+            let share = of(applications, figures.all.applications);
+            funnel.plain(vec![
+                Cell::words(step),
+                Cell::Number(count(applications)),
+                Cell::Number(percent(share)),
+                Cell::bar(ACCENT, share),
+            ]);
+        }
+
+        let months_named: Vec<_> = figures
+            .months
+            .iter()
+            .map(|(month, _)| month.to_string())
+            .collect();
         let show_months = (2..=6).contains(&months_named.len());
-        let mut head = vec!["Lender", "Accepts", "of asked", "Declines", "Refers to a person", "accepts, refers, declines"];
+        let mut head = vec![
+            "Lender",
+            "Accepts",
+            "of asked",
+            "Declines",
+            "Refers to a person",
+            "accepts, refers, declines",
+        ];
         if show_months {
             head.extend(months_named.iter().map(String::as_str));
         }
@@ -319,21 +433,36 @@ impl Report {
             lenders.plain(cells);
         }
 
-        let mut overlap = Table::new(self.overlap_title(), &["Accepted by", "Applications", "of asked", ""]);
+        let mut overlap = Table::new(
+            self.overlap_title(),
+            &["Accepted by", "Applications", "of asked", ""],
+        );
         for (number, &applications) in figures.accepting.iter().enumerate().rev() {
             let share = of(applications, figures.all.asked);
             overlap.plain(vec![
                 Cell::Words(self.so_many(number)),
                 Cell::Number(count(applications)),
                 Cell::Number(percent(share)),
-                Cell::bar(if number >= self.fewest() { ACCENT } else { GREY }, share),
+                Cell::bar(
+                    if number >= self.fewest() {
+                        ACCENT
+                    } else {
+                        GREY
+                    },
+                    share,
+                ),
             ]);
         }
         Section {
             id: "decisions",
             title: "Decisions".into(),
             lead: "An application that fits the product and the agreement goes to every lender at once. Each answers by its own policy, from the data that the agreement lets it see. If enough accept, they offer one loan together.".into(),
-            blocks: vec![Block::Table(months), Block::Table(lenders), Block::Table(overlap)],
+            blocks: vec![
+                Block::Table(funnel.marked(self.offers())),
+                Block::Table(months.marked(self.offers())),
+                Block::Table(lenders),
+                Block::Table(overlap),
+            ],
         }
     }
 
@@ -342,16 +471,16 @@ impl Report {
     }
 
     fn overlap_title(&self) -> String {
-        let figures = &self.figures;
-        let enough: u32 = figures.accepting.iter().skip(self.fewest()).sum();
-        format!(
-            "{} of the applications are accepted by {}, enough for a joint loan",
-            percent(of(enough, figures.all.asked)),
-            match self.fewest() {
-                1 => "at least one lender".to_owned(),
-                fewest => format!("at least {fewest} lenders"),
-            }
-        )
+        let enough = percent(of(
+            self.figures.accepted_by_enough(),
+            self.figures.all.asked,
+        ));
+        match self.fewest() {
+            1 => format!("{enough} are accepted by at least one lender, enough for a loan"),
+            fewest => format!(
+                "{enough} are accepted by at least {fewest} lenders, enough for a joint loan"
+            ),
+        }
     }
 
     /// How many of the lenders: `all 3`, `2 of 3`, `none`.
@@ -366,6 +495,9 @@ impl Report {
     fn reasons(&self) -> Section {
         let figures = &self.figures;
         let all = figures.all.applications;
+        // Bars are as long as the reason is frequent, compared with the most frequent one.
+        let most_declined = figures.declined.first().map_or(0, |(_, times)| *times);
+        let most_given = figures.reasons.first().map_or(0, |reason| reason.times);
         let mut declined = Table::new(
             "Why applications were declined as a whole",
             &["Reason", "Applications", "of all", ""],
@@ -375,10 +507,10 @@ impl Report {
                 Cell::words(words),
                 Cell::Number(count(*times)),
                 Cell::Number(percent(of(*times, all))),
-                Cell::bar(ACCENT, of(*times, all)),
+                Cell::bar(ACCENT, of(*times, most_declined)),
             ]);
         }
-        let mut blocks = vec![Block::Table(declined)];
+        let mut blocks = vec![Block::Table(declined.marked(self.offers()))];
         for lender in figures.lenders() {
             let own = |reason: &&LenderReason| reason.lender == lender;
             let tally = figures.all.lenders[lender.index()];
@@ -389,23 +521,33 @@ impl Report {
                     percent(of(tally.declined, figures.all.asked)),
                     percent(of(tally.referred, figures.all.asked))
                 ),
-                &["Code", "Reason in its own words", "Given", "of asked", "Only reason", ""],
+                &[
+                    "Reason in its own words",
+                    "Code",
+                    "Given",
+                    "of asked",
+                    "Only reason",
+                    "",
+                ],
             );
             for reason in figures.reasons.iter().filter(own) {
                 let words = if reason.refers {
-                    format!("{} (refers)", reason.words)
+                    format!("{} (refers to a person)", reason.words)
                 } else {
                     reason.words.clone()
                 };
                 table.plain(vec![
-                    Cell::words(&reason.code),
                     Cell::Words(words),
+                    Cell::words(&reason.code),
                     Cell::Number(count(reason.times)),
                     Cell::Number(percent(of(reason.times, figures.all.asked))),
                     Cell::Number(count(reason.alone)),
                     Cell::Bar(vec![
-                        (ACCENT, of(reason.alone, figures.all.asked).unwrap_or(0.0)),
-                        (PALE, of(reason.times - reason.alone, figures.all.asked).unwrap_or(0.0)),
+                        (ACCENT, of(reason.alone, most_given).unwrap_or(0.0)),
+                        (
+                            PALE,
+                            of(reason.times - reason.alone, most_given).unwrap_or(0.0),
+                        ),
                     ]),
                 ]);
             }
@@ -425,7 +567,7 @@ impl Report {
             for (lender, words, times) in &figures.barred {
                 table.plain(vec![
                     Cell::words(figures.name(*lender)),
-                    Cell::words(words),
+                    Cell::Words(words.to_string()),
                     Cell::Number(count(*times)),
                 ]);
             }
@@ -434,7 +576,7 @@ impl Report {
         Section {
             id: "reasons",
             title: "Why not".into(),
-            lead: "A lender gives every reason that applies, so its reasons add up to more than its declines. The dark part of a bar is where a reason stood alone: without it the lender would not have declined for a listed reason.".into(),
+            lead: "A lender gives every reason that applies, so its reasons add up to more than its declines. The stronger part of a bar counts where a reason stood alone. Bars of all lenders have one scale.".into(),
             blocks,
         }
     }
@@ -443,8 +585,20 @@ impl Report {
         let figures = &self.figures;
         let (funded, unit) = (&figures.funded, figures.unit);
         let mut lenders = Table::new(
-            format!("{} in {}", unit.full(funded.amount), things(funded.loans, "loan")),
-            &["Lender", "Loans", unit.name().as_str(), "Share", "Average part", "Its price", ""],
+            format!(
+                "{} in {}",
+                unit.full(funded.amount),
+                things(funded.loans, "loan")
+            ),
+            &[
+                "Lender",
+                "Loans",
+                unit.name().as_str(),
+                "Share",
+                "Average part",
+                "Its price",
+                "",
+            ],
         );
         for lender in figures.lenders() {
             let lent = &funded.lenders[lender.index()];
@@ -465,7 +619,10 @@ impl Report {
                 Cell::Number(count(funded.loans)),
                 Cell::Number(unit.show(funded.amount)),
                 Cell::Number(percent(ratio(funded.amount, funded.amount))),
-                Cell::Number(rounded(figures.currency(), mean(funded.amount, funded.loans))),
+                Cell::Number(rounded(
+                    figures.currency(),
+                    mean(funded.amount, funded.loans),
+                )),
                 Cell::Number(rate(funded.rate)),
                 Cell::words(""),
             ],
@@ -484,15 +641,39 @@ impl Report {
             ]);
         }
         let facts = [
-            ("Average term", funded.months.map_or(NONE.into(), |months| format!("{} months", decimal(months, 1)))),
-            ("All-in cost", format!("{} on average, {} at most", rate(funded.all_in_cost), rate(Some(fraction(funded.highest_cost))))),
-            ("Offers not taken", format!("{} lapsed, {} given back, {} open", count(funded.lapsed), count(funded.withdrawn), count(funded.open))),
+            (
+                "Average term",
+                funded.months.map_or(NONE.into(), |months| {
+                    format!("{} months", decimal(months, 1))
+                }),
+            ),
+            (
+                "All-in cost",
+                format!(
+                    "{} on average, {} at most",
+                    rate(funded.all_in_cost),
+                    rate(Some(fraction(funded.highest_cost)))
+                ),
+            ),
+            (
+                "Offers not taken",
+                format!(
+                    "{} lapsed, {} given back, {} open",
+                    count(funded.lapsed),
+                    count(funded.withdrawn),
+                    count(funded.open)
+                ),
+            ),
         ];
         Section {
             id: "lending",
             title: "What was lent".into(),
             lead: "One loan, one rate for the borrower: the average of the lenders’ prices, weighted by their parts. Averages here are weighted by principal. The all-in cost is the yearly rate at which everything that the borrower pays is worth what it received.".into(),
-            blocks: vec![Block::Table(lenders), Block::Table(together), facts_block(facts)],
+            blocks: vec![
+                Block::Table(lenders.marked(self.offers())),
+                Block::Table(together.marked(self.offers())),
+                facts_block(facts, self.offers()),
+            ],
         }
     }
 
@@ -517,14 +698,24 @@ impl Report {
     fn portfolio(&self) -> Option<Section> {
         let figures = &self.figures;
         let peak = figures.peak().filter(|peak| !peak.outstanding.is_zero())?;
-        let closes = thinned(&figures.closes);
+        let worst = figures.closes.iter().max_by_key(|close| past_due(close));
+        let kept = [Some(peak), worst].map(|close| close.map(|close| close.day));
+        let closes = thinned(&figures.closes, &kept);
         let (x, ticks) = days(&closes);
         let classes = &figures.agreement().file.class;
         let unit = figures.unit;
         let stack = |from: usize, value: &dyn Fn(&Closed, Amount) -> f64| -> Vec<Mark> {
             let areas = (from..classes.len()).map(|class| {
                 let points = closes.iter().map(|close| {
-                    let up_to = |end: usize| close.by_class.get(from..end).into_iter().flatten().copied().sum();
+                    let up_to = |end: usize| {
+                        close
+                            .by_class
+                            .get(from..end)
+                            .into_iter()
+                            .flatten()
+                            .copied()
+                            .sum()
+                    };
                     let (low, high) = (value(close, up_to(class)), value(close, up_to(class + 1)));
                     (f64::from(close.day.0), low, high)
                 });
@@ -546,7 +737,11 @@ impl Report {
             })
         };
         let outstanding = Chart {
-            title: format!("Principal outstanding reached {} on {}", unit.full(peak.outstanding), date(peak.day)),
+            title: format!(
+                "Principal outstanding reached {} on {}",
+                unit.full(peak.outstanding),
+                date(peak.day)
+            ),
             description: "Principal outstanding by class at the close of each day, stacked.".into(),
             x,
             ticks: ticks.clone(),
@@ -554,33 +749,36 @@ impl Report {
             ..Chart::default()
         };
         let mut blocks = vec![Block::Figure(
-            Figure::new(outstanding, format!("Principal outstanding by class, {}", unit.name())).legend(legend(0)),
+            Figure::new(
+                outstanding,
+                format!("Principal outstanding by class, {}", unit.name()),
+            )
+            .legend(legend(0)),
         )];
-        // A ratio says nothing once almost everything is repaid.
-        let enough = |close: &&Closed| close.outstanding.0 * 50 >= peak.outstanding.0;
-        let worst = figures
-            .closes
-            .iter()
-            .filter(enough)
-            .max_by(|a, b| past_due(a).total_cmp(&past_due(b)));
-        if let Some(worst) = worst.filter(|worst| past_due(worst) > 0.0) {
-            let amount = worst.outstanding - worst.by_class.first().copied().unwrap_or_default();
+        if let Some(worst) = worst.filter(|worst| past_due(worst).is_positive()) {
             let chart = Chart {
                 title: format!(
-                    "On {}, {} or {} of principal was past due",
+                    "At most {} was past due, {} of principal on {}",
+                    unit.full(past_due(worst)),
+                    percent(ratio(past_due(worst), worst.outstanding)),
                     date(worst.day),
-                    unit.full(amount),
-                    percent(Some(past_due(worst)))
                 ),
-                description: "Principal outstanding of loans that are past due, by class, stacked.".into(),
+                description: "Principal outstanding of loans that are past due, by class, stacked."
+                    .into(),
                 x,
                 ticks,
                 marks: stack(1, &|_, amount| unit.value(amount)),
                 ..Chart::default()
             };
             blocks.push(Block::Figure(
-                Figure::new(chart, format!("Principal of loans past due, by class, {}; other scale than above", unit.name()))
-                    .legend(legend(1)),
+                Figure::new(
+                    chart,
+                    format!(
+                        "Principal of loans past due, by class, {}; other scale than above",
+                        unit.name()
+                    ),
+                )
+                .legend(legend(1)),
             ));
         }
         Some(Section {
@@ -607,7 +805,12 @@ impl Report {
                 (MIDDLE, (low, high), flow.prepaid, "prepaid"),
             ] {
                 let hint = format!("{month}: {} {what}", unit.full(amount));
-                marks.push(Mark::Bar { colour, x: (at - 0.4, at + 0.4), y, hint });
+                marks.push(Mark::Bar {
+                    colour,
+                    x: (at - 0.4, at + 0.4),
+                    y,
+                    hint,
+                });
             }
             line.push((at, unit.value(flow.due)));
             (due, on_due, prepaid) = (due + flow.due, on_due + on_time, prepaid + flow.prepaid);
@@ -623,29 +826,53 @@ impl Report {
                 figures.currency(),
                 ratio(on_due, due).map_or(NONE.into(), |part| decimal(part * 100.0, 1))
             ),
-            description: "Bars: money collected by month. Line: principal and interest that fell due.".into(),
-            x: (f64::from(first.index()) - 0.6, f64::from(last.index()) + 0.6),
+            description:
+                "Bars: money collected by month. Line: principal and interest that fell due.".into(),
+            x: (
+                f64::from(first.index()) - 0.6,
+                f64::from(last.index()) + 0.6,
+            ),
             ticks: month_ticks(first, last),
             marks,
             ..Chart::default()
         };
-        let figure = Figure::new(chart, format!("By month of the value date, {}", unit.name())).legend([
+        let figure = Figure::new(
+            chart,
+            format!("By month of the value date, {}", unit.name()),
+        )
+        .legend([
             (LOSS, "fell due (line)".to_owned()),
             (PALE, "collected on what was due".to_owned()),
             (MIDDLE, "prepaid principal".to_owned()),
         ]);
         let payments = &figures.payments;
         let facts = [
-            ("Payments", format!("{}, {}", count(payments.count), unit.full(payments.received))),
-            ("Back-dated", format!("{} came after their value date and were put in their place", count(payments.back_dated))),
+            (
+                "Payments",
+                format!(
+                    "{}, {} in all",
+                    count(payments.count),
+                    unit.full(payments.received)
+                ),
+            ),
+            (
+                "Back-dated",
+                format!(
+                    "{} came after their value date and were put in their place",
+                    count(payments.back_dated)
+                ),
+            ),
             ("Prepaid", unit.full(prepaid)),
-            ("After charge-off", format!("{} collected", unit.full(figures.losses.recovered))),
+            (
+                "After charge-off",
+                format!("{} collected", unit.full(figures.losses.recovered)),
+            ),
         ];
         Some(Section {
             id: "collections",
             title: "Collections".into(),
             lead: "What fell due is principal and interest by the terms of each loan. What was collected on it includes late payments, penalties and late fees, so a month can bring in more than fell due.".into(),
-            blocks: vec![Block::Figure(figure), facts_block(facts)],
+            blocks: vec![Block::Figure(figure), facts_block(facts, Paid::Wholly)],
         })
     }
 
@@ -674,7 +901,7 @@ impl Report {
             let step = if months > 24 { 12 } else { 3 };
             let ticks = (0..=months / step).map(|tick| {
                 let month = tick * step;
-                (month as f64, format!("month {month}"))
+                (month as f64, month.to_string())
             });
             Chart {
                 title,
@@ -691,7 +918,11 @@ impl Report {
         };
         let worst = vintages.iter().max_by(|a, b| lost(a).total_cmp(&lost(b)))?;
         let written_off = chart(
-            format!("The loans of {} lost most: {} so far", worst.0, percent(Some(lost(worst)))),
+            format!(
+                "The loans of {} lost most: {} so far",
+                worst.0,
+                percent(Some(lost(worst)))
+            ),
             "Principal written off by months on book, for each vintage.",
             &|place| vintages[place].1.charged_off.clone(),
         );
@@ -700,7 +931,17 @@ impl Report {
             "Principal of loans a month or more past due by months on book, for each vintage.",
             &|place| vintages[place].1.behind.clone(),
         );
-        let mut table = Table::new("The vintages", &["Lent in", "Loans", &self.figures.unit.name(), "Written off", "Months on book"]).paid();
+        let mut table = Table::new(
+            "The vintages",
+            &[
+                "Lent in",
+                "Loans",
+                &self.figures.unit.name(),
+                "Written off",
+                "Months on book",
+            ],
+        )
+        .paid();
         for (name, vintage) in vintages {
             let last = vintage.charged_off.get(vintage.months()).copied();
             table.plain(vec![
@@ -716,8 +957,8 @@ impl Report {
             title: "Vintages".into(),
             lead: "Loans of one period, followed from the month they were lent. Each line ends where its youngest loan stands today, so every point is the whole vintage.".into(),
             blocks: vec![
-                Block::Figure(Figure::new(written_off, "Cumulative principal written off, per cent of what the vintage lent")),
-                Block::Figure(Figure::new(behind, "Principal outstanding of these loans, per cent of what the vintage lent")),
+                Block::Figure(Figure::new(written_off, "Cumulative principal written off by months on book, per cent of what was lent")),
+                Block::Figure(Figure::new(behind, "Principal outstanding of these loans by months on book, per cent of what was lent")),
                 Block::Table(table),
             ],
         })
@@ -730,7 +971,7 @@ impl Report {
             return None;
         }
         let unit = figures.unit;
-        let closes = thinned(&figures.closes);
+        let closes = thinned(&figures.closes, &[]);
         let (x, ticks) = days(&closes);
         let line = |colour, label: &str, of: &dyn Fn(&Closed) -> Amount| Mark::Line {
             colour,
@@ -763,7 +1004,14 @@ impl Report {
         };
         let mut table = Table::new(
             format!("Who bore the losses, {}", unit.name()),
-            &["Lender", "Written off", "Guarantor paid", "Collected after", "Lost for good", "of what it lent"],
+            &[
+                "Lender",
+                "Written off",
+                "Guarantor paid",
+                "Collected after",
+                "Lost for good",
+                "of what it lent",
+            ],
         )
         .paid();
         let rows = figures.lenders().into_iter().map(|lender| {
@@ -781,7 +1029,10 @@ impl Report {
         table.row(Kind::Sum, self.loss_row("Together".into(), &together));
         let mut facts = vec![(
             "Written off after",
-            format!("{} days past due", figures.agreement().file.charge_off.days_past_due),
+            format!(
+                "{} days past due",
+                figures.agreement().file.charge_off.days_past_due
+            ),
         )];
         if let (Some(size), Some(guarantee)) = (size, &figures.agreement().file.guarantee) {
             facts.push((
@@ -805,7 +1056,7 @@ impl Report {
             blocks: vec![
                 Block::Figure(Figure::new(chart, format!("Cumulative, {}", unit.name()))),
                 Block::Table(table),
-                facts_block(facts),
+                facts_block(facts, Paid::Wholly),
             ],
         })
     }
@@ -834,14 +1085,17 @@ impl Report {
         head.push("All".into());
         let mut table = Table {
             caption: format!("Result of each party, {}", unit.name()),
-            paid: true,
+            paid: Paid::Wholly,
             head,
             ..Table::default()
         };
         let lenders = figures.lenders();
         for (party, entry) in figures.agreement().parties() {
             let lines = result_lines(years, party);
-            if lines.iter().all(|(_, amounts)| amounts.iter().all(|amount| amount.is_zero())) {
+            if lines
+                .iter()
+                .all(|(_, amounts)| amounts.iter().all(|amount| amount.is_zero()))
+            {
                 continue;
             }
             table.row(Kind::Group, vec![Cell::words(&entry.name)]);
@@ -851,11 +1105,17 @@ impl Report {
             let sums: Vec<Amount> = (0..years.len())
                 .map(|year| lines.iter().map(|(_, amounts)| amounts[year]).sum())
                 .collect();
-            table.row(Kind::Sum, amount_row("Result", &sums, |amount| unit.show(amount)));
+            table.row(
+                Kind::Sum,
+                amount_row("Result", &sums, |amount| unit.show(amount)),
+            );
             if lenders.contains(&party) {
                 let interest = |year: &Year| year.result[party.index()][0];
                 for (name, amounts) in [
-                    ("Interest, a year on principal", years.iter().map(interest).collect()),
+                    (
+                        "Interest, a year on principal",
+                        years.iter().map(interest).collect(),
+                    ),
                     ("Result, a year on principal", sums),
                 ] {
                     table.plain(self.yield_row(name, party, &amounts));
@@ -866,21 +1126,69 @@ impl Report {
             id: "result",
             title: "Income and result".into(),
             lead: "From each party’s own ledger, without its cost of funds, staff and tax. Interest is earned day by day; losses are what the loss allowance had to be raised by. A yield relates a year to the principal outstanding on its days, and is left out where hardly any was.".into(),
-            blocks: vec![Block::Table(table)],
+            blocks: vec![Block::Table(self.division()), Block::Table(table)],
         })
+    }
+
+    /// Who has what of the money that borrowers paid for their loans.
+    fn division(&self) -> Table {
+        let figures = &self.figures;
+        let unit = figures.unit;
+        let paid = figures.earned_from_borrowers();
+        let lenders = figures.lenders_result();
+        let mut table = Table::new(
+            format!(
+                "Of every 100 {} that borrowers owed in interest and fees, the lenders keep {} after losses",
+                figures.currency(),
+                ratio(lenders, paid).map_or(NONE.into(), |part| decimal(part * 100.0, 1))
+            ),
+            &["", &unit.name(), "of all", ""],
+        )
+        .paid();
+        let mut row = |name: &str, amount: Amount, colour| {
+            let share = ratio(amount, paid);
+            table.plain(vec![
+                Cell::words(name),
+                Cell::Number(unit.show(amount)),
+                Cell::Number(percent(share)),
+                Cell::bar(colour, share.map(|share| share.max(0.0))),
+            ]);
+        };
+        let mut left = paid;
+        for (party, entry) in figures.agreement().parties() {
+            left -= figures.result(party);
+            row(&entry.name, figures.result(party), ACCENT);
+        }
+        row("Lost on loans, after collections", left, LOSS);
+        let all = [unit.show(paid), percent(ratio(paid, paid))];
+        let cells = [Cell::words("Interest, fees and penalties")]
+            .into_iter()
+            .chain(numbers(all));
+        table.row(Kind::Sum, cells.chain([Cell::words("")]).collect());
+        table
     }
 
     fn yield_row(&self, name: &str, party: PartyId, amounts: &[Amount]) -> Vec<Cell> {
         let years = &self.figures.years;
-        let most = years.iter().map(|year| year.principal_days[party.index()]).max();
+        let most = years
+            .iter()
+            .map(|year| year.principal_days[party.index()])
+            .max();
         let mut cells = vec![Cell::words(name)];
         for (year, &amount) in years.iter().zip(amounts) {
             let enough = year.principal_days[party.index()] * 20 >= most.unwrap_or(0);
-            let part = enough.then(|| self.figures.yearly(amount, std::slice::from_ref(year), &[party]));
+            let part = enough.then(|| {
+                self.figures
+                    .yearly(amount, std::slice::from_ref(year), &[party])
+            });
             cells.push(Cell::Number(rate(part.flatten())));
         }
         let all = amounts.iter().copied().sum();
-        cells.push(Cell::Number(rate(self.figures.yearly(all, years, &[party]))));
+        cells.push(Cell::Number(rate(self.figures.yearly(
+            all,
+            years,
+            &[party],
+        ))));
         cells
     }
 
@@ -888,12 +1196,17 @@ impl Report {
         let figures = &self.figures;
         let (settlement, unit) = (&figures.settlement, figures.unit);
         let total = settlement.total();
-        let (first, last) = (*settlement.months.keys().next()?, *settlement.months.keys().next_back()?);
+        let (first, last) = (
+            *settlement.months.keys().next()?,
+            *settlement.months.keys().next_back()?,
+        );
         let saved = ratio(total.gross - total.net, total.gross);
         let mut marks = Vec::new();
         for (month, netting) in &settlement.months {
             let at = f64::from(month.index());
-            for (colour, amount, what) in [(PALE, netting.gross, "owed"), (ACCENT, netting.net, "paid")] {
+            for (colour, amount, what) in
+                [(PALE, netting.gross, "owed"), (ACCENT, netting.net, "paid")]
+            {
                 marks.push(Mark::Bar {
                     colour,
                     x: (at - 0.4, at + 0.4),
@@ -903,9 +1216,15 @@ impl Report {
             }
         }
         let chart = Chart {
-            title: format!("Netting saved {} of the money that would have moved", percent(saved)),
+            title: format!(
+                "Netting saved {} of the money that would have moved",
+                percent(saved)
+            ),
             description: "By month: what parties owed each other, and what they paid.".into(),
-            x: (f64::from(first.index()) - 0.6, f64::from(last.index()) + 0.6),
+            x: (
+                f64::from(first.index()) - 0.6,
+                f64::from(last.index()) + 0.6,
+            ),
             ticks: month_ticks(first, last),
             marks,
             ..Chart::default()
@@ -919,12 +1238,35 @@ impl Report {
             let paid = settlement.parties[party.index()];
             let amounts = [paid.owed, paid.owning, paid.paid, paid.received];
             let amounts = numbers(amounts.map(|amount| unit.show(amount)));
-            table.plain([Cell::words(&entry.name)].into_iter().chain(amounts).collect());
+            table.plain(
+                [Cell::words(&entry.name)]
+                    .into_iter()
+                    .chain(amounts)
+                    .collect(),
+            );
         }
         let facts = [
-            ("Windows", format!("{} closed, {} paid, {} waiting", count(settlement.windows), count(settlement.settled), count(figures.waiting as u64))),
-            ("Obligations", format!("{}, {}", count(settlement.obligations), unit.full(total.gross))),
-            ("Transfers", format!("{}, {}", count(settlement.transfers), unit.full(total.net))),
+            (
+                "Windows",
+                format!(
+                    "{} closed, {} paid, {} waiting",
+                    count(settlement.windows),
+                    count(settlement.settled),
+                    count(figures.waiting as u64)
+                ),
+            ),
+            (
+                "Obligations",
+                format!(
+                    "{}, {}",
+                    count(settlement.obligations),
+                    unit.full(total.gross)
+                ),
+            ),
+            (
+                "Transfers",
+                format!("{}, {}", count(settlement.transfers), unit.full(total.net)),
+            ),
         ];
         Some(Section {
             id: "settlement",
@@ -936,7 +1278,7 @@ impl Report {
                         .legend([(PALE, "owed, gross".to_owned()), (ACCENT, "paid, net".to_owned())]),
                 ),
                 Block::Table(table),
-                facts_block(facts),
+                facts_block(facts, Paid::Wholly),
             ],
         })
     }
@@ -947,36 +1289,57 @@ impl Report {
             return None;
         }
         let unit = figures.unit;
+        let used = format!("Used at most, {}", unit.name());
         let mut table = Table::new(
             "Highest use of each limit",
-            &["Limit or rule", "Used at most", "of", "Used", "", "On", "Kept out"],
+            &[
+                "Clause or rule",
+                "Who and what",
+                used.as_str(),
+                "of",
+                "",
+                "",
+                "Highest on",
+                "Kept out",
+            ],
         )
         .paid();
-        table.head[1] = format!("Used at most, {}", unit.name());
         for limit in &figures.limits {
             let used = ratio(limit.peak.used, limit.peak.cap);
-            let words = match (limit.lender, limit.words.starts_with("Rule"), &limit.peak.region) {
-                (Some(lender), true, _) => format!("{} ({})", limit.words, figures.name(lender)),
-                (_, _, Some(region)) => format!("{} (most in {region})", limit.words),
-                _ => limit.words.clone(),
+            let scope = match (limit.lender, &limit.peak.region) {
+                (Some(lender), _) => figures.name(lender).to_owned(),
+                (None, Some(region)) => {
+                    format!("{} (most in {region})", upper_first(&limit.words.scope))
+                }
+                (None, None) => upper_first(&limit.words.scope),
+            };
+            let colour = if limit.refusals.is_some() {
+                LOSS
+            } else {
+                ACCENT
             };
             table.plain(vec![
-                Cell::Words(words),
+                Cell::Words(upper_first(&limit.words.name)),
+                Cell::Words(scope),
                 Cell::Number(unit.show(limit.peak.used)),
                 Cell::Number(unit.show(limit.peak.cap)),
                 Cell::Number(percent(used)),
                 Cell::Bar(vec![
-                    (if limit.refusals > 0 { LOSS } else { ACCENT }, used.unwrap_or(0.0)),
+                    (colour, used.unwrap_or(0.0)),
                     (PALE, 1.0 - used.unwrap_or(0.0)),
                 ]),
                 Cell::Number(date(limit.peak.day)),
-                Cell::Number(if limit.refusals == 0 { NONE.into() } else { count(limit.refusals) }),
+                Cell::Number(
+                    limit
+                        .refusals
+                        .map_or(NONE.into(), |(times, _)| count(times)),
+                ),
             ]);
         }
         Some(Section {
             id: "limits",
             title: "Limits in use".into(),
-            lead: "Measured whenever an offer is made, with principal outstanding and open offers. “Kept out” counts how often the limit stopped a lender or an application; its bar is then of the other colour.".into(),
+            lead: "Measured whenever an offer is made, with principal outstanding and open offers. “Kept out” counts how often the limit stopped a lender or an application; its bar then has the other colour. Rules about all joint loans of a bank include those under other agreements, as reported.".into(),
             blocks: vec![Block::Table(table)],
         })
     }
@@ -987,21 +1350,25 @@ impl Report {
             return None;
         }
         let parties: Vec<_> = figures.agreement().parties().collect();
-        let mut head = vec![String::new(), "Account".to_owned()];
+        let mut head = vec!["Account".to_owned(), "No.".to_owned()];
         head.extend(parties.iter().map(|(_, party)| party.name.clone()));
         let mut table = Table {
-            caption: format!("Balances on {}, {}", date(figures.period.1), figures.currency()),
-            paid: true,
+            caption: format!(
+                "Balances on {}, {}",
+                date(figures.period.1),
+                figures.currency()
+            ),
+            paid: Paid::Wholly,
             head,
             ..Table::default()
         };
         let mut sums = vec![Amount::ZERO; parties.len()];
         for (account, balances) in &figures.ledger {
             let name = account.counterparty().map_or_else(
-                || account.name().to_owned(),
-                |party| format!("{} {}", account.name(), figures.name(party)),
+                || upper_first(account.name()),
+                |party| format!("{} {}", upper_first(account.name()), figures.name(party)),
             );
-            let mut cells = vec![Cell::Words(account.number().to_string()), Cell::Words(name)];
+            let mut cells = vec![Cell::Words(name), Cell::Words(account.number().to_string())];
             for (place, (party, _)) in parties.iter().enumerate() {
                 let balance = balances[party.index()];
                 sums[place] += balance;
@@ -1010,9 +1377,13 @@ impl Report {
             table.plain(cells);
         }
         let zero = |sum: Amount| {
-            if sum.is_zero() { figures.currency().grouped(sum) } else { exact(figures.currency(), sum) }
+            if sum.is_zero() {
+                figures.currency().grouped(sum)
+            } else {
+                exact(figures.currency(), sum)
+            }
         };
-        let mut cells = vec![Cell::words(""), Cell::words("Debits less credits")];
+        let mut cells = vec![Cell::words("Debits less credits"), Cell::words("")];
         cells.extend(sums.into_iter().map(|sum| Cell::Number(zero(sum))));
         table.row(Kind::Sum, cells);
         Some(Section {
@@ -1027,15 +1398,24 @@ impl Report {
         let figures = &self.figures;
         let agreement = figures.agreement();
         let file = &agreement.file;
-        let mut parties = Table::new("Parties", &["Party", "What it is and does", "Lends", "At most", "At least"]);
+        let mut parties = Table::new(
+            "Parties",
+            &[
+                "Party",
+                "What it is and does",
+                "Lends",
+                "At most",
+                "At least",
+            ],
+        );
         for (party, entry) in agreement.parties() {
             let funding = agreement.lenders.iter().position(|&lender| lender == party);
             let (lends, most, least) = match funding.map(|place| &agreement.funding[place]) {
                 None => (NONE.to_owned(), NONE.to_owned(), NONE.to_owned()),
                 Some(lender) => (
-                    lender.share.map_or("by offers".to_owned(), |share| share.to_string()),
-                    whole(lender.maximum_share),
-                    whole(lender.minimum_share),
+                    lender.share.map_or("by offers".to_owned(), written),
+                    written(lender.maximum_share),
+                    written(lender.minimum_share),
                 ),
             };
             let territory = match entry.territory.len() {
@@ -1050,7 +1430,10 @@ impl Report {
                 Cell::Number(least),
             ]);
         }
-        let mut versions = Table::new("Versions in force", &["Agreement", "From", "Policies", "Rulebook"]);
+        let mut versions = Table::new(
+            "Versions in force",
+            &["Agreement", "From", "Policies", "Rulebook"],
+        );
         for version in &figures.versions {
             let file = &version.agreement.file;
             let policies: Vec<_> = version
@@ -1058,13 +1441,14 @@ impl Report {
                 .iter()
                 .map(|policy| {
                     let lender = version.agreement.party_id(&policy.file.lender);
-                    let name = lender.map_or(policy.file.lender.as_str(), |lender| figures.name(lender));
+                    let name =
+                        lender.map_or(policy.file.lender.as_str(), |lender| figures.name(lender));
                     format!("{name} {}", policy.file.version)
                 })
                 .collect();
             versions.plain(vec![
                 Cell::Words(format!("{}, version {}", file.id, file.version)),
-                Cell::Words(date(file.effective_from)),
+                Cell::Words(date(file.effective_from).replace(' ', "\u{a0}")),
                 Cell::Words(policies.join("; ")),
                 Cell::Words(version.rulebook.as_ref().map_or(NONE.into(), |book| {
                     format!("{} {}: {}", book.id, book.version, book.title)
@@ -1077,7 +1461,7 @@ impl Report {
         let fees = file.fee.iter().map(|fee| {
             let mut size = Vec::new();
             if fee.rate != Rate::ZERO {
-                size.push(fee.rate.to_string());
+                size.push(written(fee.rate));
             }
             size.extend(fee.amount.map(|money| currency.show(money.amount)));
             let at = match fee.at {
@@ -1089,32 +1473,73 @@ impl Report {
             format!("{} {at} to {to}", list(&size))
         });
         let mut facts = vec![
-            ("Loans", format!("{} to {}", currency.grouped(product.minimum_amount.amount), currency.show(product.maximum_amount.amount))),
-            ("Terms", format!("{} months, {}", list(&terms), match product.amortisation {
-                Amortisation::EqualInstalment => "equal instalments",
-                Amortisation::EqualPrincipal => "equal parts of principal",
-                Amortisation::Bullet => "repaid at the end",
-            })),
-            ("Interest", format!("{}, penalty {} after {}", product.day_count, product.penalty_rate, things(product.grace_days, "day"))),
-            ("Funding", format!("{}, at least {}", match file.funding.mode {
-                FundingMode::Fixed => "agreed shares",
-                FundingMode::Offers => "in proportion to what the lenders offer",
-                FundingMode::InOrder => "one lender after the other",
-            }, things(file.funding.minimum_lenders, "lender"))),
+            (
+                "Loans",
+                format!(
+                    "{} to {} {currency}",
+                    rounded(currency, product.minimum_amount.amount),
+                    rounded(currency, product.maximum_amount.amount)
+                ),
+            ),
+            (
+                "Terms",
+                format!(
+                    "{} months, {}",
+                    list(&terms),
+                    match product.amortisation {
+                        Amortisation::EqualInstalment => "equal instalments",
+                        Amortisation::EqualPrincipal => "equal parts of principal",
+                        Amortisation::Bullet => "repaid at the end",
+                    }
+                ),
+            ),
+            (
+                "Interest",
+                format!(
+                    "{}, penalty {} after {}",
+                    product.day_count,
+                    written(product.penalty_rate),
+                    things(product.grace_days, "day")
+                ),
+            ),
+            (
+                "Funding",
+                format!(
+                    "{}, at least {}",
+                    match file.funding.mode {
+                        FundingMode::Fixed => "agreed shares",
+                        FundingMode::Offers => "in proportion to what the lenders offer",
+                        FundingMode::InOrder => "one lender after the other",
+                    },
+                    things(file.funding.minimum_lenders, "lender")
+                ),
+            ),
             ("Fees from borrowers", fees.collect::<Vec<_>>().join("; ")),
         ];
         if let Some((party, of_interest)) = agreement.service_fee {
-            facts.push(("Service fee", format!("{of_interest} of interest to {}", figures.name(party))));
+            facts.push((
+                "Service fee",
+                format!(
+                    "{} of interest to {}",
+                    written(of_interest),
+                    figures.name(party)
+                ),
+            ));
         }
         if let (Some(guarantee), Some(party)) = (&file.guarantee, agreement.guarantor) {
             let order = match guarantee.recoveries {
                 Recoveries::GuarantorFirst => "recoveries go to it first",
                 Recoveries::ProRata => "recoveries are shared",
             };
-            facts.push(("Guarantee", format!(
-                "{} covers {} of principal written off, up to {} of what was lent; {order}",
-                figures.name(party), guarantee.covers, guarantee.pool
-            )));
+            facts.push((
+                "Guarantee",
+                format!(
+                    "{} covers {} of principal written off, up to {} of what was lent; {order}",
+                    figures.name(party),
+                    written(guarantee.covers),
+                    written(guarantee.pool)
+                ),
+            ));
         }
         let netting = match file.settlement.netting {
             Netting::Bilateral => "bilateral",
@@ -1123,13 +1548,23 @@ impl Report {
         let lag = things(file.settlement.lag_business_days, "business day");
         facts.push(("Settlement", format!("{netting} netting, paid after {lag}")));
         facts.retain(|(_, value)| !value.is_empty());
-        let classes = file.class.iter().map(|class| format!("{} from {} days ({})", class.name, class.from_days, whole(class.allowance)));
-        facts.push(("Classes and loss allowance", classes.collect::<Vec<_>>().join("; ")));
+        let classes = file.class.iter().map(|class| {
+            format!(
+                "{} from {} days ({})",
+                class.name,
+                class.from_days,
+                written(class.allowance)
+            )
+        });
+        facts.push((
+            "Classes and loss allowance",
+            classes.collect::<Vec<_>>().join("; "),
+        ));
         Section {
             id: "agreement",
             title: "The agreement".into(),
             lead: "Terms are those of the latest version. The agreement, the policies and the rulebook stand in the journal as they were signed.".into(),
-            blocks: vec![Block::Table(parties), facts_block(facts), Block::Table(versions)],
+            blocks: vec![Block::Table(parties), facts_block(facts, Paid::No), Block::Table(versions)],
         }
     }
 
@@ -1138,7 +1573,11 @@ impl Report {
         let mut blocks = Vec::new();
         if !context.checks.is_empty() {
             let mut table = Table::new(
-                format!("{} of {} passed", context.passed(), things(context.checks.len() as u64, "check")),
+                format!(
+                    "{} of {} passed",
+                    context.passed(),
+                    things(context.checks.len() as u64, "check")
+                ),
                 &["", "What must hold", "What was looked at"],
             );
             for check in &context.checks {
@@ -1152,7 +1591,11 @@ impl Report {
         }
         if context.problem_count > 0 {
             let mut table = Table::new(
-                format!("{} could not be used", things(context.problem_count as u64, "row of the input").replace("row of the inputs", "rows of the input")),
+                format!(
+                    "{} could not be used",
+                    things(context.problem_count as u64, "row of the input")
+                        .replace("row of the inputs", "rows of the input")
+                ),
                 &["What is wrong"],
             );
             for problem in &context.problems {
@@ -1160,20 +1603,30 @@ impl Report {
             }
             let more = context.problem_count.saturating_sub(context.problems.len());
             if more > 0 {
-                table.plain(vec![Cell::Words(format!("and {} more", count(more as u64)))]);
+                table.plain(vec![Cell::Words(format!(
+                    "and {} more",
+                    count(more as u64)
+                ))]);
             }
             blocks.push(Block::Table(table));
         }
         let journal = &figures.journal;
         let mut facts = vec![
-            ("Journal", format!("{} events in {} batches", count(journal.events), count(journal.batches))),
+            (
+                "Journal",
+                format!(
+                    "{} events in {} batches",
+                    count(journal.events),
+                    count(journal.batches)
+                ),
+            ),
             ("Ledger entries", count(journal.entries)),
             ("Days closed", count(figures.closes.len() as u64)),
         ];
         if let Some(digest) = &journal.digest {
             facts.push(("Digest of the last day", digest.clone()));
         }
-        blocks.push(facts_block(facts));
+        blocks.push(facts_block(facts, Paid::No));
         Section {
             id: "checks",
             title: "Checks, and how to read this".into(),
@@ -1183,21 +1636,39 @@ impl Report {
     }
 }
 
-fn facts_block<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> Block {
-    let facts = facts.into_iter();
-    Block::Facts(facts.map(|(name, value)| (name.to_owned(), value)).collect())
+fn facts_block<'a>(facts: impl IntoIterator<Item = (&'a str, String)>, paid: Paid) -> Block {
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Block::Facts(Facts {
+        facts: facts.collect(),
+        paid,
+    })
 }
 
-/// A rate without superfluous decimals: `15%`.
-fn whole(rate: Rate) -> String {
-    rate.to_string().replace(".00%", "%")
-}
+/// The lines of a party's statement, each with the accounts that it sums up.
+const STATEMENT: [(&str, &[Account]); 7] = [
+    ("Interest", &[Account::InterestIncome]),
+    (
+        "Fees and penalties",
+        &[Account::FeeIncome, Account::PenaltyIncome],
+    ),
+    ("Service fees earned", &[Account::ServiceFeeIncome]),
+    ("Collected after charge-off", &[Account::RecoveryIncome]),
+    ("Service fees paid", &[Account::ServiceFeeExpense]),
+    ("Guarantee paid", &[Account::GuaranteeExpense]),
+    ("Losses", &[Account::ImpairmentLoss]),
+];
 
 /// The lines of a party's result that are not empty: name and amount by year.
 fn result_lines(years: &[Year], party: PartyId) -> Vec<(&'static str, Vec<Amount>)> {
-    let lines = RESULT.iter().enumerate().map(|(line, account)| {
-        let amounts = years.iter().map(|year| year.result[party.index()][line]);
-        (account.name(), amounts.collect::<Vec<_>>())
+    let lines = STATEMENT.iter().map(|(name, accounts)| {
+        let amounts = years.iter().map(|year| {
+            let amounts = RESULT.iter().zip(year.result[party.index()]);
+            amounts
+                .filter(|(account, _)| accounts.contains(account))
+                .map(|(_, amount)| amount)
+                .sum()
+        });
+        (*name, amounts.collect::<Vec<Amount>>())
     });
     lines
         .filter(|(_, amounts)| amounts.iter().any(|amount| !amount.is_zero()))
@@ -1208,26 +1679,25 @@ fn result_lines(years: &[Year], party: PartyId) -> Vec<(&'static str, Vec<Amount
 fn amount_row(name: &str, amounts: &[Amount], show: impl Fn(Amount) -> String) -> Vec<Cell> {
     let all = amounts.iter().copied().sum();
     let amounts = amounts.iter().copied().chain([all]);
-    [Cell::Words(upper_first(name))]
+    [Cell::words(name)]
         .into_iter()
         .chain(numbers(amounts.map(show)))
         .collect()
 }
 
-/// Part of the principal that is not in the mildest class.
-fn past_due(close: &Closed) -> f64 {
-    let normal = close.by_class.first().copied().unwrap_or_default();
-    ratio(close.outstanding - normal, close.outstanding).unwrap_or(0.0)
+/// Principal that is not in the mildest class.
+fn past_due(close: &Closed) -> Amount {
+    close.by_class.iter().skip(1).copied().sum()
 }
 
-/// At most [`POINTS`] evenings, evenly chosen, the last among them.
-fn thinned(closes: &[Closed]) -> Vec<&Closed> {
+/// About [`POINTS`] evenings, evenly chosen; the first, the last and those of `kept` among them.
+fn thinned<'a>(closes: &'a [Closed], kept: &[Option<Day>]) -> Vec<&'a Closed> {
     let step = closes.len().div_ceil(POINTS).max(1);
     let last = closes.len().saturating_sub(1);
-    let kept = closes.iter().enumerate();
-    kept.filter(|(place, _)| (last - place) % step == 0)
-        .map(|(_, close)| close)
-        .collect()
+    let chosen = closes.iter().enumerate().filter(|(place, close)| {
+        *place == 0 || (last - place) % step == 0 || kept.contains(&Some(close.day))
+    });
+    chosen.map(|(_, close)| close).collect()
 }
 
 /// Range and ticks of an axis of days.
@@ -1236,7 +1706,7 @@ fn days(closes: &[&Closed]) -> ((f64, f64), Vec<(f64, String)>) {
         return ((0.0, 1.0), Vec::new());
     };
     let first_of = |month: Month| {
-        let day = tandem_domain::calendar::Day::from_ymd(month.year(), month.number() as u32, 1);
+        let day = Day::from_ymd(month.year(), month.number() as u32, 1);
         day.map_or(0.0, |day| f64::from(day.0))
     };
     let (from, to) = (Month::of(first.day), Month::of(last.day));
@@ -1244,7 +1714,10 @@ fn days(closes: &[&Closed]) -> ((f64, f64), Vec<(f64, String)>) {
         .map(|(month, label)| (first_of(month), label))
         .filter(|&(place, _)| place >= f64::from(first.day.0));
     (
-        (f64::from(first.day.0), f64::from(last.day.0.max(first.day.0 + 1))),
+        (
+            f64::from(first.day.0),
+            f64::from(last.day.0.max(first.day.0 + 1)),
+        ),
         ticks.collect(),
     )
 }
@@ -1268,7 +1741,11 @@ fn marked_months(first: Month, last: Month) -> impl Iterator<Item = (Month, Stri
         .map(Month::at)
         .filter(move |month| (month.number() as i32 - 1) % step == 0)
         .map(move |month| {
-            let label = if step == 12 { month.year().to_string() } else { month.to_string() };
+            let label = if step == 12 {
+                month.year().to_string()
+            } else {
+                month.to_string()
+            };
             (month, label)
         })
 }

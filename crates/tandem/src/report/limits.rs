@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::agreement::LimitScope;
-use tandem_domain::book::{Book, Clause, Decided, Event, Verdict, Version};
+use tandem_domain::agreement::{Agreement, LimitScope};
+use tandem_domain::book::{Book, Clause, Decided, DeclineReason, Event, Verdict, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
@@ -27,9 +27,14 @@ pub(super) struct Limits {
     borrowers: Vec<ByParty<Amount>>,
     /// Offered on the business date.
     today: ByParty<Amount>,
-    /// The highest use so far, by version and clause; a rule binds each lender by itself.
-    pub(super) peaks: BTreeMap<(u16, Clause, Option<PartyId>), Peak>,
+    /// The highest use so far.
+    pub(super) peaks: BTreeMap<Key, Peak>,
+    /// How often a clause kept a lender or an application out, and when first.
+    pub(super) refusals: BTreeMap<Key, (u32, Day)>,
 }
+
+/// Version and clause; with a lender if it is a rule, which binds each lender by itself.
+pub(super) type Key = (u16, Clause, Option<PartyId>);
 
 /// The highest use of a limit.
 #[derive(Clone, Debug)]
@@ -45,7 +50,10 @@ impl Limits {
     /// Takes one event.
     pub(super) fn observe(&mut self, step: &Step<'_>) {
         match step.event {
-            Event::Decided(decided) => self.offered(decided, step.book),
+            Event::Decided(decided) => {
+                self.refused(decided, step.book);
+                self.offered(decided, step.book);
+            }
             Event::Disbursed { application } => {
                 self.open.remove(application);
             }
@@ -80,9 +88,12 @@ impl Limits {
     fn add(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
         let record = &book.applications()[application as usize];
         for (sums, place) in [
-            (&mut self.regions, record.region as usize),
-            (&mut self.borrowers, record.borrower as usize),
+            (&mut self.regions, Some(record.region)),
+            (&mut self.borrowers, record.borrower),
         ] {
+            let Some(place) = place.map(|place| place as usize) else {
+                continue;
+            };
             if sums.len() <= place {
                 sums.resize(place + 1, Default::default());
             }
@@ -94,6 +105,27 @@ impl Limits {
         let lenders = &book.versions()[usize::from(offer.0)].agreement.lenders;
         for (&lender, part) in lenders.iter().zip(&offer.1) {
             self.add(application, lender, Amount(part.amount.0 * sign), book);
+        }
+    }
+
+    fn refused(&mut self, decided: &Decided, book: &Book) {
+        let lenders = &book.versions()[usize::from(decided.version)]
+            .agreement
+            .lenders;
+        let barred = decided.barred.iter().map(|barred| {
+            let lender = matches!(barred.clause, Clause::Rule(_))
+                .then(|| lenders[usize::from(barred.lender)]);
+            (decided.version, barred.clause, lender)
+        });
+        let declined = match decided.verdict {
+            Verdict::Declined(DeclineReason::Clause(clause)) => {
+                Some((decided.version, clause, None))
+            }
+            _ => None,
+        };
+        for key in barred.chain(declined) {
+            let first = (0, book.business_date());
+            self.refusals.entry(key).or_insert(first).0 += 1;
         }
     }
 
@@ -129,6 +161,13 @@ impl Limits {
             Value::Text(region) => region,
             _ => "",
         };
+        let mut offered = ByParty::default();
+        if let Verdict::Offered { parts, .. } = &decided.verdict {
+            for (lender, part) in agreement.lenders.iter().zip(parts) {
+                offered[lender.index()] = part.amount;
+            }
+        }
+        let lent = book_sums(book, agreement);
         for (place, limit) in agreement.file.limit.iter().enumerate() {
             if limit.region.as_deref().is_some_and(|only| only != region) {
                 continue;
@@ -136,8 +175,12 @@ impl Limits {
             let sums = match limit.per {
                 LimitScope::Day => &self.today,
                 LimitScope::Region => &self.regions[record.region as usize],
-                LimitScope::Borrower => &self.borrowers[record.borrower as usize],
-                LimitScope::Total | LimitScope::Partner => &book_sums(book, agreement),
+                LimitScope::Borrower => match record.borrower {
+                    Some(borrower) => &self.borrowers[borrower as usize],
+                    // An application without a borrower's key stands by itself.
+                    None => &offered,
+                },
+                LimitScope::Total | LimitScope::Partner => &lent,
             };
             let used = match agreement.limit_lenders[place] {
                 Some(lender) => sums[agreement.lenders[lender].index()],
@@ -189,7 +232,7 @@ impl Limits {
         }
     }
 
-    fn raise(&mut self, key: (u16, Clause, Option<PartyId>), peak: Peak) {
+    fn raise(&mut self, key: Key, peak: Peak) {
         let highest = self.peaks.entry(key).or_insert_with(|| peak.clone());
         if peak.used > highest.used {
             *highest = peak;
@@ -198,7 +241,7 @@ impl Limits {
 }
 
 /// What each lender has lent and offered in all.
-fn book_sums(book: &Book, agreement: &tandem_domain::agreement::Agreement) -> ByParty<Amount> {
+fn book_sums(book: &Book, agreement: &Agreement) -> ByParty<Amount> {
     let mut sums = ByParty::default();
     for &lender in &agreement.lenders {
         sums[lender.index()] = book.lent(lender);

@@ -74,7 +74,10 @@ impl Performance {
             position: Position::disburse(&terms),
             months: &mut self.months,
         };
-        let vintage = self.vintages.entry(Month::of(loan.disbursed_on)).or_default();
+        let vintage = self
+            .vintages
+            .entry(Month::of(loan.disbursed_on))
+            .or_default();
         vintage.loans += 1;
         vintage.disbursed += loan.principal;
         let mut history = loan.history.iter().peekable();

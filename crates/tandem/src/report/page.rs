@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::chart::{Chart, Colour};
+use super::text::upper_first;
 use super::{Check, Note};
 
 /// The page.
@@ -10,6 +11,7 @@ use super::{Check, Note};
 #[template(path = "report.html")]
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
+    pub(super) checked: String,
     /// Who, and from when to when.
     pub(super) subtitle: String,
     pub(super) notes: &'a [Note],
@@ -17,8 +19,10 @@ pub(super) struct Page<'a> {
     pub(super) summary: Vec<String>,
     pub(super) tiles: Vec<Tile>,
     pub(super) sections: Vec<Section>,
-    /// What stands beside figures that follow from what borrowers paid.
+    /// What stands beside figures that follow from what borrowers paid; empty for nothing.
     pub(super) label: String,
+    /// Number of the note that explains it.
+    pub(super) note: usize,
     pub(super) generated_with: &'a str,
 }
 
@@ -28,8 +32,7 @@ pub(super) struct Tile {
     pub(super) value: String,
     pub(super) unit: String,
     pub(super) detail: String,
-    /// True if it follows from what borrowers paid.
-    pub(super) paid: bool,
+    pub(super) paid: Paid,
 }
 
 /// A part of the page.
@@ -45,15 +48,30 @@ pub(super) struct Section {
 pub(super) enum Block {
     Table(Table),
     Figure(Figure),
-    Facts(Vec<(String, String)>),
+    Facts(Facts),
+}
+
+/// Names with what belongs to them.
+pub(super) struct Facts {
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) paid: Paid,
+}
+
+/// How far something follows from what borrowers paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Paid {
+    #[default]
+    No,
+    /// Only as far as repayments make room under limits.
+    Partly,
+    Wholly,
 }
 
 /// A table.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) caption: String,
-    /// True if it follows from what borrowers paid.
-    pub(super) paid: bool,
+    pub(super) paid: Paid,
     pub(super) head: Vec<String>,
     pub(super) rows: Vec<Row>,
 }
@@ -93,7 +111,13 @@ impl Table {
 
     /// Marks what follows from what borrowers paid.
     pub(super) fn paid(mut self) -> Table {
-        self.paid = true;
+        self.paid = Paid::Wholly;
+        self
+    }
+
+    /// Marks how it follows from what borrowers paid.
+    pub(super) fn marked(mut self, paid: Paid) -> Table {
+        self.paid = paid;
         self
     }
 
@@ -108,12 +132,32 @@ impl Table {
     /// How a column is set, by what most of its cells are.
     fn column(&self, index: &usize) -> &'static str {
         let cells = self.rows.iter().filter(|row| row.kind != Kind::Group);
-        let first = cells.map(|row| &row.cells).find_map(|cells| cells.get(*index));
+        let first = cells
+            .map(|row| &row.cells)
+            .find_map(|cells| cells.get(*index));
         first.map_or("words", Cell::class)
     }
 
     fn width(&self) -> usize {
         self.head.len()
+    }
+}
+
+impl Page<'_> {
+    /// The mark of a figure; empty for none.
+    fn mark(&self, paid: &Paid) -> String {
+        match paid {
+            _ if self.label.is_empty() => String::new(),
+            Paid::No => String::new(),
+            Paid::Partly => format!("partly {}", self.label),
+            Paid::Wholly => self.label.clone(),
+        }
+    }
+}
+
+impl Note {
+    fn heading(&self) -> String {
+        upper_first(&self.label)
     }
 }
 
@@ -149,7 +193,11 @@ impl Cell {
     fn rectangles(parts: &[(Colour, f64)]) -> Vec<(&'static str, String, String)> {
         let mut from = 0.0;
         let place = |&(Colour(colour), length): &(Colour, f64)| {
-            let rectangle = (colour, format!("{from:.2}%"), format!("{:.2}%", length * 100.0));
+            let rectangle = (
+                colour,
+                format!("{from:.2}%"),
+                format!("{:.2}%", length * 100.0),
+            );
             from += length * 100.0;
             rectangle
         };
@@ -171,8 +219,7 @@ pub(super) struct Figure {
     pub(super) legend: Vec<(Colour, String)>,
     pub(super) wide: String,
     pub(super) narrow: String,
-    /// True if it follows from what borrowers paid.
-    pub(super) paid: bool,
+    pub(super) paid: Paid,
 }
 
 impl Figure {
@@ -183,7 +230,7 @@ impl Figure {
             wide: chart.svg(800.0, 280.0),
             narrow: chart.svg(350.0, 240.0),
             title: chart.title,
-            paid: true,
+            paid: Paid::Wholly,
         }
     }
 

@@ -53,17 +53,33 @@ impl Report {
             let text = format!("{mark}{}: {}", note.label, note.text);
             screen.warning(&super::text::upper_first(&text))?;
         }
+        if self.figures.limits_bound && !self.mark().is_empty() {
+            screen.warning("† Limits count what is outstanding, so offers depend on it in part.")?;
+        }
         Ok(())
     }
 
     /// `†` if notes reserve what follows from payments.
     fn mark(&self) -> &'static str {
-        if self.context.payment_labels().is_empty() { "" } else { MARK }
+        if self.context.payment_labels().is_empty() {
+            ""
+        } else {
+            MARK
+        }
     }
 
     fn print_decisions(&self, screen: &mut Screen<'_, impl Write>) -> io::Result<()> {
         let figures = &self.figures;
-        let mut table = Rows::new(["Decisions", "applications", "asked", "offered", "of all", "declined", "referred", "lent"]);
+        let mut table = Rows::new([
+            "Decisions",
+            "applications",
+            "asked",
+            "offered",
+            "of all",
+            "declined",
+            "referred",
+            "lent",
+        ]);
         let shown = figures.months.len().min(6);
         let months = figures.months.iter().skip(figures.months.len() - shown);
         let months = months.map(|(month, outcomes)| (month.to_string(), outcomes));
@@ -87,14 +103,23 @@ impl Report {
                 format!("{} {share}", self.so_many(number))
             })
             .collect();
-        screen.wrapped(&format!("Accepted by {} of the applications they were asked about.", list(&accepting)), "")
+        screen.wrapped(
+            &format!(
+                "Accepted by {} of the applications they were asked about.",
+                list(&accepting)
+            ),
+            "",
+        )
     }
 
     fn print_reasons(&self, screen: &mut Screen<'_, impl Write>) -> io::Result<()> {
         let figures = &self.figures;
         let mut table = Rows::new(["Most frequent reasons", "code", "given", "alone"]);
         for lender in figures.lenders() {
-            let own = figures.reasons.iter().filter(|reason| reason.lender == lender);
+            let own = figures
+                .reasons
+                .iter()
+                .filter(|reason| reason.lender == lender);
             for reason in own.take(2) {
                 table.row([
                     format!("{}: {}", figures.name(lender), reason.words),
@@ -105,7 +130,7 @@ impl Report {
             }
         }
         for (lender, words, times) in figures.barred.iter().take(2) {
-            let words = format!("{} kept out. {words}", figures.name(*lender));
+            let words = format!("{}: kept out by {}", figures.name(*lender), words.name);
             table.row([words, String::new(), count(*times), String::new()]);
         }
         screen.table(&table)
@@ -127,10 +152,13 @@ impl Report {
         ]);
         for lender in figures.lenders() {
             let lent = &funded.lenders[lender.index()];
-            let result = figures.years.iter().flat_map(|year| year.result[lender.index()]).sum();
+            let result = figures.result(lender);
             table.row([
                 figures.name(lender).to_owned(),
-                percent(of(figures.all.lenders[lender.index()].accepted, figures.all.asked)),
+                percent(of(
+                    figures.all.lenders[lender.index()].accepted,
+                    figures.all.asked,
+                )),
                 count(lent.loans),
                 unit.show(lent.amount),
                 percent(ratio(lent.amount, funded.amount)),
@@ -143,7 +171,7 @@ impl Report {
         let result = figures.lenders_result();
         table.row([
             "together".into(),
-            percent(of(figures.all.offered, figures.all.asked)),
+            String::new(),
             count(funded.loans),
             unit.show(funded.amount),
             percent(ratio(funded.amount, funded.amount)),
@@ -157,7 +185,8 @@ impl Report {
 
     fn print_portfolio(&self, screen: &mut Screen<'_, impl Write>) -> io::Result<()> {
         let figures = &self.figures;
-        let (funded, unit, losses, mark) = (&figures.funded, figures.unit, &figures.losses, self.mark());
+        let (funded, unit, losses, mark) =
+            (&figures.funded, figures.unit, &figures.losses, self.mark());
         let mut facts = vec![(
             "Loans".to_owned(),
             format!(
@@ -192,11 +221,20 @@ impl Report {
         ));
         if let Some(size) = figures.pool_size() {
             let short = losses.short_since.map_or_else(String::new, |day| {
-                format!("; from {} {} with less cover than agreed", date(day), things(losses.short, "charge-off"))
+                format!(
+                    "; from {} {} with less cover than agreed",
+                    date(day),
+                    things(losses.short, "charge-off")
+                )
             });
             facts.push((
                 format!("Guarantee{mark}"),
-                format!("{} of {} used ({}){short}", unit.words(figures.pool.used), unit.words(size), percent(ratio(figures.pool.used, size))),
+                format!(
+                    "{} of {} used ({}){short}",
+                    unit.words(figures.pool.used),
+                    unit.words(size),
+                    percent(ratio(figures.pool.used, size))
+                ),
             ));
         }
         let total = figures.settlement.total();
@@ -218,18 +256,37 @@ impl Report {
         let figures = &self.figures;
         let mut limits: Vec<_> = figures.limits.iter().collect();
         limits.sort_by(|a, b| {
-            let use_of = |limit: &super::figures::LimitUse| ratio(limit.peak.used, limit.peak.cap).unwrap_or(0.0);
+            let use_of = |limit: &super::figures::LimitUse| {
+                ratio(limit.peak.used, limit.peak.cap).unwrap_or(0.0)
+            };
             use_of(b).total_cmp(&use_of(a))
         });
-        let mut table = Rows::new([format!("Limits nearest to full{}", self.mark()), "used".into(), "kept out".into()]);
+        let mut table = Rows::new([
+            format!("Limits nearest to full{}", self.mark()),
+            "used".into(),
+            "kept out".into(),
+            "first on".into(),
+        ]);
         for limit in limits.into_iter().take(4) {
+            let who = limit
+                .lender
+                .map_or(limit.words.scope.as_str(), |lender| figures.name(lender));
             table.row([
-                limit.words.clone(),
+                format!("{}: {who}", super::text::upper_first(&limit.words.name)),
                 percent(ratio(limit.peak.used, limit.peak.cap)),
-                count(limit.refusals),
+                limit
+                    .refusals
+                    .map_or(String::new(), |(times, _)| count(times)),
+                limit
+                    .refusals
+                    .map_or(String::new(), |(_, first)| date(first)),
             ]);
         }
-        if table.rows.is_empty() { Ok(()) } else { screen.table(&table) }
+        if table.rows.is_empty() {
+            Ok(())
+        } else {
+            screen.table(&table)
+        }
     }
 
     fn print_checks(&self, screen: &mut Screen<'_, impl Write>) -> io::Result<()> {
@@ -239,8 +296,15 @@ impl Report {
             screen.warning(&format!("CHECK FAILED {}: {}", check.name, check.detail))?;
         }
         if context.problem_count > 0 {
-            let rows = if context.problem_count == 1 { "row" } else { "rows" };
-            screen.warning(&format!("{} {rows} of the input could not be used.", count(context.problem_count as u64)))?;
+            let rows = if context.problem_count == 1 {
+                "row"
+            } else {
+                "rows"
+            };
+            screen.warning(&format!(
+                "{} {rows} of the input could not be used.",
+                count(context.problem_count as u64)
+            ))?;
         }
         let journal = &self.figures.journal;
         screen.wrapped(
@@ -316,7 +380,11 @@ impl<W: Write> Screen<'_, W> {
 
     /// Names on the left, texts beside them.
     fn facts(&mut self, facts: &[(String, String)]) -> io::Result<()> {
-        let names = facts.iter().map(|(name, _)| letters(name)).max().unwrap_or(0);
+        let names = facts
+            .iter()
+            .map(|(name, _)| letters(name))
+            .max()
+            .unwrap_or(0);
         let indent = " ".repeat(names + 2);
         for (name, text) in facts {
             let pad = " ".repeat(names + 2 - letters(name));
@@ -328,13 +396,23 @@ impl<W: Write> Screen<'_, W> {
     /// Numbers to the right, in columns as wide as they need; words take what is left.
     fn table<const N: usize>(&mut self, table: &Rows<N>) -> io::Result<()> {
         let lines = || [&table.head].into_iter().chain(&table.rows);
-        let widest = |column: usize| lines().map(|line| letters(&line[column])).max().unwrap_or(0);
+        let widest = |column: usize| {
+            lines()
+                .map(|line| letters(&line[column]))
+                .max()
+                .unwrap_or(0)
+        };
         // Where the terminal is too narrow the last columns are left out.
         let left = |columns: usize| {
             let numbers: usize = (1..columns).map(|column| widest(column) + 2).sum();
-            self.width.checked_sub(numbers).filter(|left| *left >= widest(0).min(FEWEST))
+            self.width
+                .checked_sub(numbers)
+                .filter(|left| *left >= widest(0).min(FEWEST))
         };
-        let columns = (2..=N).rev().find(|&columns| left(columns).is_some()).unwrap_or(1);
+        let columns = (2..=N)
+            .rev()
+            .find(|&columns| left(columns).is_some())
+            .unwrap_or(1);
         let words = widest(0).min(left(columns).unwrap_or(self.width));
         self.gap()?;
         for (place, line) in lines().enumerate() {

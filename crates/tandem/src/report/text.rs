@@ -5,7 +5,7 @@
 use std::fmt;
 
 use tandem_domain::calendar::Day;
-use tandem_domain::money::{Amount, Currency, Rounding, format_decimal};
+use tandem_domain::money::{Amount, Currency, Rate, Rounding, format_decimal};
 
 /// What stands where there is no number.
 pub(super) const NONE: &str = "–";
@@ -101,6 +101,13 @@ pub(super) fn percent(ratio: Option<f64>) -> String {
 /// A yearly rate in per cent: `14.40%`.
 pub(super) fn rate(ratio: Option<f64>) -> String {
     per_cent(ratio, 2)
+}
+
+/// A rate as agreements write it, without superfluous decimals: `2.5%`.
+pub(super) fn written(rate: Rate) -> String {
+    let text = rate.to_string();
+    let digits = text.trim_end_matches('%').trim_end_matches('0');
+    format!("{}%", digits.trim_end_matches('.'))
 }
 
 fn per_cent(ratio: Option<f64>, decimals: usize) -> String {
@@ -230,7 +237,11 @@ pub(super) fn exact(currency: Currency, amount: Amount) -> String {
 /// An amount of money without its decimals: `94,670`.
 pub(super) fn rounded(currency: Currency, amount: Amount) -> String {
     let unit = 10i128.pow(currency.digits());
-    group(&Rounding::HalfUp.divide(i128::from(amount.0), unit).to_string())
+    group(
+        &Rounding::HalfUp
+            .divide(i128::from(amount.0), unit)
+            .to_string(),
+    )
 }
 
 /// A true minus sign, as wide as a digit.
@@ -260,10 +271,21 @@ mod tests {
         assert_eq!(percent(None), NONE);
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         let (small, large) = (Amount(123_456_789), Amount(12_345_678_900));
-        assert_eq!(Unit::for_amounts(cny, small).full(small), "1,234,567.89 CNY");
-        assert_eq!(Unit::for_amounts(cny, large).full(large), "123.46 million CNY");
+        assert_eq!(
+            Unit::for_amounts(cny, small).full(small),
+            "1,234,567.89 CNY"
+        );
+        assert_eq!(
+            Unit::for_amounts(cny, large).full(large),
+            "123.46 million CNY"
+        );
+        let rates = ["12%", "0.8%", "10%", "0%"];
+        assert_eq!(rates.map(|rate| written(rate.parse().unwrap())), rates);
         assert_eq!(rounded(cny, Amount(9_467_050)), "94,671");
         assert_eq!(date("2022-03-05".parse().unwrap()), "5 Mar 2022");
-        assert_eq!(Month::of("2021-12-31".parse().unwrap()).to_string(), "Dec 2021");
+        assert_eq!(
+            Month::of("2021-12-31".parse().unwrap()).to_string(),
+            "Dec 2021"
+        );
     }
 }
