@@ -45,17 +45,37 @@ const BATCH: usize = 1_000;
 
 /// Measures and prints; the last line is JSON.
 pub(crate) fn bench(options: &Options) -> Outcome {
-    let Measure::Book { applications, programme, memory } = &options.measure;
+    let Measure::Book {
+        applications,
+        programme,
+        memory,
+    } = &options.measure;
     let programme = Programme::read(programme)?;
-    let inputs: Vec<Vec<Value>> = programme.applications(None)?.rows.into_iter().map(|row| row.values).collect();
+    let inputs: Vec<Vec<Value>> = programme
+        .applications(None)?
+        .rows
+        .into_iter()
+        .map(|row| row.values)
+        .collect();
     if inputs.is_empty() {
-        return Err(Failure("the programme has no applications to repeat".into()));
+        return Err(Failure(
+            "the programme has no applications to repeat".into(),
+        ));
     }
-    let documents = scaled(&programme.version.documents, *applications / inputs.len() as u64 + 1)?;
-    let version = Version::parse(documents).map_err(|problems| Failure(format!("scaled agreement: {problems:?}")))?;
+    let documents = scaled(
+        &programme.version.documents,
+        *applications / inputs.len() as u64 + 1,
+    )?;
+    let version = Version::parse(documents)
+        .map_err(|problems| Failure(format!("scaled agreement: {problems:?}")))?;
     let book = BookName::new("bench")?;
     if *memory {
-        return measure(Journal::open(Memory::new(book))?, &version, &inputs, *applications);
+        return measure(
+            Journal::open(Memory::new(book))?,
+            &version,
+            &inputs,
+            *applications,
+        );
     }
     let folder = std::env::temp_dir().join(format!("tandem-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
@@ -66,7 +86,12 @@ pub(crate) fn bench(options: &Options) -> Outcome {
     measured
 }
 
-fn measure<S: Store>(journal: Journal<S>, version: &Version, inputs: &[Vec<Value>], applications: u64) -> Outcome {
+fn measure<S: Store>(
+    journal: Journal<S>,
+    version: &Version,
+    inputs: &[Vec<Value>],
+    applications: u64,
+) -> Outcome {
     let mut engine = Engine::open(journal)?;
     engine.submit([Command::Sign(Box::new(version.documents.clone()))])?;
     let bar = progress(applications, "applications");
@@ -80,9 +105,18 @@ fn measure<S: Store>(journal: Journal<S>, version: &Version, inputs: &[Vec<Value
                 let values = inputs[(number % inputs.len() as u64) as usize].clone();
                 let key = format!("B-{number:08}");
                 let decisions = version.decisions(&values);
-                batch.push(Command::Apply(Box::new(Application { key: key.clone(), borrower: None, values, decisions })));
+                batch.push(Command::Apply(Box::new(Application {
+                    key: key.clone(),
+                    borrower: None,
+                    values,
+                    decisions,
+                })));
                 batch.push(Command::Accept { application: key });
-                if batch.len() == 2 * BATCH && send.send(std::mem::replace(&mut batch, Vec::with_capacity(2 * BATCH))).is_err() {
+                if batch.len() == 2 * BATCH
+                    && send
+                        .send(std::mem::replace(&mut batch, Vec::with_capacity(2 * BATCH)))
+                        .is_err()
+                {
                     return;
                 }
             }
@@ -104,13 +138,24 @@ fn measure<S: Store>(journal: Journal<S>, version: &Version, inputs: &[Vec<Value
     let stats = engine.journal().stats()?;
     let book = engine.book();
     if let Some(finding) = book.findings().first() {
-        return Err(Failure(format!("the book is wrong after the run: {finding}")));
+        return Err(Failure(format!(
+            "the book is wrong after the run: {finding}"
+        )));
     }
     let per = |total: f64| total / applications as f64;
     let (loans, per_second) = (book.loans().len(), applications as f64 / seconds);
-    println!("{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked");
-    println!("{:.0} bytes of journal an application, {:.2} µs of processor time", per(stats.body_bytes as f64), per(cpu * 1e6));
-    println!("the writer was busy {:.0}% of the time; the book is right", 100.0 * writing / seconds);
+    println!(
+        "{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked"
+    );
+    println!(
+        "{:.0} bytes of journal an application, {:.2} µs of processor time",
+        per(stats.body_bytes as f64),
+        per(cpu * 1e6)
+    );
+    println!(
+        "the writer was busy {:.0}% of the time; the book is right",
+        100.0 * writing / seconds
+    );
     println!(
         "{}",
         json!({
@@ -136,28 +181,61 @@ fn round(value: f64) -> f64 {
 fn scaled(documents: &Documents, times: u64) -> Outcome<Documents> {
     let mut table: toml::Table = documents.agreement.parse()?;
     let scale = |entry: &mut toml::Value, field: &str| {
-        let money = entry.get(field).and_then(toml::Value::as_str).and_then(|text| text.parse().ok());
-        if let (Some(tandem_domain::money::Money { amount, currency }), Some(table)) = (money, entry.as_table_mut()) {
-            let amount = tandem_domain::money::Amount(amount.0.saturating_mul(times as i64).min(tandem_domain::money::Amount::MAX.0));
+        let money = entry
+            .get(field)
+            .and_then(toml::Value::as_str)
+            .and_then(|text| text.parse().ok());
+        if let (Some(tandem_domain::money::Money { amount, currency }), Some(table)) =
+            (money, entry.as_table_mut())
+        {
+            let amount = tandem_domain::money::Amount(
+                amount
+                    .0
+                    .saturating_mul(times as i64)
+                    .min(tandem_domain::money::Amount::MAX.0),
+            );
             table.insert(field.into(), toml::Value::String(currency.show(amount)));
         }
     };
     for list in ["party", "limit"] {
-        for entry in table.get_mut(list).and_then(toml::Value::as_array_mut).into_iter().flatten() {
-            for field in ["amount", "tier1_capital", "total_loans", "joint_loans_elsewhere"] {
+        for entry in table
+            .get_mut(list)
+            .and_then(toml::Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            for field in [
+                "amount",
+                "tier1_capital",
+                "total_loans",
+                "joint_loans_elsewhere",
+            ] {
                 scale(entry, field);
             }
         }
     }
-    Ok(Documents { agreement: toml::to_string(&table)?, ..documents.clone() })
+    Ok(Documents {
+        agreement: toml::to_string(&table)?,
+        ..documents.clone()
+    })
 }
 
 /// Processor time of this process, in seconds, where the system tells.
 fn cpu_seconds() -> f64 {
     const TICKS_A_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |place: usize| {
+        fields
+            .get(place)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or_default()
+    };
     (ticks(11) + ticks(12)) / TICKS_A_SECOND
 }
 
@@ -165,5 +243,9 @@ fn cpu_seconds() -> f64 {
 fn peak_memory_mib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib / 1024)
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use schemars::{JsonSchema, schema_for};
-use tandem_domain::agreement::{AgreementFile, Amortisation, FeeTime, FundingMode, LimitScope, Netting, Prepayment};
+use tandem_domain::agreement::{
+    AgreementFile, Amortisation, FeeTime, FundingMode, LimitScope, Netting, Prepayment,
+};
 use tandem_domain::book::Version;
 use tandem_domain::calendar::Day;
 use tandem_domain::cost::all_in_cost;
@@ -55,8 +57,15 @@ pub(crate) fn check(path: &Path) -> Outcome {
         println!("\nThe programme is valid.");
         if programme.applications_path(None).is_file() {
             let read = programme.applications(None)?;
-            println!("Applications: {} rows are good, {} are not.", read.rows.len(), read.problems.len());
-            read.problems.iter().take(10).for_each(|problem| println!("  {problem}"));
+            println!(
+                "Applications: {} rows are good, {} are not.",
+                read.rows.len(),
+                read.problems.len()
+            );
+            read.problems
+                .iter()
+                .take(10)
+                .for_each(|problem| println!("  {problem}"));
         }
         return Ok(());
     }
@@ -71,7 +80,10 @@ pub(crate) fn check(path: &Path) -> Outcome {
             Err(failure) => println!("The agreement is valid. Beside it: {}", failure.0),
         }
     } else if document.has("offer") {
-        let folder = folder.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let agreement_path = folder.join("agreement.toml");
         let agreement = tandem_domain::agreement::Agreement::parse(&read_text(&agreement_path)?)
             .map_err(|problems| Failure::problems(&agreement_path, &problems))?;
@@ -86,10 +98,17 @@ pub(crate) fn check(path: &Path) -> Outcome {
         );
     } else if document.has("rule") {
         let book = Rulebook::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
-        println!("The rulebook `{}`, version {}, is valid: {} rules.", book.id, book.version, book.rule.len());
+        println!(
+            "The rulebook `{}`, version {}, is valid: {} rules.",
+            book.id,
+            book.version,
+            book.rule.len()
+        );
     } else if document.has("applications") {
         Mapping::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
-        println!("The mapping is valid. Check its folder to see whether it fits the agreement and the files.");
+        println!(
+            "The mapping is valid. Check its folder to see whether it fits the agreement and the files."
+        );
     } else {
         return Err(Failure(format!(
             "{}: this is no agreement ([[party]]), policy ([[offer]]), rulebook ([[rule]]) or mapping ([applications])",
@@ -103,7 +122,11 @@ pub(crate) fn check(path: &Path) -> Outcome {
 pub(crate) fn explain(version: &Version) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = Explanation { version, text: &mut text }.write();
+    let _ = Explanation {
+        version,
+        text: &mut text,
+    }
+    .write();
     text
 }
 
@@ -116,7 +139,11 @@ impl Explanation<'_> {
     fn write(&mut self) -> std::fmt::Result {
         let file = &self.version.agreement.file;
         writeln!(self.text, "{}", file.title)?;
-        writeln!(self.text, "version {}, in effect from {}, in {}\n", file.version, file.effective_from, file.currency)?;
+        writeln!(
+            self.text,
+            "version {}, in effect from {}, in {}\n",
+            file.version, file.effective_from, file.currency
+        )?;
         self.parties()?;
         self.product()?;
         self.funding()?;
@@ -140,7 +167,12 @@ impl Explanation<'_> {
                     roles.push(role);
                 }
             }
-            let sees = agreement.file.field.iter().filter(|field| field.seen_by.contains(&party.id)).count();
+            let sees = agreement
+                .file
+                .field
+                .iter()
+                .filter(|field| field.seen_by.contains(&party.id))
+                .count();
             let territory = match party.territory.len() {
                 0 => String::new(),
                 regions => format!(", lends in {regions} regions"),
@@ -192,10 +224,19 @@ impl Explanation<'_> {
             let rate = (fee.rate != Rate::ZERO).then(|| fee.rate.to_string());
             let amount = fee.amount.map(|amount| amount.to_string());
             let size: Vec<_> = rate.into_iter().chain(amount).collect();
-            writeln!(self.text, "  fee {} {at}, earned by {}", size.join(" + "), fee.earned_by)?;
+            writeln!(
+                self.text,
+                "  fee {} {at}, earned by {}",
+                size.join(" + "),
+                fee.earned_by
+            )?;
         }
         if let Some(fee) = &file.service_fee {
-            writeln!(self.text, "  lenders pay {} of their interest to {}", fee.of_interest, fee.earned_by)?;
+            writeln!(
+                self.text,
+                "  lenders pay {} of their interest to {}",
+                fee.of_interest, fee.earned_by
+            )?;
         }
         Ok(())
     }
@@ -208,16 +249,26 @@ impl Explanation<'_> {
             FundingMode::Offers => "in proportion to what each decision offers",
             FundingMode::InOrder => "each lender in turn takes what it offers",
         };
-        writeln!(self.text, "  {mode}; at least {} lenders a loan", funding.minimum_lenders)?;
+        writeln!(
+            self.text,
+            "  {mode}; at least {} lenders a loan",
+            funding.minimum_lenders
+        )?;
         for lender in &funding.lender {
-            let share = lender.share.map_or(String::new(), |share| format!("share {share}, "));
+            let share = lender
+                .share
+                .map_or(String::new(), |share| format!("share {share}, "));
             writeln!(
                 self.text,
                 "  {:<12} {share}between {} and {} of a loan",
                 lender.party, lender.minimum_share, lender.maximum_share
             )?;
         }
-        writeln!(self.text, "  leftover cents go to {}", funding.leftover_order.join(", then "))
+        writeln!(
+            self.text,
+            "  leftover cents go to {}",
+            funding.leftover_order.join(", then ")
+        )
     }
 
     fn protection(&mut self) -> std::fmt::Result {
@@ -231,13 +282,26 @@ impl Explanation<'_> {
                 LimitScope::Borrower => "to each borrower",
                 LimitScope::Partner => "through the platform",
             };
-            let region = limit.region.as_ref().map_or(String::new(), |region| format!(" ({region})"));
+            let region = limit
+                .region
+                .as_ref()
+                .map_or(String::new(), |region| format!(" ({region})"));
             let who = limit.lender.as_deref().unwrap_or("all lenders");
-            writeln!(self.text, "  clause {:<6} {who}: at most {} {scope}{region}", limit.clause, limit.amount)?;
+            writeln!(
+                self.text,
+                "  clause {:<6} {who}: at most {} {scope}{region}",
+                limit.clause, limit.amount
+            )?;
         }
         for rule in self.version.rulebook.iter().flat_map(|book| &book.rule) {
-            let until = rule.effective_to.map_or(String::new(), |day| format!(" until {day}"));
-            writeln!(self.text, "  {:<26} from {}{until}: {}", rule.id, rule.effective_from, rule.title)?;
+            let until = rule
+                .effective_to
+                .map_or(String::new(), |day| format!(" until {day}"));
+            writeln!(
+                self.text,
+                "  {:<26} from {}{until}: {}",
+                rule.id, rule.effective_from, rule.title
+            )?;
         }
         if let Some(guarantee) = &file.guarantee {
             writeln!(
@@ -270,10 +334,19 @@ impl Explanation<'_> {
             late_fee: agreement.late_fee,
         };
         let instalments = schedule(&terms);
-        let fees: Amount = agreement.disbursement_fees.iter().map(|fee| fee.on(terms.principal, product.rounding)).sum();
-        let interest: Amount = instalments.iter().map(|instalment| instalment.interest).sum();
+        let fees: Amount = agreement
+            .disbursement_fees
+            .iter()
+            .map(|fee| fee.on(terms.principal, product.rounding))
+            .sum();
+        let interest: Amount = instalments
+            .iter()
+            .map(|instalment| instalment.interest)
+            .sum();
         let show = |amount| agreement.currency().show(amount);
-        let last: Day = instalments.last().map_or(terms.disbursed_on, |instalment| instalment.day);
+        let last: Day = instalments
+            .last()
+            .map_or(terms.disbursed_on, |instalment| instalment.day);
         writeln!(self.text, "\nFor example")?;
         writeln!(
             self.text,

@@ -38,10 +38,18 @@ impl BookOption {
         found.sort();
         match found.as_slice() {
             [only] => Ok(only.join(DATABASE)),
-            [] => Err(Failure(format!("there is no book below ./{DEFAULT}; name its folder with --data"))),
+            [] => Err(Failure(format!(
+                "there is no book below ./{DEFAULT}; name its folder with --data"
+            ))),
             several => {
-                let names: Vec<_> = several.iter().map(|folder| folder.display().to_string()).collect();
-                Err(Failure(format!("there are several books; name one with --data: {}", names.join(", "))))
+                let names: Vec<_> = several
+                    .iter()
+                    .map(|folder| folder.display().to_string())
+                    .collect();
+                Err(Failure(format!(
+                    "there are several books; name one with --data: {}",
+                    names.join(", ")
+                )))
             }
         }
     }

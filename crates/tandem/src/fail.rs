@@ -20,7 +20,10 @@ impl Failure {
 
     /// Everything that is wrong with a document.
     pub(crate) fn problems(path: &Path, problems: &[Problem]) -> Failure {
-        let lines: Vec<_> = problems.iter().map(|problem| format!("{}, {problem}", path.display())).collect();
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|problem| format!("{}, {problem}", path.display()))
+            .collect();
         Failure(lines.join("\n"))
     }
 }

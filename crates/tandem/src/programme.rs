@@ -10,8 +10,8 @@ use tandem_domain::rulebook::{self, Rulebook};
 
 use crate::fail::{Failure, Outcome};
 use crate::table::{
-    ApplicationReader, ApplicationRow, Mapping, OutcomeReader, OutcomeRow, PaymentReader, PaymentRow,
-    PaymentSource, RowProblem, TableError,
+    ApplicationReader, ApplicationRow, Mapping, OutcomeReader, OutcomeRow, PaymentReader,
+    PaymentRow, PaymentSource, RowProblem, TableError,
 };
 
 /// Everything a programme's folder says, read and checked.
@@ -29,39 +29,60 @@ impl Programme {
     pub(crate) fn read(folder: &Path) -> Outcome<Programme> {
         let (version, _) = read_version(folder)?;
         let path = folder.join("mapping.toml");
-        let mapping = Mapping::parse(&read_text(&path)?).map_err(|problems| Failure::problems(&path, &problems))?;
+        let mapping = Mapping::parse(&read_text(&path)?)
+            .map_err(|problems| Failure::problems(&path, &problems))?;
         mapping
             .check(&version.agreement.scope)
             .map_err(|problems| Failure::problems(&path, &problems))?;
-        Ok(Programme { folder: folder.to_owned(), version, mapping })
+        Ok(Programme {
+            folder: folder.to_owned(),
+            version,
+            mapping,
+        })
     }
 
     /// Where the applications lie.
     pub(crate) fn applications_path(&self, instead: Option<&Path>) -> PathBuf {
-        instead.map_or_else(|| self.folder.join(&self.mapping.applications.file), Path::to_owned)
+        instead.map_or_else(
+            || self.folder.join(&self.mapping.applications.file),
+            Path::to_owned,
+        )
     }
 
     /// Reads the applications.
     pub(crate) fn applications(&self, instead: Option<&Path>) -> Outcome<Read<ApplicationRow>> {
         let path = self.applications_path(instead);
-        self.read_rows(&path, ApplicationReader::open(&path, &self.mapping, &self.version.agreement.scope))
+        self.read_rows(
+            &path,
+            ApplicationReader::open(&path, &self.mapping, &self.version.agreement.scope),
+        )
     }
 
     /// Reads the file of payments, if the mapping names one.
     pub(crate) fn payments(&self) -> Outcome<Read<PaymentRow>> {
-        let PaymentSource::File(columns) = &self.mapping.payments else { return Ok(Read::default()) };
+        let PaymentSource::File(columns) = &self.mapping.payments else {
+            return Ok(Read::default());
+        };
         let path = self.folder.join(&columns.file);
-        self.read_rows(&path, PaymentReader::open(&path, &self.mapping, &self.version.agreement.scope))
+        self.read_rows(
+            &path,
+            PaymentReader::open(&path, &self.mapping, &self.version.agreement.scope),
+        )
     }
 
     /// Reads recorded outcomes, if the mapping names their columns.
     pub(crate) fn outcomes(&self, applications: Option<&Path>) -> Outcome<Read<OutcomeRow>> {
-        let PaymentSource::Outcome(outcome) = &self.mapping.payments else { return Ok(Read::default()) };
+        let PaymentSource::Outcome(outcome) = &self.mapping.payments else {
+            return Ok(Read::default());
+        };
         let path = match &outcome.file {
             Some(file) => self.folder.join(file),
             None => self.applications_path(applications),
         };
-        self.read_rows(&path, OutcomeReader::open(&path, &self.mapping, &self.version.agreement.scope))
+        self.read_rows(
+            &path,
+            OutcomeReader::open(&path, &self.mapping, &self.version.agreement.scope),
+        )
     }
 
     fn read_rows<T>(
@@ -69,10 +90,17 @@ impl Programme {
         path: &Path,
         reader: Result<impl Iterator<Item = Result<T, RowProblem>>, TableError>,
     ) -> Outcome<Read<T>> {
-        let mut read = Read { rows: Vec::new(), problems: Vec::new() };
+        let mut read = Read {
+            rows: Vec::new(),
+            problems: Vec::new(),
+        };
         let reader = reader.map_err(|error| match error {
-            TableError::Mapping(problems) => Failure::problems(&self.folder.join("mapping.toml"), &problems),
-            TableError::Open { .. } => Failure(format!("{error}; name the file with --applications, or in mapping.toml")),
+            TableError::Mapping(problems) => {
+                Failure::problems(&self.folder.join("mapping.toml"), &problems)
+            }
+            TableError::Open { .. } => Failure(format!(
+                "{error}; name the file with --applications, or in mapping.toml"
+            )),
             TableError::Header(_) => Failure(format!("{}: {error}", path.display())),
         })?;
         for row in reader {
@@ -93,7 +121,10 @@ pub(crate) struct Read<T> {
 
 impl<T> Default for Read<T> {
     fn default() -> Read<T> {
-        Read { rows: Vec::new(), problems: Vec::new() }
+        Read {
+            rows: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 }
 
@@ -101,7 +132,8 @@ impl<T> Default for Read<T> {
 pub(crate) fn read_version(folder: &Path) -> Outcome<(Version, Vec<PathBuf>)> {
     let path = folder.join("agreement.toml");
     let text = read_text(&path)?;
-    let agreement = Agreement::parse(&text).map_err(|problems| Failure::problems(&path, &problems))?;
+    let agreement =
+        Agreement::parse(&text).map_err(|problems| Failure::problems(&path, &problems))?;
     let paths = policy_paths(&folder.join("policies"))?;
     let mut policies = Vec::new();
     for path in &paths {
@@ -109,16 +141,28 @@ pub(crate) fn read_version(folder: &Path) -> Outcome<(Version, Vec<PathBuf>)> {
         Policy::parse(&text, &agreement).map_err(|problems| Failure::problems(path, &problems))?;
         policies.push(text);
     }
-    let rulebook = agreement.file.rulebook.as_deref().map(|id| read_rulebook(folder, id)).transpose()?;
-    let documents = Documents { agreement: text, policies, rulebook };
-    let version = Version::parse(documents).map_err(|problems| Failure::problems(&folder.join("policies"), &problems))?;
+    let rulebook = agreement
+        .file
+        .rulebook
+        .as_deref()
+        .map(|id| read_rulebook(folder, id))
+        .transpose()?;
+    let documents = Documents {
+        agreement: text,
+        policies,
+        rulebook,
+    };
+    let version = Version::parse(documents)
+        .map_err(|problems| Failure::problems(&folder.join("policies"), &problems))?;
     Ok((version, paths))
 }
 
 fn policy_paths(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|error| Failure::io(folder, &error))?;
     let paths = entries.flatten().map(|entry| entry.path());
-    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
     paths.sort();
     Ok(paths)
 }
@@ -130,12 +174,14 @@ fn read_rulebook(folder: &Path, id: &str) -> Outcome<String> {
         read_text(&path)?
     } else {
         let known: Vec<_> = rulebook::BUILT_IN.iter().map(|(id, _)| *id).collect();
-        let unknown = || Failure(format!(
-            "{}, rulebook: there is no rulebook `{id}`; there are {}, or write {}",
-            folder.join("agreement.toml").display(),
-            known.join(", "),
-            path.display()
-        ));
+        let unknown = || {
+            Failure(format!(
+                "{}, rulebook: there is no rulebook `{id}`; there are {}, or write {}",
+                folder.join("agreement.toml").display(),
+                known.join(", "),
+                path.display()
+            ))
+        };
         Rulebook::built_in(id).ok_or_else(unknown)?.to_owned()
     };
     Rulebook::parse(&text).map_err(|problems| Failure::problems(&path, &problems))?;
@@ -148,6 +194,9 @@ pub(crate) fn read_text(path: &Path) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Failure(format!("{}, line {line}: the text is not UTF-8; save the file as UTF-8", path.display()))
+        Failure(format!(
+            "{}, line {line}: the text is not UTF-8; save the file as UTF-8",
+            path.display()
+        ))
     })
 }

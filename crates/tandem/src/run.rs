@@ -13,10 +13,11 @@ use tandem_journal::{BookName, Journal, Sqlite};
 
 use crate::data::{self, DATABASE};
 use crate::export;
+use crate::export::grid::Grid;
 use crate::fail::{Failure, Outcome};
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
-use crate::report::{About, Collector, Context, Note};
+use crate::report::{About, Collector, Comparison, Context, Note};
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
 
@@ -51,8 +52,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let applications = programme.applications(options.applications.as_deref())?;
     let payments = Payments::read(&programme, options.applications.as_deref())?;
     let id = &programme.version.agreement.file.id;
-    let folder = |chosen: &Option<PathBuf>, default: &str| chosen.clone().unwrap_or_else(|| Path::new(default).join(id));
-    let (data, out) = (folder(&options.data, data::DEFAULT), folder(&options.out, "out"));
+    let folder = |chosen: &Option<PathBuf>, default: &str| {
+        chosen
+            .clone()
+            .unwrap_or_else(|| Path::new(default).join(id))
+    };
+    let (data, out) = (
+        folder(&options.data, data::DEFAULT),
+        folder(&options.out, "out"),
+    );
     for folder in [&data, &out] {
         fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
     }
@@ -60,7 +68,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut run = Run::open(&database, &programme, applications, payments)?;
     run.live(options.until)?;
     // The writer lets the journal go before it is read back.
-    let Run { engine, problems, payments, .. } = run;
+    let Run {
+        engine,
+        problems,
+        payments,
+        ..
+    } = run;
     drop(engine);
     conclude(&programme, &database, &out, &problems, &payments)
 }
@@ -84,11 +97,16 @@ impl Run {
         mut payments: Payments,
     ) -> Outcome<Run> {
         let name = BookName::new(programme.version.agreement.file.id.clone())?;
-        let store = if database.is_file() { Sqlite::open(database)? } else { Sqlite::create(database, &name)? };
+        let store = if database.is_file() {
+            Sqlite::open(database)?
+        } else {
+            Sqlite::create(database, &name)?
+        };
         let mut engine = Engine::open(Journal::open(store)?)?;
         let documents = programme.version.documents.clone();
         for answer in engine.submit([Command::Sign(Box::new(documents))])? {
-            answer.map_err(|refusal| Failure(format!("{}: {refusal}", programme.folder.display())))?;
+            answer
+                .map_err(|refusal| Failure(format!("{}: {refusal}", programme.folder.display())))?;
         }
         let mut problems = applications.problems;
         problems.append(&mut payments.problems);
@@ -98,43 +116,68 @@ impl Run {
         }
         let mut calendar = BTreeMap::<Day, Vec<Command>>::new();
         for payment in std::mem::take(&mut payments.rows) {
-            calendar.entry(payment.value_date).or_default().push(Command::Pay(payment));
+            calendar
+                .entry(payment.value_date)
+                .or_default()
+                .push(Command::Pay(payment));
         }
-        Ok(Run { engine, applications: by_date, calendar, payments, expected: 0, problems })
+        Ok(Run {
+            engine,
+            applications: by_date,
+            calendar,
+            payments,
+            expected: 0,
+            problems,
+        })
     }
 
     /// Lets day after day pass until everything is settled.
     fn live(&mut self, until: Option<Day>) -> Outcome {
-        let bar = progress(self.applications.values().map(|rows| rows.len() as u64).sum(), "applications");
-        self.expect_payments();
-        let mut day = self.engine.book().business_date();
+        let rows: u64 = self
+            .applications
+            .values()
+            .map(|rows| rows.len() as u64)
+            .sum();
+        let bar = progress(rows, "applications");
         let mut commands = Vec::new();
+        let mut day = self.engine.book().business_date();
+        // What lies before the open day was done in an earlier run, or comes late.
+        self.take_up_to(day.previous(), &mut commands, &bar)?;
         while until.is_none_or(|until| day <= until) {
             // As long as payments are to come, days follow each other without a question.
-            if self.calendar.range(day..).next().is_none() {
+            if self.calendar.is_empty() {
                 self.submit(&mut commands)?;
                 if self.is_settled() {
                     break;
                 }
             }
-            for rows in up_to(&mut self.applications, day) {
-                self.submit(&mut commands)?;
-                for rows in rows.chunks(BATCH) {
-                    self.apply(rows)?;
-                    bar.inc(rows.len() as u64);
-                }
-                self.expect_payments();
-            }
-            commands.extend(up_to(&mut self.calendar, day).flatten());
+            self.take_up_to(day, &mut commands, &bar)?;
             commands.push(Command::CloseDay { day });
             if commands.len() >= BATCH {
                 self.submit(&mut commands)?;
-                bar.set_message(format!("{day}, {} loans active", self.engine.book().portfolio().active));
+                bar.set_message(format!(
+                    "{day}, {} loans active",
+                    self.engine.book().portfolio().active
+                ));
             }
             day = day + 1;
         }
         self.submit(&mut commands)?;
         bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Has the applications up to a day decided and adds the payments up to it to `commands`.
+    fn take_up_to(&mut self, day: Day, commands: &mut Vec<Command>, bar: &ProgressBar) -> Outcome {
+        for rows in up_to(&mut self.applications, day) {
+            self.submit(commands)?;
+            for rows in rows.chunks(BATCH) {
+                self.apply(rows)?;
+                bar.inc(rows.len() as u64);
+            }
+        }
+        self.expect_payments();
+        commands.extend(up_to(&mut self.calendar, day).flatten());
         Ok(())
     }
 
@@ -152,7 +195,9 @@ impl Run {
 
     /// Has applications decided; every offer is accepted on the spot.
     fn apply(&mut self, rows: &[ApplicationRow]) -> Outcome {
-        let Some((_, version)) = self.engine.book().current() else { return Ok(()) };
+        let Some((_, version)) = self.engine.book().current() else {
+            return Ok(());
+        };
         let commands: Vec<Command> = rows
             .iter()
             .flat_map(|row| {
@@ -162,13 +207,21 @@ impl Run {
                     values: row.values.clone(),
                     decisions: version.decisions(&row.values),
                 };
-                [Command::Apply(Box::new(application)), Command::Accept { application: row.key.clone() }]
+                [
+                    Command::Apply(Box::new(application)),
+                    Command::Accept {
+                        application: row.key.clone(),
+                    },
+                ]
             })
             .collect();
         let answers = self.engine.submit(commands)?;
         for (row, answers) in rows.iter().zip(answers.chunks(2)) {
             if let Err(refusal) = &answers[0] {
-                self.problems.push(format!("{}, line {}: {refusal}", self.payments.applications_file, row.line));
+                self.problems.push(format!(
+                    "{}, line {}: {refusal}",
+                    self.payments.applications_file, row.line
+                ));
             }
         }
         Ok(())
@@ -191,7 +244,10 @@ impl Run {
     /// be closed ends the run.
     fn submit(&mut self, commands: &mut Vec<Command>) -> Outcome {
         let named: Vec<_> = commands.iter().map(name).collect();
-        for (name, answer) in named.into_iter().zip(self.engine.submit(commands.drain(..))?) {
+        for (name, answer) in named
+            .into_iter()
+            .zip(self.engine.submit(commands.drain(..))?)
+        {
             match (name, answer) {
                 (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
@@ -218,7 +274,13 @@ fn up_to<T>(map: &mut BTreeMap<Day, T>, day: Day) -> impl Iterator<Item = T> + u
 }
 
 /// Reads the journal back, checks everything, and writes report, statements and tables.
-fn conclude(programme: &Programme, database: &Path, out: &Path, problems: &[String], payments: &Payments) -> Outcome {
+fn conclude(
+    programme: &Programme,
+    database: &Path,
+    out: &Path,
+    problems: &[String],
+    payments: &Payments,
+) -> Outcome {
     let mut verifier = Verifier::default();
     let mut collector = Collector::new();
     let book = data::read(database, &mut |step| {
@@ -229,13 +291,22 @@ fn conclude(programme: &Programme, database: &Path, out: &Path, problems: &[Stri
     let checks = verifier.finish(&book);
     let passed = checks.iter().all(|check| check.passed);
     export::write_all(out, database)?;
-    write(&out.join("problems.txt"), &problems.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    write(
+        &out.join("problems.txt"),
+        &problems
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    )?;
+    let comparison = payments.comparison(&book);
+    let compared = comparison.as_ref().map(table);
+    let proofs: Vec<String> = checks.iter().map(ToString::to_string).collect();
     let report = collector.finish(
         &book,
         Context {
             notes: notes(programme, payments),
-            checks: checks.into_iter().map(|check| crate::report::Check { name: check.name.to_string(), passed: check.passed, detail: check.detail }).collect(),
-            comparison: payments.comparison(&book),
+            checks,
+            comparison,
             problems: problems.iter().take(SHOWN).cloned().collect(),
             problem_count: problems.len(),
             generated_with: env!("CARGO_PKG_VERSION").to_owned(),
@@ -244,16 +315,44 @@ fn conclude(programme: &Programme, database: &Path, out: &Path, problems: &[Stri
     write(&out.join("report.html"), &report.html())?;
     let stdout = std::io::stdout();
     report.print(&mut stdout.lock(), 100, stdout.is_terminal())?;
-    let digest: String = book.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(compared) = compared {
+        println!("\n{compared}");
+    }
+    for problem in problems.iter().take(SHOWN) {
+        println!("! {problem}");
+    }
+    println!("{}", proofs.join("\n"));
+    let digest: String = book
+        .digest()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     println!("report   {}", out.join("report.html").display());
     println!("journal  {}", database.display());
     println!("digest   {digest}");
-    if passed { Ok(()) } else { Err(Failure("a check failed; see above".into())) }
+    if passed {
+        Ok(())
+    } else {
+        Err(Failure("a check failed; see above".into()))
+    }
+}
+
+/// A comparison for the terminal.
+fn table(comparison: &Comparison) -> String {
+    let mut grid = Grid::new(1, comparison.header.iter().map(String::as_str));
+    for row in &comparison.rows {
+        grid.row(row.iter().map(String::as_str));
+    }
+    format!("{}\n{}", comparison.title, grid.plain(0))
 }
 
 /// What a reader must know about the data and about the payments.
 fn notes(programme: &Programme, payments: &Payments) -> Vec<Note> {
-    let data = programme.mapping.notes().map(|text| Note { label: "data".into(), text, about: About::Everything });
+    let data = programme.mapping.notes().map(|text| Note {
+        label: "data".into(),
+        text,
+        about: About::Everything,
+    });
     data.chain(payments.note()).collect()
 }
 
@@ -266,7 +365,10 @@ pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {prefix} {elapsed_precise} {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} {prefix} {elapsed_precise} {msg}");
     let bar = ProgressBar::new(length).with_prefix(what);
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+    style
+        .map(|style| bar.clone().with_style(style))
+        .unwrap_or(bar)
 }

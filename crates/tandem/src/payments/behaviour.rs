@@ -77,7 +77,11 @@ impl Borrower<'_> {
             return;
         }
         let amount = self.at(due).amount_due(&self.terms, due);
-        let early = if self.chance.happens(200_000) { self.chance.below(6) as i32 } else { 0 };
+        let early = if self.chance.happens(200_000) {
+            self.chance.below(6) as i32
+        } else {
+            0
+        };
         self.pay((due + -early).max(self.last_payment()), amount, false);
         self.position = self.at(due);
         if self.chance.happens(6_000) {
@@ -108,7 +112,9 @@ impl Borrower<'_> {
     }
 
     fn last_payment(&self) -> Day {
-        self.payments.last().map_or(self.terms.disbursed_on, |payment| payment.value_date)
+        self.payments
+            .last()
+            .map_or(self.terms.disbursed_on, |payment| payment.value_date)
     }
 
     /// The position at the end of `day` if nothing more is paid.
@@ -122,8 +128,13 @@ impl Borrower<'_> {
         if !amount.is_positive() {
             return;
         }
-        let action = if prepay { Action::Prepay(amount) } else { Action::Repay(amount) };
-        self.position.transact(&self.terms, Transaction { day, action });
+        let action = if prepay {
+            Action::Prepay(amount)
+        } else {
+            Action::Repay(amount)
+        };
+        self.position
+            .transact(&self.terms, Transaction { day, action });
         self.payments.push(Payment {
             key: format!("{}/{}", self.key, self.payments.len() + 1),
             application: self.key.to_owned(),

@@ -24,13 +24,25 @@ pub(crate) struct Outcomes {
 
 impl Outcomes {
     pub(crate) fn new(rows: Vec<OutcomeRow>) -> Outcomes {
-        Outcomes { rows: rows.into_iter().map(|row| (row.application.clone(), row)).collect() }
+        Outcomes {
+            rows: rows
+                .into_iter()
+                .map(|row| (row.application.clone(), row))
+                .collect(),
+        }
     }
 
     /// What happened to a loan: a payment on each due date that has one; then, if it was paid in
     /// full, a last one of whatever is still owed, or its charge-off and what was recovered.
-    pub(crate) fn commands(&self, loan: &Loan, key: &str, agreement: &Agreement) -> Vec<(Day, Command)> {
-        let Some(row) = self.rows.get(key) else { return Vec::new() };
+    pub(crate) fn commands(
+        &self,
+        loan: &Loan,
+        key: &str,
+        agreement: &Agreement,
+    ) -> Vec<(Day, Command)> {
+        let Some(row) = self.rows.get(key) else {
+            return Vec::new();
+        };
         let (payments, _) = rebuild(&recorded(row, loan));
         let due = |month: u32| loan.disbursed_on.plus_months(month);
         let terms = loan.terms(agreement);
@@ -53,15 +65,30 @@ impl Outcomes {
             let month = index as u32 + 1;
             position.advance(&terms, due(month));
             let last = row.paid_off && index + 1 == payments.len();
-            let amount = if last { position.payoff(&terms, due(month)) } else { amount };
-            position.transact(&terms, Transaction { day: due(month), action: Action::Prepay(amount) });
+            let amount = if last {
+                position.payoff(&terms, due(month))
+            } else {
+                amount
+            };
+            position.transact(
+                &terms,
+                Transaction {
+                    day: due(month),
+                    action: Action::Prepay(amount),
+                },
+            );
             pay(month, amount);
         }
         if !row.paid_off {
             let last = payments.len() as u32;
             pay(last + RECOVERY_AFTER, row.recoveries);
             let written_off = due(last + CHARGE_OFF_AFTER);
-            commands.push((written_off, Command::ChargeOff { application: key.to_owned() }));
+            commands.push((
+                written_off,
+                Command::ChargeOff {
+                    application: key.to_owned(),
+                },
+            ));
         }
         commands
     }
@@ -80,7 +107,9 @@ impl Outcomes {
         let mut receipts: Vec<(String, Match)> = Vec::new();
         for loan in book.loans() {
             let key = &book.applications()[loan.application as usize].key;
-            let Some(row) = self.rows.get(&**key) else { continue };
+            let Some(row) = self.rows.get(&**key) else {
+                continue;
+            };
             let certain = rebuild(&recorded(row, loan)).1 == Certainty::Determined;
             let group = usize::from(!row.paid_off) * 2 + usize::from(!certain);
             let totals = &loan.position.totals;
@@ -88,30 +117,53 @@ impl Outcomes {
                 let tally = &mut groups[place].1;
                 tally.loans += 1;
                 tally.interest.add(totals.interest, row.recorded.interest);
-                tally.principal.add(totals.principal, row.recorded.principal);
-                tally.late_fees.add(totals.fees + totals.penalty, row.recorded.late_fees);
+                tally
+                    .principal
+                    .add(totals.principal, row.recorded.principal);
+                tally
+                    .late_fees
+                    .add(totals.fees + totals.penalty, row.recorded.late_fees);
             }
             let agreement = &book.versions()[usize::from(loan.version)].agreement;
             let split = Split::of(totals, &loan.parts, agreement);
             for (party, recorded) in &row.recorded.receipts {
                 let id = agreement.party_id(party);
-                let place = agreement.lenders.iter().position(|&lender| Some(lender) == id);
+                let place = agreement
+                    .lenders
+                    .iter()
+                    .position(|&lender| Some(lender) == id);
                 let received = place.map_or(Amount::ZERO, |place| split.received(place));
-                let place = receipts.iter().position(|(name, _)| name == party).unwrap_or_else(|| {
-                    receipts.push((party.clone(), Match::default()));
-                    receipts.len() - 1
-                });
+                let place = receipts
+                    .iter()
+                    .position(|(name, _)| name == party)
+                    .unwrap_or_else(|| {
+                        receipts.push((party.clone(), Match::default()));
+                        receipts.len() - 1
+                    });
                 receipts[place].1.add(received, Some(*recorded));
             }
         }
         Comparison {
             title: "Against the record".to_owned(),
             explanation: EXPLANATION.to_owned(),
-            header: ["", "loans", "within 0.5%", "within 0.01", "sum of the book", "sum recorded"].map(str::to_owned).into(),
+            header: [
+                "",
+                "loans",
+                "within 0.5%",
+                "within 0.01",
+                "sum of the book",
+                "sum recorded",
+            ]
+            .map(str::to_owned)
+            .into(),
             rows: groups
                 .iter()
                 .flat_map(|(name, tally)| tally.rows(name))
-                .chain(receipts.iter().map(|(party, tally)| tally.row(&format!("Received by {party}"))))
+                .chain(
+                    receipts
+                        .iter()
+                        .map(|(party, tally)| tally.row(&format!("Received by {party}"))),
+                )
                 .map(|row| row.into())
                 .collect(),
         }
@@ -132,7 +184,9 @@ fn recorded(row: &OutcomeRow, loan: &Loan) -> Recorded {
         instalment: row.instalment,
         paid: row.total_paid - row.recoveries,
         last: row.last_payment_amount.unwrap_or_default(),
-        months: row.last_payment_date.map(|day| months_between(loan.disbursed_on, day)),
+        months: row
+            .last_payment_date
+            .map(|day| months_between(loan.disbursed_on, day)),
         in_full: row.paid_off,
     }
 }
@@ -158,9 +212,13 @@ impl Tally {
         if self.loans == 0 {
             return Vec::new();
         }
-        [("interest", &self.interest), ("principal", &self.principal), ("late fees", &self.late_fees)]
-            .map(|(component, tally)| tally.row(&format!("{group}: {component}")))
-            .into()
+        [
+            ("interest", &self.interest),
+            ("principal", &self.principal),
+            ("late fees", &self.late_fees),
+        ]
+        .map(|(component, tally)| tally.row(&format!("{group}: {component}")))
+        .into()
     }
 }
 
@@ -186,8 +244,20 @@ impl Match {
     }
 
     fn row(&self, name: &str) -> [String; 6] {
-        let share = |part: u32| format!("{:.1}%", 100.0 * f64::from(part) / f64::from(self.count.max(1)));
+        let share = |part: u32| {
+            format!(
+                "{:.1}%",
+                100.0 * f64::from(part) / f64::from(self.count.max(1))
+            )
+        };
         let sum = |amount: Amount| tandem_domain::money::format_decimal(amount.0, 2);
-        [name.to_owned(), self.count.to_string(), share(self.near), share(self.equal), sum(self.book), sum(self.recorded)]
+        [
+            name.to_owned(),
+            self.count.to_string(),
+            share(self.near),
+            share(self.equal),
+            sum(self.book),
+            sum(self.recorded),
+        ]
     }
 }

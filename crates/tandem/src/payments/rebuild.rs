@@ -57,14 +57,29 @@ pub(crate) fn rebuild(recorded: &Recorded) -> (Vec<Amount>, Certainty) {
     let last = recorded.last.min(recorded.paid).0;
     let before = recorded.paid.0 - last;
     let tolerance = instalment / 5;
-    let count = if before > tolerance { (before - tolerance + instalment - 1) / instalment } else { 0 };
+    let count = if before > tolerance {
+        (before - tolerance + instalment - 1) / instalment
+    } else {
+        0
+    };
     // A double last payment of a loan written off stands for a missed month and its own.
-    let doubled = if recorded.in_full || count == 0 { 1 } else { ((2 * last + instalment) / (2 * instalment)).max(1) };
+    let doubled = if recorded.in_full || count == 0 {
+        1
+    } else {
+        ((2 * last + instalment) / (2 * instalment)).max(1)
+    };
     let shift = i64::from(i64::from(months) > count + doubled);
     let life = (i64::from(months) - shift).max(1);
     let (slots, count) = ((life - 1) as usize, count as usize);
     let whole = (before - count as i64 * instalment).abs() <= tolerance;
-    let plan = Plan { recorded, life: life as usize, slots, instalment, before, whole };
+    let plan = Plan {
+        recorded,
+        life: life as usize,
+        slots,
+        instalment,
+        before,
+        whole,
+    };
     if count == 0 || slots == 0 {
         return (plan.single(), Certainty::Guessed);
     }
@@ -129,10 +144,18 @@ impl Plan<'_> {
         let mut payments = vec![0; self.slots];
         let missed = self.slots - count;
         for number in 0..count {
-            let month = if number < place { number } else { number + missed };
+            let month = if number < place {
+                number
+            } else {
+                number + missed
+            };
             let partial = number + 1 == count && !self.whole;
             let others = (count as i64 - 1) * self.instalment;
-            payments[month] = if partial { self.before - others } else { self.instalment };
+            payments[month] = if partial {
+                self.before - others
+            } else {
+                self.instalment
+            };
         }
         self.finish(payments)
     }
@@ -160,12 +183,20 @@ impl Plan<'_> {
         // The later the money came, the more interest is left open.
         while late - early > 1 {
             let middle = (early + late) / 2;
-            if open(&lump(middle, 0)) > 0 { late = middle } else { early = middle }
+            if open(&lump(middle, 0)) > 0 {
+                late = middle
+            } else {
+                early = middle
+            }
         }
         let (mut less, mut more) = (0, extra);
         while more - less > 1 {
             let middle = (less + more) / 2;
-            if open(&lump(early, middle)) > 0 { more = middle } else { less = middle }
+            if open(&lump(early, middle)) > 0 {
+                more = middle
+            } else {
+                less = middle
+            }
         }
         lump(early, less)
     }
@@ -193,14 +224,20 @@ mod tests {
         assert_eq!(certainty, Certainty::Determined);
         assert_eq!(payments, vec![Amount(88_849); 12]);
         // One calendar month more: the loan was issued late in its month.
-        assert_eq!(rebuild(&recorded(12 * 88_849, 88_849, 13, true)).0, payments);
+        assert_eq!(
+            rebuild(&recorded(12 * 88_849, 88_849, 13, true)).0,
+            payments
+        );
     }
 
     #[test]
     fn missed_months_of_a_loan_written_off_come_before_the_last_payment() {
         let (payments, certainty) = rebuild(&recorded(4 * 88_849, 88_849, 7, false));
         assert_eq!(certainty, Certainty::Guessed);
-        let paid: Vec<_> = payments.iter().map(|payment| payment.is_positive()).collect();
+        let paid: Vec<_> = payments
+            .iter()
+            .map(|payment| payment.is_positive())
+            .collect();
         assert_eq!(paid, [true, true, true, false, false, true]);
     }
 
@@ -222,6 +259,13 @@ mod tests {
     #[test]
     fn nothing_paid_gives_no_payments() {
         assert!(rebuild(&recorded(0, 0, 5, false)).0.is_empty());
-        assert!(rebuild(&Recorded { months: None, ..recorded(5, 5, 5, false) }).0.is_empty());
+        assert!(
+            rebuild(&Recorded {
+                months: None,
+                ..recorded(5, 5, 5, false)
+            })
+            .0
+            .is_empty()
+        );
     }
 }

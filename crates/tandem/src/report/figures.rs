@@ -506,22 +506,26 @@ fn limits(collector: &Collector, versions: &[Version]) -> Vec<LimitUse> {
 }
 
 fn limits_bound(collector: &Collector, versions: &[Version]) -> bool {
-    collector.limits.refusals.keys().any(|&(version, clause, _)| {
-        let version = &versions[usize::from(version)];
-        match clause {
-            Clause::Limit(place) => {
-                version.agreement.file.limit[usize::from(place)].per != LimitScope::Day
+    collector
+        .limits
+        .refusals
+        .keys()
+        .any(|&(version, clause, _)| {
+            let version = &versions[usize::from(version)];
+            match clause {
+                Clause::Limit(place) => {
+                    version.agreement.file.limit[usize::from(place)].per != LimitScope::Day
+                }
+                Clause::Rule(place) => version.rulebook.as_ref().is_some_and(|book| {
+                    matches!(
+                        book.rule[usize::from(place)].check,
+                        Check::PartnerConcentration { .. }
+                            | Check::JointLendingCap { .. }
+                            | Check::PersonalAmount { .. }
+                    )
+                }),
             }
-            Clause::Rule(place) => version.rulebook.as_ref().is_some_and(|book| {
-                matches!(
-                    book.rule[usize::from(place)].check,
-                    Check::PartnerConcentration { .. }
-                        | Check::JointLendingCap { .. }
-                        | Check::PersonalAmount { .. }
-                )
-            }),
-        }
-    })
+        })
 }
 
 fn clause_words(version: &Version, clause: Clause) -> ClauseWords {

@@ -170,8 +170,8 @@ const APPLICATIONS: [(i64, Option<i64>, i32); 7] = [
 /// The report of the book, with a note that payments are generated.
 pub(super) fn report() -> Report {
     let (book, collector) = run();
-    let check = |name: &str, passed| Check {
-        name: name.into(),
+    let check = |name: &'static str, passed| Check {
+        name,
         passed,
         detail: "2 ledgers".into(),
     };

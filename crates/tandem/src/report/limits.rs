@@ -57,15 +57,12 @@ impl Limits {
             Event::Disbursed { application } => {
                 self.open.remove(application);
             }
-            Event::Withdrawn { application } => {
-                if let Some(offer) = self.open.remove(application) {
-                    self.lend(*application, &offer, -1, step.book);
-                }
-            }
+            Event::Withdrawn { application } => self.end_offer(*application, step.book),
             Event::DayEnded { day } => {
-                let lapsed = self.open.extract_if(.., |_, offer| offer.2 <= *day);
-                for (application, offer) in lapsed.collect::<Vec<_>>() {
-                    self.lend(application, &offer, -1, step.book);
+                let lapsed = self.open.iter().filter(|(_, offer)| offer.2 <= *day);
+                let lapsed: Vec<u32> = lapsed.map(|(&application, _)| application).collect();
+                for application in lapsed {
+                    self.end_offer(application, step.book);
                 }
             }
             Event::DayClosed(_) => self.today = Default::default(),
@@ -98,6 +95,20 @@ impl Limits {
                 sums.resize(place + 1, Default::default());
             }
             sums[place][party.index()] += amount;
+        }
+    }
+
+    /// An offer was given back or not taken in time.
+    fn end_offer(&mut self, application: u32, book: &Book) {
+        let Some(offer) = self.open.remove(&application) else {
+            return;
+        };
+        self.lend(application, &offer, -1, book);
+        if book.applications()[application as usize].decided_on == book.business_date() {
+            let lenders = &book.versions()[usize::from(offer.0)].agreement.lenders;
+            for (lender, part) in lenders.iter().zip(&offer.1) {
+                self.today[lender.index()] -= part.amount;
+            }
         }
     }
 

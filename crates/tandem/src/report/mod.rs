@@ -1,9 +1,9 @@
 //! The report of a programme: what the boards of its banks are shown after a run.
 //!
 //! [`Collector`] watches a journal being read (`collect.rs`, `limits.rs`), `figures.rs` and
-//! `loans.rs` sum up what it saw, and a [`Report`] is written as one page of HTML (`html.rs`, with
-//! `chart.rs` and `page.rs`) or as a summary for the terminal (`terminal.rs`). Every figure comes
-//! from the journal.
+//! `loans.rs` sum up what it saw, and a [`Report`] is written as one page of HTML (`html.rs` and
+//! below it a file for every few sections, made of what `page.rs` and `chart.rs` offer) or as a
+//! summary for the terminal (`terminal.rs`). Every figure comes from the journal.
 
 mod chart;
 mod collect;
@@ -19,6 +19,7 @@ mod text;
 
 use tandem_domain::book::Book;
 
+use crate::verify::Check;
 pub(crate) use collect::Collector;
 use figures::Figures;
 
@@ -56,16 +57,6 @@ pub(crate) enum About {
     Everything,
     /// Those that follow from what borrowers paid.
     Payments,
-}
-
-/// Something that must hold, and whether it does.
-pub(crate) struct Check {
-    /// What must hold.
-    pub(crate) name: String,
-    /// Whether it does.
-    pub(crate) passed: bool,
-    /// What was looked at, or where it does not hold.
-    pub(crate) detail: String,
 }
 
 /// A table that compares.

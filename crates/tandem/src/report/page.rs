@@ -16,7 +16,7 @@ pub(super) struct Page<'a> {
     pub(super) subtitle: String,
     pub(super) notes: &'a [Note],
     pub(super) failed: Vec<&'a Check>,
-    pub(super) summary: Vec<String>,
+    pub(super) summary: Vec<Paragraph>,
     pub(super) tiles: Vec<Tile>,
     pub(super) sections: Vec<Section>,
     /// What stands beside figures that follow from what borrowers paid; empty for nothing.
@@ -24,6 +24,12 @@ pub(super) struct Page<'a> {
     /// Number of the note that explains it.
     pub(super) note: usize,
     pub(super) generated_with: &'a str,
+}
+
+/// A sentence or two of the summary.
+pub(super) struct Paragraph {
+    pub(super) text: String,
+    pub(super) paid: Paid,
 }
 
 /// A figure that the first screen shows.
@@ -138,6 +144,11 @@ impl Table {
         first.map_or("words", Cell::class)
     }
 
+    /// True if it may be broken over pages.
+    fn is_long(&self) -> bool {
+        self.rows.len() > 24
+    }
+
     fn width(&self) -> usize {
         self.head.len()
     }
@@ -149,7 +160,7 @@ impl Page<'_> {
         match paid {
             _ if self.label.is_empty() => String::new(),
             Paid::No => String::new(),
-            Paid::Partly => format!("partly {}", self.label),
+            Paid::Partly => format!("in part: {}", self.label),
             Paid::Wholly => self.label.clone(),
         }
     }

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use super::Report;
 use super::figures::fraction;
-use super::text::{count, date, list, mean, of, percent, rate, ratio, rounded, things};
+use super::text::{
+    count, date, list, mean, of, percent, rate, ratio, rounded, things, upper_first,
+};
 
 /// Narrowest line that the tables fit in.
 const NARROWEST: usize = 72;
@@ -50,11 +52,15 @@ impl Report {
                 super::About::Payments => "† ",
                 super::About::Everything => "",
             };
-            let text = format!("{mark}{}: {}", note.label, note.text);
-            screen.warning(&super::text::upper_first(&text))?;
+            screen.warning(&format!(
+                "{mark}{}: {}",
+                upper_first(&note.label),
+                note.text
+            ))?;
         }
         if self.figures.limits_bound && !self.mark().is_empty() {
-            screen.warning("† Limits count what is outstanding, so offers depend on it in part.")?;
+            screen
+                .warning("† Limits count what is outstanding, so offers depend on it in part.")?;
         }
         Ok(())
     }
@@ -129,7 +135,7 @@ impl Report {
                 ]);
             }
         }
-        for (lender, words, times) in figures.barred.iter().take(2) {
+        for (lender, words, times) in figures.barred.iter().take(3) {
             let words = format!("{}: kept out by {}", figures.name(*lender), words.name);
             table.row([words, String::new(), count(*times), String::new()]);
         }
@@ -272,7 +278,7 @@ impl Report {
                 .lender
                 .map_or(limit.words.scope.as_str(), |lender| figures.name(lender));
             table.row([
-                format!("{}: {who}", super::text::upper_first(&limit.words.name)),
+                format!("{}: {who}", upper_first(&limit.words.name)),
                 percent(ratio(limit.peak.used, limit.peak.cap)),
                 limit
                     .refusals

@@ -16,5 +16,7 @@ mod rows;
 mod tests;
 
 pub(crate) use mapping::{Mapping, PaymentSource};
-pub(crate) use plan::{ApplicationRow, OutcomeRow, PaymentRow, RecordedRow};
+#[cfg(test)]
+use plan::RecordedRow;
+pub(crate) use plan::{ApplicationRow, OutcomeRow, PaymentRow};
 pub(crate) use reader::{ApplicationReader, OutcomeReader, PaymentReader, RowProblem, TableError};

@@ -1,7 +1,5 @@
 //! Somebody edits a journal on the disk: `tandem verify` finds it and names the batch.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,7 +7,7 @@ use std::process::{Command, Output};
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Sqlite};
 
-#[path = "../src/export/sample.rs"]
+#[path = "../../src/export/sample.rs"]
 #[expect(dead_code, reason = "the unit tests use all of it")]
 mod sample;
 

@@ -1,0 +1,218 @@
+//! What people get wrong: bad rows cost nothing but themselves, bad documents change nothing.
+
+use std::fs;
+use std::path::Path;
+
+use super::common::{command, marketplace, text};
+
+/// Changes one file of a programme.
+fn edit(programme: &Path, file: &str, from: &str, to: &str) {
+    let path = programme.join(file);
+    let before = fs::read_to_string(&path).unwrap();
+    assert!(before.contains(from), "{file} has no `{from}`");
+    fs::write(path, before.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn bad_rows_are_reported_and_the_good_ones_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = marketplace(folder.path(), 20);
+    let path = programme.join("applications.csv");
+    let table = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    let mut bytes = Vec::new();
+    let mut add = |line: &[u8]| {
+        bytes.extend_from_slice(line);
+        bytes.push(b'\n');
+    };
+    for line in &lines {
+        add(line.as_bytes());
+    }
+    // Lines 22 to 29; the long line is followed by a good one again.
+    add(lines[1]
+        .replace("M-00001", "B-1")
+        .replace(",28000,", ",28k,")
+        .as_bytes());
+    add(lines[1]
+        .replace("M-00001", "B-2")
+        .replace("Mar-2018", "Smarch-2018")
+        .as_bytes());
+    add(lines[1]
+        .replace("M-00001", "B-3")
+        .replace(",28000,", ",-28000,")
+        .as_bytes());
+    add(lines[1].replace(",28000,", ",27000,").as_bytes());
+    add(b"B-5,too,few");
+    add(&[b"B-6,".as_slice(), &vec![b'x'; 10 << 20]].concat());
+    add(&lines[1]
+        .replace("M-00001", "B-7")
+        .into_bytes()
+        .iter()
+        .map(|&b| if b == b'N' { 0xff } else { b })
+        .collect::<Vec<_>>());
+    add(lines[1].replace("M-00001", "GOOD").as_bytes());
+    fs::write(&path, bytes).unwrap();
+
+    let output = command(&programme, folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let problems = fs::read_to_string(folder.path().join("out/problems.txt")).unwrap();
+    for expected in [
+        "applications.csv, line 22, loan_amount: `28k` is not a number; write digits with an optional point, for example 1234.50",
+        "applications.csv, line 23, issue_month: ",
+        "applications.csv, line 24, loan_amount: ",
+        "applications.csv, line 25: key `M-00001` was used before with other content; use a new key",
+        "applications.csv, line 26: ",
+        "applications.csv, line 27: ",
+        "applications.csv, line 28, ",
+    ] {
+        let found = problems
+            .lines()
+            .filter(|line| line.contains(expected))
+            .count();
+        assert_eq!(found, 1, "{expected}\n{problems}");
+    }
+    assert_eq!(problems.lines().count(), 7, "{problems}");
+    assert!(
+        text(&output.stdout).contains("7 rows of the input could not be used"),
+        "{}",
+        text(&output.stdout)
+    );
+    let applications = fs::read_to_string(folder.path().join("out/applications.csv")).unwrap();
+    assert_eq!(
+        applications.lines().count(),
+        1 + 20 + 1,
+        "the good rows are all there"
+    );
+    assert!(applications.contains("GOOD"));
+}
+
+#[test]
+fn bad_documents_are_refused_before_anything_is_written() {
+    let cases = [
+        (
+            "agreement.toml",
+            "minimum_lenders = 2",
+            "minimum_lenders = 9",
+            "agreement.toml, line 159, funding.minimum_lenders: must lie between 1 and the number of lenders",
+        ),
+        (
+            "agreement.toml",
+            "rulebook = \"cn\"",
+            "rulebook = \"xx\"",
+            "rulebook: there is no rulebook `xx`; there are cn, or write",
+        ),
+        (
+            "agreement.toml",
+            "penalty_rate = \"6%\"",
+            "penalty_rate = 6",
+            "product.penalty_rate: invalid type",
+        ),
+        (
+            "policies/cloud.toml",
+            "debt_to_income",
+            "home",
+            "the agreement does not let `cloud` see `home`; add it to the field's seen_by or leave the test out",
+        ),
+        (
+            "policies/river.toml",
+            "rate = \"10.2%\"",
+            "rate = \"10.2\"",
+            "offer[0].rate: ",
+        ),
+        (
+            "mapping.toml",
+            "column = \"loan_amount\"",
+            "column = \"loan_amonut\"",
+            "loan_amonut",
+        ),
+        (
+            "mapping.toml",
+            "format = 1",
+            "format = 2",
+            "mapping.toml, line 2, format: this program reads format 1",
+        ),
+    ];
+    for (file, from, to, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let programme = marketplace(folder.path(), 5);
+        edit(&programme, file, from, to);
+        let output = command(&programme, folder.path()).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{file}: {to}");
+        assert!(
+            error.starts_with("error: ") && error.contains(expected),
+            "{expected}\n{error}"
+        );
+        assert!(
+            !folder.path().join("data").exists() && !folder.path().join("out").exists(),
+            "{file}: {to}"
+        );
+    }
+}
+
+#[test]
+fn a_changed_agreement_needs_a_new_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = marketplace(folder.path(), 5);
+    let until = ["--until", "2022-01-31"];
+    assert!(
+        command(&programme, folder.path())
+            .args(until)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    edit(
+        &programme,
+        "agreement.toml",
+        "covers = \"80%\"",
+        "covers = \"90%\"",
+    );
+    let refused = command(&programme, folder.path())
+        .args(until)
+        .output()
+        .unwrap();
+    let error = text(&refused.stderr);
+    assert!(
+        error.contains("version 1 of agreement `marketplace` is signed with other content; a change needs version 2"),
+        "{error}"
+    );
+    edit(&programme, "agreement.toml", "version = 1", "version = 2");
+    assert!(
+        command(&programme, folder.path())
+            .args(until)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+}
+
+#[test]
+fn the_programme_explains_itself() {
+    let example = super::common::examples().join("marketplace");
+    let tandem = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let explained = tandem(&["check", example.to_str().unwrap()]);
+    for expected in [
+        "Harbour City Bank (harbour)",
+        "clause 7.4",
+        "cn-all-in-cost",
+        "The programme is valid.",
+    ] {
+        assert!(explained.contains(expected), "{explained}");
+    }
+    let schema = tandem(&["schema", "agreement"]);
+    assert!(
+        schema.contains("\"leftover_order\"")
+            && schema.contains("order in which leftover minor units"),
+        "{schema}"
+    );
+}

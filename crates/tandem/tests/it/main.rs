@@ -1,0 +1,9 @@
+//! The program as its users run it.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+mod crash;
+mod input;
+mod public_loans;
+mod tamper;
