@@ -1,7 +1,7 @@
 //! Loans of which only the outcome is recorded: their payments are rebuilt (`rebuild.rs`), and
 //! what the book makes of them is compared with the record.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Book, Command, Loan, Payment, Split};
@@ -104,7 +104,7 @@ impl Outcomes {
         ]
         .map(|name| (name, Tally::default()))
         .into();
-        let mut receipts: Vec<(String, Match)> = Vec::new();
+        let mut receipts: BTreeMap<String, Match> = BTreeMap::new();
         for loan in book.loans() {
             let key = &book.applications()[loan.application as usize].key;
             let Some(row) = self.rows.get(&**key) else {
@@ -133,14 +133,16 @@ impl Outcomes {
                     .iter()
                     .position(|&lender| Some(lender) == id);
                 let received = place.map_or(Amount::ZERO, |place| split.received(place));
-                let place = receipts
-                    .iter()
-                    .position(|(name, _)| name == party)
-                    .unwrap_or_else(|| {
-                        receipts.push((party.clone(), Match::default()));
-                        receipts.len() - 1
-                    });
-                receipts[place].1.add(received, Some(*recorded));
+                let alone = place.is_some_and(|place| loan.parts[place].amount == loan.principal);
+                for name in [party.clone(), format!("{party} alone")]
+                    .into_iter()
+                    .take(1 + usize::from(alone))
+                {
+                    receipts
+                        .entry(name)
+                        .or_default()
+                        .add(received, Some(*recorded));
+                }
             }
         }
         Comparison {
@@ -175,7 +177,7 @@ const EXPLANATION: &str = "Per cent of loans whose figure in the book lies withi
     daily from the day of issue to the day of payment, of which only the months are known. Where dates are unknown, \
     missed or early payments are placed by rule; in a paid loan, where the last payment comes closest to what is then \
     owed, which uses the recorded total. Late fees are not rebuilt. A party's receipts are its exact share of every \
-    component; the record splits unevenly where a loan was not funded by one party alone.";
+    component; the record splits unevenly where a party did not fund a loan alone.";
 
 fn recorded(row: &OutcomeRow, loan: &Loan) -> Recorded {
     Recorded {

@@ -100,6 +100,8 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
+    use tandem_domain::money::Amount;
+
     use super::*;
 
     #[test]
@@ -162,6 +164,37 @@ mod tests {
         }
         for figure in html.split("<figure>").skip(1) {
             assert!(figure.contains(">generated payments</a>"));
+        }
+    }
+
+    #[test]
+    fn sums_taken_on_different_ways_agree() {
+        let figures = fixture::report().figures;
+        let (funded, losses) = (&figures.funded, &figures.losses);
+        let flows = || figures.performance.months.values();
+        let collected: Amount = flows().map(|flow| flow.collected).sum();
+        let lenders = || funded.lenders.iter();
+        let used: Amount = lenders().map(|lent| lent.principal + lent.interest).sum();
+        assert_eq!(collected, used);
+        let recovered: Amount = flows().map(|flow| flow.recovered).sum();
+        assert_eq!(recovered, losses.recovered);
+        let lent: Amount = lenders().map(|lent| lent.amount).sum();
+        let together: Amount = funded.together.iter().map(|(_, _, amount)| *amount).sum();
+        let vintages = figures.performance.vintages(6);
+        let disbursed: Amount = vintages.iter().map(|(_, vintage)| vintage.disbursed).sum();
+        assert_eq!([lent, together, disbursed], [funded.amount; 3]);
+        let charged_off: Amount = lenders().map(|lent| lent.charged_off).sum();
+        assert_eq!(
+            (charged_off, losses.compensated),
+            (losses.charged_off, figures.pool.used)
+        );
+        // Nothing is outstanding at the end, so money earned is money at the bank.
+        for (account, balances) in &figures.ledger {
+            if *account == tandem_domain::ledger::Account::Settlement {
+                for (party, _) in figures.agreement().parties() {
+                    assert_eq!(figures.result(party), balances[party.index()]);
+                }
+            }
         }
     }
 

@@ -57,14 +57,6 @@ impl Mapping {
         planner.finish()
     }
 
-    /// A problem with the value at `field`, for what only the caller can check.
-    pub(crate) fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
-        match Document::parse(&self.text) {
-            Ok(document) => document.problem(field, message),
-            Err(problem) => problem,
-        }
-    }
-
     /// What a reader of any figure must know about the data.
     pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
         let payments = match &self.payments {
