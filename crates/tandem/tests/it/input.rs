@@ -109,8 +109,8 @@ fn bad_documents_are_refused_before_anything_is_written() {
         ),
         (
             "policies/cloud.toml",
-            "debt_to_income",
-            "home",
+            "grade = \"A\"",
+            "home = \"own\"",
             "the agreement does not let `cloud` see `home`; add it to the field's seen_by or leave the test out",
         ),
         (
