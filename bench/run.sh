@@ -12,16 +12,21 @@ seconds=${2:-10}
 number() { sed -n "s/.*\"$2\": *\([0-9.]*\).*/\1/p" <<<"$1"; }
 
 cargo build --release
-ours=$(cargo run --release --quiet -- bench book --applications "$applications" | tee /dev/stderr | tail -n 1)
+ours=$(cargo run --release --quiet -- bench book --applications "$applications")
+echo "$ours"
+ours=$(tail -n 1 <<<"$ours")
 peer=$(bench/postgres/run.sh "$seconds" | tail -n 1)
-rate=$(number "$ours" applications_per_s)
-[ -n "$rate" ] || { echo "tandem bench book printed no applications_per_s: $ours" >&2; exit 1; }
+decided=$(number "$ours" applications_per_s)
+booked=$(number "$ours" loans_per_s)
+[ -n "$decided" ] || { echo "tandem bench book printed no applications_per_s: $ours" >&2; exit 1; }
 
-row() { awk -v name="$1" -v rate="$2" -v ours="$rate" \
-    'BEGIN { printf "%-46s %12d %9.1f x\n", name, rate, ours / rate }'; }
+# Tandem's rate counts applications, decided by every lender; the peer only books loans.
+row() { awk -v name="$1" -v rate="$2" -v decided="$decided" -v booked="$booked" \
+    'BEGIN { printf "%-42s %10d %12.1f x %12.1f x\n", name, rate, decided / rate, booked / rate }'; }
 echo
-printf '%-46s %12s %11s\n' "" "loans per s" "Tandem is"
-row "Tandem" "$rate"
+printf '%-42s %10s %14s %14s\n' "" "a second" "applications" "loans booked"
+row "Tandem, applications" "$decided"
+row "Tandem, loans booked" "$booked"
 row "PostgreSQL, one loan per call, 1 client" "$(number "$peer" stored_procedure_1_client_per_s)"
 row "PostgreSQL, one loan per call, 16 clients" "$(number "$peer" stored_procedure_16_clients_per_s)"
 row "PostgreSQL, 1,000 loans per call" "$(number "$peer" set_based_1000_per_s)"

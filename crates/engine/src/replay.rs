@@ -1,7 +1,7 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
-use tandem_domain::book::{Book, Close, Event};
+use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::Totals;
@@ -37,6 +37,14 @@ pub enum ReplayError {
         event: usize,
         /// What the decoder says.
         cause: String,
+    },
+    /// An event names something that is not there, or documents that cannot be read.
+    #[error("batch {batch}: an event {what}; the journal was not written by this program")]
+    Impossible {
+        /// The batch.
+        batch: u64,
+        /// What is impossible about it.
+        what: &'static str,
     },
     /// A day close does not give the recorded totals and digest.
     #[error(
@@ -77,6 +85,12 @@ pub fn replay<S: Store>(
                     event: index + 1,
                     cause: error.to_string(),
                 })?;
+            if let Some(what) = impossible(&book, &event) {
+                return Err(ReplayError::Impossible {
+                    batch: batch.seq,
+                    what,
+                });
+            }
             check_close(&book, &event, batch.seq)?;
             let before = loan_of(&event).map(|loan| book.loans()[loan as usize].position.totals);
             entries.clear();
@@ -92,6 +106,45 @@ pub fn replay<S: Store>(
         Ok::<(), ReplayError>(())
     })?;
     Ok(book)
+}
+
+/// Why an event cannot be applied to this book, if it cannot: applying itself never fails.
+fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
+    let version = |place: u16| book.versions().get(usize::from(place));
+    let (holds, what) = match event {
+        Event::Signed { documents, .. } => (
+            Version::parse(documents.clone()).is_ok(),
+            "signs documents that are not valid",
+        ),
+        Event::Decided(decided) => {
+            let expected = version(decided.version)
+                .map(|version| (version.agreement.scope.fields.len(), version.policies.len()));
+            let found = (decided.values.len(), decided.decisions.len());
+            (
+                expected == Some(found),
+                "decides an application that does not fit its agreement",
+            )
+        }
+        Event::Withdrawn { application } | Event::Disbursed { application } => {
+            let record = book.applications().get(*application as usize);
+            let offered =
+                record.is_some_and(|record| matches!(record.state, ApplicationState::Offered(_)));
+            (offered, "takes or gives back an offer that does not stand")
+        }
+        Event::Paid { loan, .. } | Event::ChargedOff { loan, .. } => (
+            (*loan as usize) < book.loans().len(),
+            "changes a loan that is not there",
+        ),
+        Event::Planned(plan) => (plan.is_exact(), "plans a settlement that is not exact"),
+        Event::DayEnded { .. }
+        | Event::Settled { .. }
+        | Event::Adjusted { .. }
+        | Event::DayClosed(_) => (
+            !book.versions().is_empty(),
+            "closes a day without an agreement",
+        ),
+    };
+    (!holds).then_some(what)
 }
 
 fn loan_of(event: &Event) -> Option<u32> {

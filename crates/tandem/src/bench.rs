@@ -92,6 +92,7 @@ fn measure<S: Store>(
     inputs: &[Vec<Value>],
     applications: u64,
 ) -> Outcome {
+    let decision_ns = nanoseconds_a_decision(version, inputs);
     let mut engine = Engine::open(journal)?;
     engine.submit([Command::Sign(Box::new(version.documents.clone()))])?;
     let bar = progress(applications, "applications");
@@ -163,13 +164,26 @@ fn measure<S: Store>(
             "seconds": round(seconds),
             "applications_per_s": per_second.round(),
             "loans": loans,
+            "loans_per_s": (loans as f64 / seconds).round(),
             "entries": book.ledgers().entries(),
             "bytes_per_application": round(per(stats.body_bytes as f64)),
             "cpu_us_per_application": round(per(cpu * 1e6)),
+            "decision_ns": decision_ns.round(),
             "peak_memory_mib": peak_memory_mib(),
         })
     );
     Ok(())
+}
+
+/// What one lender's decision on one application takes, on one core.
+fn nanoseconds_a_decision(version: &Version, inputs: &[Vec<Value>]) -> f64 {
+    const ROUNDS: usize = 20;
+    let started = Instant::now();
+    for values in std::iter::repeat_n(inputs, ROUNDS).flatten() {
+        std::hint::black_box(version.decisions(std::hint::black_box(values)));
+    }
+    let decisions = ROUNDS * inputs.len() * version.policies.len();
+    started.elapsed().as_secs_f64() * 1e9 / decisions as f64
 }
 
 fn round(value: f64) -> f64 {

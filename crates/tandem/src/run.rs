@@ -286,8 +286,7 @@ fn conclude(
     let book = data::read(database, &mut |step| {
         verifier.observe(&step);
         collector.observe(&step);
-    })
-    .map_err(|error| Failure(format!("{}: {error}", database.display())))?;
+    })?;
     let checks = verifier.finish(&book);
     let passed = checks.iter().all(|check| check.passed);
     export::write_all(out, database)?;

@@ -733,6 +733,20 @@ mod tests {
     }
 
     #[test]
+    fn an_event_about_nothing_is_refused() {
+        let journal = forged(usize::MAX, |events| {
+            events.push(Event::Disbursed { application: 99 });
+        });
+        let said = verified(journal)
+            .expect_err("there is no such application")
+            .0;
+        assert!(
+            said.contains("an event takes or gives back an offer that does not stand"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn what_the_day_close_recorded_must_come_out() {
         let journal = forged(usize::MAX, |events| {
             let close = events.iter_mut().find_map(|event| match event {
