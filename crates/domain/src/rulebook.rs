@@ -92,6 +92,11 @@ impl Rulebook {
                 document.problem("format", "this program reads format 1"),
             ]);
         }
+        if book.rule.len() > 250 {
+            return Err(vec![
+                document.problem("rule", "a rulebook has at most 250 rules"),
+            ]);
+        }
         let out_of_range = |rule: &Rule| match rule.check {
             Check::MinimumPartnerShare { share: rate }
             | Check::PartnerConcentration {

@@ -235,3 +235,23 @@ fn an_unsigned_book_refuses_everything() {
         .unwrap_err();
     assert_eq!(refusal, Refusal::NotSigned);
 }
+
+#[test]
+fn lists_that_are_too_long_are_refused() {
+    let [(_, agreement), _, (_, rulebook)] = texts();
+    let row = "[[ineligible]]\ncode = \"E\"\nreason = \"No.\"\nwhen = { region = \"NO\" }\n";
+    let problems = Agreement::parse(&format!("{agreement}\n{}", row.repeat(251))).unwrap_err();
+    assert!(
+        problems[0]
+            .to_string()
+            .ends_with("ineligible: an agreement has at most 250 of these")
+    );
+    let rule = "[[rule]]\nid = \"r\"\ntitle = \"t\"\nsource = \"s\"\neffective_from = \"2020-01-01\"\n\
+                check.territory = {}\n";
+    let problems = Rulebook::parse(&format!("{rulebook}\n{}", rule.repeat(251))).unwrap_err();
+    assert!(
+        problems[0]
+            .to_string()
+            .ends_with("rule: a rulebook has at most 250 rules")
+    );
+}

@@ -216,3 +216,57 @@ fn the_programme_explains_itself() {
         "{schema}"
     );
 }
+
+#[test]
+fn payments_come_from_the_users_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = marketplace(folder.path(), 40);
+    edit(
+        &programme,
+        "mapping.toml",
+        "source = \"behaviour\"\n\n[payments.behaviour]\nseed = 20180101",
+        "source = \"file\"\nfile = \"payments.csv\"\nkey = \"id\"\napplication = \"loan\"\n\
+         value_date = { column = \"received\", format = \"YYYY-MM-DD\" }\n\
+         amount = { column = \"amount\", unit = \"CNY\" }\n\
+         kind = { column = \"kind\", prepay = [\"early\"] }",
+    );
+    let tables = |what: &str| fs::read_to_string(folder.path().join("out").join(what)).unwrap();
+    let header = "id,loan,received,amount,kind\n";
+    fs::write(programme.join("payments.csv"), header).unwrap();
+    let run = || {
+        let output = command(&programme, folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run();
+    let loans = tables("loans.csv");
+    let key = loans.lines().nth(1).unwrap().split(',').next().unwrap();
+
+    // The book is open again for what came in since; one row is bad, one payment is refused.
+    let rows = format!(
+        "{header}P1,{key},2022-05-20,1000.00,\nP2,{key},2022-05-21,2000.00,early\n\
+         P3,{key},2022-05-22,0.00,\nP4,M-99999,2022-05-22,10.00,\nP5,{key},2022-04-30,500.00,\n"
+    );
+    fs::write(programme.join("payments.csv"), rows).unwrap();
+    run();
+    let problems = tables("problems.txt");
+    assert!(
+        problems.contains("payments.csv, line 4, amount: "),
+        "{problems}"
+    );
+    assert!(
+        problems.contains("payment P4: there is no application `M-99999`"),
+        "{problems}"
+    );
+    assert_eq!(problems.lines().count(), 2, "{problems}");
+    let loans = tables("loans.csv");
+    let place = loans
+        .lines()
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|name| name == "received")
+        .unwrap();
+    let row = loans.lines().find(|row| row.starts_with(key)).unwrap();
+    assert_eq!(row.split(',').nth(place), Some("3500.00"), "{row}");
+}

@@ -1,471 +1,29 @@
-//! The cooperation agreement: the document that parties sign, and what it means.
+//! Reading an agreement: names are resolved to places, and everything that is wrong is found.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use crate::calendar::{Day, DayCount};
-use crate::condition::{Condition, ConditionText, Scope};
+use super::*;
+use crate::condition::{Condition, Scope};
 use crate::document::{Document, Problem};
-use crate::field::{Field, Kind, STANDARD};
-use crate::money::{Amount, Currency, Money, Rate, Rounding};
+use crate::field::STANDARD;
+use crate::money::{Amount, Money, Rate};
 use crate::party::{MAX_PARTIES, Party, PartyId, PartyKind};
 use crate::share::MAX_SHARES;
 
-/// A cooperation agreement between lenders, a platform and, if there is one, a guarantor.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AgreementFile {
-    /// Version of this file format: 1.
-    pub format: u32,
-    /// Short name of the cooperation, also the name of its book.
-    pub id: String,
-    /// Version of the agreement, from 1; a change needs the next number.
-    pub version: u32,
-    /// Title for people.
-    pub title: String,
-    /// First day on which this version governs new loans.
-    pub effective_from: Day,
-    /// Currency of all amounts, ISO 4217.
-    pub currency: Currency,
-    /// Rulebook of the regulator that the cooperation keeps, for example `cn`.
-    pub rulebook: Option<String>,
-    /// The parties.
-    pub party: Vec<Party>,
-    /// Who does what.
-    pub roles: Roles,
-    /// Data of an application beyond `amount`, `term_months` and `region`.
-    #[serde(default)]
-    pub field: Vec<Field>,
-    /// The loan that is offered.
-    pub product: Product,
-    /// Applications that no lender is asked about.
-    #[serde(default)]
-    pub ineligible: Vec<Reason>,
-    /// How the lenders that accept fund a loan together.
-    pub funding: Funding,
-    /// Caps on what is lent.
-    #[serde(default)]
-    pub limit: Vec<Limit>,
-    /// What borrowers pay beyond interest.
-    #[serde(default)]
-    pub fee: Vec<Fee>,
-    /// What lenders pay the platform.
-    pub service_fee: Option<ServiceFee>,
-    /// Cover against losses.
-    pub guarantee: Option<Guarantee>,
-    /// Classes of loans by days past due, mildest first.
-    pub class: Vec<Class>,
-    /// When a loan is written off.
-    pub charge_off: ChargeOff,
-    /// How positions between parties are paid.
-    pub settlement: Settlement,
-}
-
-/// Who does what, by party id.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Roles {
-    /// The lender that leads.
-    pub lead: String,
-    /// Brings the applications.
-    pub platform: String,
-    /// Pays loans out to borrowers and collects from them.
-    pub servicer: String,
-}
-
-/// Terms that all loans of the agreement have in common.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Product {
-    /// How principal is repaid.
-    pub amortisation: Amortisation,
-    /// How time becomes interest.
-    pub day_count: DayCount,
-    /// Terms one can apply for, in months.
-    pub terms_months: Vec<u16>,
-    /// Smallest amount of a loan.
-    pub minimum_amount: Money,
-    /// Largest amount of a loan.
-    pub maximum_amount: Money,
-    /// Days after a due date on which a payment is still free of penalty and late fee.
-    #[serde(default)]
-    pub grace_days: u16,
-    /// Yearly penalty rate on overdue principal, on top of the loan's own rate, in its day count.
-    #[serde(default)]
-    pub penalty_rate: Rate,
-    /// Order in which a payment is used within an instalment, oldest instalment first.
-    pub waterfall: Vec<Component>,
-    /// What a prepayment changes.
-    pub prepayment: Prepayment,
-    /// How amounts are rounded to the minor unit.
-    #[serde(default)]
-    pub rounding: Rounding,
-    /// Days that an offer stands open for the borrower, the day it was made included.
-    pub offer_valid_days: u16,
-}
-
-/// How principal is repaid, in monthly instalments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Amortisation {
-    /// Equal instalments of principal and interest (an annuity).
-    EqualInstalment,
-    /// Equal parts of principal, interest on the rest.
-    EqualPrincipal,
-    /// Interest monthly, all principal at the end.
-    Bullet,
-}
-
-/// What a borrower owes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Component {
-    /// Late fees.
-    Fee,
-    /// Penalty interest.
-    Penalty,
-    /// Interest.
-    Interest,
-    /// Principal.
-    Principal,
-}
-
-/// What a prepayment changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Prepayment {
-    /// Instalments stay, the last ones fall away.
-    ShortenTerm,
-    /// The term stays, instalments get smaller.
-    ReduceInstalment,
-}
-
-/// A condition with the reason that is given when it holds.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Reason {
-    /// Stable code.
-    pub code: String,
-    /// The reason in words that an applicant may read.
-    pub reason: String,
-    /// When it applies: a test for each field, all of which must hold.
-    pub when: ConditionText,
-}
-
-/// How the lenders that accept fund a loan together.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Funding {
-    /// What shares follow.
-    pub mode: FundingMode,
-    /// Fewest lenders of a loan.
-    #[serde(default = "one")]
-    pub minimum_lenders: u8,
-    /// Lenders in the order in which leftover minor units are given out.
-    pub leftover_order: Vec<String>,
-    /// The lenders; in mode `in_order`, in the order in which they are served.
-    pub lender: Vec<Lender>,
-}
-
-fn one() -> u8 {
-    1
-}
-
-/// What shares follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FundingMode {
-    /// Shares written in the agreement, in proportion among the lenders that accept.
-    Fixed,
-    /// Shares in proportion to the amounts that the decisions offer.
-    Offers,
-    /// Each lender in turn takes as much as it offers.
-    InOrder,
-}
-
-/// A lender's part in the funding.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Lender {
-    /// The party.
-    pub party: String,
-    /// Its share in mode `fixed`.
-    pub share: Option<Rate>,
-    /// It does not take part in a loan with less than this share.
-    #[serde(default)]
-    pub minimum_share: Rate,
-    /// It never takes more than this share of a loan.
-    #[serde(default = "whole")]
-    pub maximum_share: Rate,
-}
-
-fn whole() -> Rate {
-    Rate::ONE
-}
-
-/// A cap on what a lender, or all together, may lend.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Limit {
-    /// Clause of the agreement, named in refusals.
-    pub clause: String,
-    /// The lender it binds; without one it binds the sum of all lenders.
-    pub lender: Option<String>,
-    /// What is added up.
-    pub per: LimitScope,
-    /// With `per = "region"`: the one region it is for; without, each region by itself.
-    pub region: Option<String>,
-    /// The cap.
-    pub amount: Money,
-}
-
-/// What a limit adds up. All but `day` count principal outstanding and offers that stand open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitScope {
-    /// What is offered and accepted on one business date.
-    Day,
-    /// Everything under the agreement.
-    Total,
-    /// Each region.
-    Region,
-    /// Each borrower.
-    Borrower,
-    /// Everything through the platform as partner.
-    Partner,
-}
-
-/// A fee that the borrower pays.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fee {
-    /// When it is taken.
-    pub at: FeeTime,
-    /// Share of the principal disbursed, or of the overdue instalment.
-    #[serde(default)]
-    pub rate: Rate,
-    /// Fixed part.
-    pub amount: Option<Money>,
-    /// `lenders`, by their shares of principal, or the party that earns it.
-    pub earned_by: String,
-}
-
-/// When a fee is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FeeTime {
-    /// Kept back from the disbursement.
-    Disbursement,
-    /// Once for each instalment that is unpaid after the grace days.
-    Overdue,
-}
-
-/// What lenders pay out of the interest they receive.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceFee {
-    /// Share of the interest received.
-    pub of_interest: Rate,
-    /// The party that earns it.
-    pub earned_by: String,
-}
-
-/// Cover against losses: at charge-off the guarantor pays the lenders.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Guarantee {
-    /// The guarantor.
-    pub party: String,
-    /// Part of the principal written off that is covered.
-    pub covers: Rate,
-    /// Most that is paid in all, as a part of what was ever disbursed.
-    pub pool: Rate,
-    /// Who is served first by what is collected afterwards.
-    pub recoveries: Recoveries,
-}
-
-/// Who is served first by what is collected after a charge-off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Recoveries {
-    /// The guarantor, until it has back what it paid.
-    GuarantorFirst,
-    /// All in proportion to what they lost.
-    ProRata,
-}
-
-/// A class of loans.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Class {
-    /// Name, for example `normal` or `substandard`.
-    pub name: String,
-    /// First day past due that belongs to it.
-    pub from_days: u16,
-    /// Loss allowance on principal outstanding.
-    pub allowance: Rate,
-}
-
-/// When a loan is written off.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChargeOff {
-    /// Days past due.
-    pub days_past_due: u16,
-}
-
-/// How positions between parties are paid.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settlement {
-    /// What is netted.
-    pub netting: Netting,
-    /// Business days from the closing of a window to its payment; weekends are no business days.
-    #[serde(default = "next_day")]
-    pub lag_business_days: u16,
-}
-
-fn next_day() -> u16 {
-    1
-}
-
-/// What is netted within a settlement window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Netting {
-    /// Each pair of parties pays its difference.
-    Bilateral,
-    /// Each party pays or receives one amount.
-    Multilateral,
-}
-
-/// The most classes an agreement can have.
-pub const MAX_CLASSES: usize = 8;
-
-/// Who earns a fee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Earner {
-    /// The lenders, by their shares of principal.
-    Lenders,
-    /// One party.
-    Party(PartyId),
-}
-
-/// A fee with its names resolved.
-#[derive(Clone, Copy, Debug)]
-pub struct FeeTerms {
-    /// Share of the base.
-    pub rate: Rate,
-    /// Fixed part.
-    pub amount: Amount,
-    /// Who earns it.
-    pub earner: Earner,
-}
-
-impl FeeTerms {
-    /// The fee on a base.
-    pub fn on(&self, base: Amount, rounding: Rounding) -> Amount {
-        self.amount + base.at(self.rate, rounding)
+/// Resolves the names of a document, or gives everything that is wrong with it.
+pub(super) fn resolve(
+    document: &Document<'_>,
+    file: &AgreementFile,
+) -> Result<Agreement, Vec<Problem>> {
+    let mut reader = Reader {
+        document,
+        file,
+        problems: Vec::new(),
+    };
+    let agreement = reader.resolve();
+    if reader.problems.is_empty() {
+        Ok(agreement)
+    } else {
+        Err(reader.problems)
     }
-}
-
-/// A signed agreement: the document, and its names resolved to places.
-#[derive(Clone, Debug)]
-pub struct Agreement {
-    /// As written.
-    pub file: AgreementFile,
-    /// The lenders in leftover order; every list of shares follows it.
-    pub lenders: Vec<PartyId>,
-    /// Place in [`Agreement::lenders`] of each lender in the order in which it is served.
-    pub service_order: Vec<usize>,
-    /// The lenders' funding terms, in the order of [`Agreement::lenders`].
-    pub funding: Vec<Lender>,
-    /// Brings the applications.
-    pub platform: PartyId,
-    /// Disburses and collects.
-    pub servicer: PartyId,
-    /// Covers losses.
-    pub guarantor: Option<PartyId>,
-    /// Earns the service fee.
-    pub service_fee: Option<(PartyId, Rate)>,
-    /// Fees kept back from the disbursement.
-    pub disbursement_fees: Vec<FeeTerms>,
-    /// Fee for an overdue instalment.
-    pub late_fee: Option<FeeTerms>,
-    /// Which lender (place in [`Agreement::lenders`]) each limit binds.
-    pub limit_lenders: Vec<Option<usize>>,
-    /// When an application is ineligible.
-    pub ineligible: Vec<Condition>,
-    /// All values of an application, standard fields first.
-    pub scope: Scope,
-}
-
-impl Agreement {
-    /// Reads an agreement and finds everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Agreement, Vec<Problem>> {
-        let document = Document::parse(text).map_err(|problem| vec![problem])?;
-        let file: AgreementFile = document.read().map_err(|problem| vec![problem])?;
-        let mut reader = Reader {
-            document: &document,
-            file: &file,
-            problems: Vec::new(),
-        };
-        let agreement = reader.resolve();
-        if reader.problems.is_empty() {
-            Ok(agreement)
-        } else {
-            Err(reader.problems)
-        }
-    }
-
-    /// A party by its id.
-    pub fn party_id(&self, id: &str) -> Option<PartyId> {
-        place_of(&self.file.party, id)
-    }
-
-    /// A party's entry.
-    pub fn party(&self, party: PartyId) -> &Party {
-        &self.file.party[party.index()]
-    }
-
-    /// All parties.
-    pub fn parties(&self) -> impl Iterator<Item = (PartyId, &Party)> {
-        self.file
-            .party
-            .iter()
-            .enumerate()
-            .map(|(index, party)| (PartyId(index as u8), party))
-    }
-
-    /// Currency of all amounts.
-    pub fn currency(&self) -> Currency {
-        self.file.currency
-    }
-
-    /// The place of the class for a number of days past due.
-    pub fn class_of(&self, days_past_due: i32) -> usize {
-        self.file
-            .class
-            .iter()
-            .rposition(|class| i32::from(class.from_days) <= days_past_due)
-            .unwrap_or(0)
-    }
-
-    /// True if a lender (by party id) may see the value at `place`.
-    pub fn may_see(&self, lender: &str, place: usize) -> bool {
-        place < STANDARD.len()
-            || self.file.field[place - STANDARD.len()]
-                .seen_by
-                .iter()
-                .any(|party| party == lender)
-    }
-}
-
-fn place_of(parties: &[Party], id: &str) -> Option<PartyId> {
-    parties
-        .iter()
-        .position(|party| party.id == id)
-        .map(|place| PartyId(place as u8))
 }
 
 /// Resolves names and collects problems on the way.
@@ -598,6 +156,12 @@ impl Reader<'_> {
             "roles.lead",
             "the lead must be one of funding.lender",
         );
+        for (name, count) in [
+            ("limit", self.file.limit.len()),
+            ("ineligible", self.file.ineligible.len()),
+        ] {
+            self.require(count <= 250, name, "an agreement has at most 250 of these");
+        }
     }
 
     fn check_parties(&mut self) {
@@ -925,7 +489,10 @@ fn is_short_name(id: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Kind of the value at a place.
-pub fn kind_at(scope: &Scope, place: usize) -> Kind {
-    scope.fields[place].1
+/// The place of a party in the agreement's list.
+pub(super) fn place_of(parties: &[Party], id: &str) -> Option<PartyId> {
+    parties
+        .iter()
+        .position(|party| party.id == id)
+        .map(|place| PartyId(place as u8))
 }

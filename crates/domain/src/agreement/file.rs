@@ -1,0 +1,338 @@
+//! The agreement as a document: what can be written, and what it says.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::calendar::{Day, DayCount};
+use crate::condition::ConditionText;
+use crate::field::Field;
+use crate::money::{Currency, Money, Rate, Rounding};
+use crate::party::Party;
+
+/// A cooperation agreement between lenders, a platform and, if there is one, a guarantor.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementFile {
+    /// Version of this file format: 1.
+    pub format: u32,
+    /// Short name of the cooperation, also the name of its book.
+    pub id: String,
+    /// Version of the agreement, from 1; a change needs the next number.
+    pub version: u32,
+    /// Title for people.
+    pub title: String,
+    /// First day on which this version governs new loans.
+    pub effective_from: Day,
+    /// Currency of all amounts, ISO 4217.
+    pub currency: Currency,
+    /// Rulebook of the regulator that the cooperation keeps, for example `cn`.
+    pub rulebook: Option<String>,
+    /// The parties.
+    pub party: Vec<Party>,
+    /// Who does what.
+    pub roles: Roles,
+    /// Data of an application beyond `amount`, `term_months` and `region`.
+    #[serde(default)]
+    pub field: Vec<Field>,
+    /// The loan that is offered.
+    pub product: Product,
+    /// Applications that no lender is asked about.
+    #[serde(default)]
+    pub ineligible: Vec<Reason>,
+    /// How the lenders that accept fund a loan together.
+    pub funding: Funding,
+    /// Caps on what is lent.
+    #[serde(default)]
+    pub limit: Vec<Limit>,
+    /// What borrowers pay beyond interest.
+    #[serde(default)]
+    pub fee: Vec<Fee>,
+    /// What lenders pay the platform.
+    pub service_fee: Option<ServiceFee>,
+    /// Cover against losses.
+    pub guarantee: Option<Guarantee>,
+    /// Classes of loans by days past due, mildest first.
+    pub class: Vec<Class>,
+    /// When a loan is written off.
+    pub charge_off: ChargeOff,
+    /// How positions between parties are paid.
+    pub settlement: Settlement,
+}
+
+/// Who does what, by party id.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// The lender that leads.
+    pub lead: String,
+    /// Brings the applications.
+    pub platform: String,
+    /// Pays loans out to borrowers and collects from them.
+    pub servicer: String,
+}
+
+/// Terms that all loans of the agreement have in common.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// How principal is repaid.
+    pub amortisation: Amortisation,
+    /// How time becomes interest.
+    pub day_count: DayCount,
+    /// Terms one can apply for, in months.
+    pub terms_months: Vec<u16>,
+    /// Smallest amount of a loan.
+    pub minimum_amount: Money,
+    /// Largest amount of a loan.
+    pub maximum_amount: Money,
+    /// Days after a due date on which a payment is still free of penalty and late fee.
+    #[serde(default)]
+    pub grace_days: u16,
+    /// Yearly penalty rate on overdue principal, on top of the loan's own rate, in its day count.
+    #[serde(default)]
+    pub penalty_rate: Rate,
+    /// Order in which a payment is used within an instalment, oldest instalment first.
+    pub waterfall: Vec<Component>,
+    /// What a prepayment changes.
+    pub prepayment: Prepayment,
+    /// How amounts are rounded to the minor unit.
+    #[serde(default)]
+    pub rounding: Rounding,
+    /// Days that an offer stands open for the borrower, the day it was made included.
+    pub offer_valid_days: u16,
+}
+
+/// How principal is repaid, in monthly instalments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Amortisation {
+    /// Equal instalments of principal and interest (an annuity).
+    EqualInstalment,
+    /// Equal parts of principal, interest on the rest.
+    EqualPrincipal,
+    /// Interest monthly, all principal at the end.
+    Bullet,
+}
+
+/// What a borrower owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// Late fees.
+    Fee,
+    /// Penalty interest.
+    Penalty,
+    /// Interest.
+    Interest,
+    /// Principal.
+    Principal,
+}
+
+/// What a prepayment changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prepayment {
+    /// Instalments stay, the last ones fall away.
+    ShortenTerm,
+    /// The term stays, instalments get smaller.
+    ReduceInstalment,
+}
+
+/// A condition with the reason that is given when it holds.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// Stable code.
+    pub code: String,
+    /// The reason in words that an applicant may read.
+    pub reason: String,
+    /// When it applies: a test for each field, all of which must hold.
+    pub when: ConditionText,
+}
+
+/// How the lenders that accept fund a loan together.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Funding {
+    /// What shares follow.
+    pub mode: FundingMode,
+    /// Fewest lenders of a loan.
+    #[serde(default = "one")]
+    pub minimum_lenders: u8,
+    /// Lenders in the order in which leftover minor units are given out.
+    pub leftover_order: Vec<String>,
+    /// The lenders; in mode `in_order`, in the order in which they are served.
+    pub lender: Vec<Lender>,
+}
+
+fn one() -> u8 {
+    1
+}
+
+/// What shares follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FundingMode {
+    /// Shares written in the agreement, in proportion among the lenders that accept.
+    Fixed,
+    /// Shares in proportion to the amounts that the decisions offer.
+    Offers,
+    /// Each lender in turn takes as much as it offers.
+    InOrder,
+}
+
+/// A lender's part in the funding.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lender {
+    /// The party.
+    pub party: String,
+    /// Its share in mode `fixed`.
+    pub share: Option<Rate>,
+    /// It does not take part in a loan with less than this share.
+    #[serde(default)]
+    pub minimum_share: Rate,
+    /// It never takes more than this share of a loan.
+    #[serde(default = "whole")]
+    pub maximum_share: Rate,
+}
+
+fn whole() -> Rate {
+    Rate::ONE
+}
+
+/// A cap on what a lender, or all together, may lend.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Clause of the agreement, named in refusals.
+    pub clause: String,
+    /// The lender it binds; without one it binds the sum of all lenders.
+    pub lender: Option<String>,
+    /// What is added up.
+    pub per: LimitScope,
+    /// With `per = "region"`: the one region it is for; without, each region by itself.
+    pub region: Option<String>,
+    /// The cap.
+    pub amount: Money,
+}
+
+/// What a limit adds up. All but `day` count principal outstanding and offers that stand open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitScope {
+    /// What is offered and accepted on one business date.
+    Day,
+    /// Everything under the agreement.
+    Total,
+    /// Each region.
+    Region,
+    /// Each borrower.
+    Borrower,
+    /// Everything through the platform as partner.
+    Partner,
+}
+
+/// A fee that the borrower pays.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fee {
+    /// When it is taken.
+    pub at: FeeTime,
+    /// Share of the principal disbursed, or of the overdue instalment.
+    #[serde(default)]
+    pub rate: Rate,
+    /// Fixed part.
+    pub amount: Option<Money>,
+    /// `lenders`, by their shares of principal, or the party that earns it.
+    pub earned_by: String,
+}
+
+/// When a fee is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeeTime {
+    /// Kept back from the disbursement.
+    Disbursement,
+    /// Once for each instalment that is unpaid after the grace days.
+    Overdue,
+}
+
+/// What lenders pay out of the interest they receive.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceFee {
+    /// Share of the interest received.
+    pub of_interest: Rate,
+    /// The party that earns it.
+    pub earned_by: String,
+}
+
+/// Cover against losses: at charge-off the guarantor pays the lenders.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Guarantee {
+    /// The guarantor.
+    pub party: String,
+    /// Part of the principal written off that is covered.
+    pub covers: Rate,
+    /// Most that is paid in all, as a part of what was ever disbursed.
+    pub pool: Rate,
+    /// Who is served first by what is collected afterwards.
+    pub recoveries: Recoveries,
+}
+
+/// Who is served first by what is collected after a charge-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Recoveries {
+    /// The guarantor, until it has back what it paid.
+    GuarantorFirst,
+    /// All in proportion to what they lost.
+    ProRata,
+}
+
+/// A class of loans.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    /// Name, for example `normal` or `substandard`.
+    pub name: String,
+    /// First day past due that belongs to it.
+    pub from_days: u16,
+    /// Loss allowance on principal outstanding.
+    pub allowance: Rate,
+}
+
+/// When a loan is written off.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChargeOff {
+    /// Days past due.
+    pub days_past_due: u16,
+}
+
+/// How positions between parties are paid.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// What is netted.
+    pub netting: Netting,
+    /// Business days from the closing of a window to its payment; weekends are no business days.
+    #[serde(default = "next_day")]
+    pub lag_business_days: u16,
+}
+
+fn next_day() -> u16 {
+    1
+}
+
+/// What is netted within a settlement window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Netting {
+    /// Each pair of parties pays its difference.
+    Bilateral,
+    /// Each party pays or receives one amount.
+    Multilateral,
+}

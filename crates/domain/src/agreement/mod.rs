@@ -1,0 +1,125 @@
+//! The cooperation agreement: the document that parties sign (`file.rs`), and what it means once
+//! its names are resolved (`read.rs` does that and finds what is wrong).
+
+mod file;
+mod read;
+
+pub use file::*;
+
+use crate::condition::{Condition, Scope};
+use crate::document::{Document, Problem};
+use crate::field::STANDARD;
+use crate::money::{Amount, Currency, Rate, Rounding};
+use crate::party::{Party, PartyId};
+
+/// The most classes an agreement can have.
+pub const MAX_CLASSES: usize = 8;
+
+/// Who earns a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earner {
+    /// The lenders, by their shares of principal.
+    Lenders,
+    /// One party.
+    Party(PartyId),
+}
+
+/// A fee with its names resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct FeeTerms {
+    /// Share of the base.
+    pub rate: Rate,
+    /// Fixed part.
+    pub amount: Amount,
+    /// Who earns it.
+    pub earner: Earner,
+}
+
+impl FeeTerms {
+    /// The fee on a base.
+    pub fn on(&self, base: Amount, rounding: Rounding) -> Amount {
+        self.amount + base.at(self.rate, rounding)
+    }
+}
+
+/// A signed agreement: the document, and its names resolved to places.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// As written.
+    pub file: AgreementFile,
+    /// The lenders in leftover order; every list of shares follows it.
+    pub lenders: Vec<PartyId>,
+    /// Place in [`Agreement::lenders`] of each lender in the order in which it is served.
+    pub service_order: Vec<usize>,
+    /// The lenders' funding terms, in the order of [`Agreement::lenders`].
+    pub funding: Vec<Lender>,
+    /// Brings the applications.
+    pub platform: PartyId,
+    /// Disburses and collects.
+    pub servicer: PartyId,
+    /// Covers losses.
+    pub guarantor: Option<PartyId>,
+    /// Earns the service fee.
+    pub service_fee: Option<(PartyId, Rate)>,
+    /// Fees kept back from the disbursement.
+    pub disbursement_fees: Vec<FeeTerms>,
+    /// Fee for an overdue instalment.
+    pub late_fee: Option<FeeTerms>,
+    /// Which lender (place in [`Agreement::lenders`]) each limit binds.
+    pub limit_lenders: Vec<Option<usize>>,
+    /// When an application is ineligible.
+    pub ineligible: Vec<Condition>,
+    /// All values of an application, standard fields first.
+    pub scope: Scope,
+}
+
+impl Agreement {
+    /// Reads an agreement and finds everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Agreement, Vec<Problem>> {
+        let document = Document::parse(text).map_err(|problem| vec![problem])?;
+        let file: AgreementFile = document.read().map_err(|problem| vec![problem])?;
+        read::resolve(&document, &file)
+    }
+
+    /// A party by its id.
+    pub fn party_id(&self, id: &str) -> Option<PartyId> {
+        read::place_of(&self.file.party, id)
+    }
+
+    /// A party's entry.
+    pub fn party(&self, party: PartyId) -> &Party {
+        &self.file.party[party.index()]
+    }
+
+    /// All parties.
+    pub fn parties(&self) -> impl Iterator<Item = (PartyId, &Party)> {
+        self.file
+            .party
+            .iter()
+            .enumerate()
+            .map(|(index, party)| (PartyId(index as u8), party))
+    }
+
+    /// Currency of all amounts.
+    pub fn currency(&self) -> Currency {
+        self.file.currency
+    }
+
+    /// The place of the class for a number of days past due.
+    pub fn class_of(&self, days_past_due: i32) -> usize {
+        self.file
+            .class
+            .iter()
+            .rposition(|class| i32::from(class.from_days) <= days_past_due)
+            .unwrap_or(0)
+    }
+
+    /// True if a lender (by party id) may see the value at `place`.
+    pub fn may_see(&self, lender: &str, place: usize) -> bool {
+        place < STANDARD.len()
+            || self.file.field[place - STANDARD.len()]
+                .seen_by
+                .iter()
+                .any(|party| party == lender)
+    }
+}
