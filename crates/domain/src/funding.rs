@@ -55,9 +55,9 @@ fn share_out(agreement: &Agreement, amount: Amount, bids: &Bids) -> Option<Parts
     let mut weights = [0i128; MAX_SHARES];
     for (place, lender) in agreement.funding.iter().enumerate() {
         if let Some(bid) = bids[place] {
-            caps[place] = bid
-                .amount
-                .min(amount.at(lender.maximum_share, Rounding::Down));
+            // Rounded up: the unit that is left over must go to somebody.
+            let largest = -(-amount).at(lender.maximum_share, Rounding::Down);
+            caps[place] = bid.amount.min(largest);
             weights[place] = match agreement.file.funding.mode {
                 FundingMode::Fixed => lender.share.unwrap_or_default().0.into(),
                 FundingMode::Offers => caps[place].0.into(),

@@ -539,6 +539,8 @@ impl Position {
             return;
         }
         self.accrue(terms, day);
+        self.pay_due(terms);
+        self.prepay(terms, day);
         let since_due: Amount = self.due.iter().map(|due| terms.round(due.accrued)).sum();
         self.totals.interest_forgone += self.interest_due() + since_due + terms.round(self.accrued);
         let lost = self.outstanding();

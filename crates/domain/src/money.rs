@@ -17,7 +17,7 @@ use thiserror::Error;
 /// An amount in minor units (cents, fen) of the book's currency.
 ///
 /// Arithmetic panics on overflow instead of wrapping; amounts that enter a book are bounded by
-/// [`Amount::MAX`], nine orders of magnitude below the limit of the type.
+/// [`Amount::MAX`], almost four orders of magnitude below the limit of the type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Amount(#[n(0)] pub i64);
@@ -205,7 +205,10 @@ pub fn parse_decimal(
     let kept = fraction.len().min(digits as usize + 20);
     let mut value: i128 = 0;
     for byte in whole.bytes().chain(fraction.bytes().take(kept)) {
-        value = value.checked_mul(10).ok_or_else(too_large)? + i128::from(byte - b'0');
+        let shifted = value.checked_mul(10).ok_or_else(too_large)?;
+        value = shifted
+            .checked_add(i128::from(byte - b'0'))
+            .ok_or_else(too_large)?;
     }
     let scaled = if kept <= digits as usize {
         value

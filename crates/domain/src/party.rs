@@ -15,6 +15,17 @@ pub const MAX_PARTIES: usize = 8;
 pub struct PartyId(#[n(0)] pub u8);
 
 impl PartyId {
+    /// Every place that a party can have.
+    pub const ALL: [PartyId; MAX_PARTIES] = {
+        let mut all = [PartyId(0); MAX_PARTIES];
+        let mut place = 0;
+        while place < MAX_PARTIES {
+            all[place] = PartyId(place as u8);
+            place += 1;
+        }
+        all
+    };
+
     /// The place in the list.
     pub fn index(self) -> usize {
         usize::from(self.0)

@@ -103,6 +103,22 @@ pub struct Decision {
     pub outcome: Outcome,
 }
 
+impl Decision {
+    /// True if the decision can be meant, by a policy with this many reasons.
+    pub fn is_usable(&self, reasons: usize) -> bool {
+        match &self.outcome {
+            Outcome::Approve { maximum, rate } => {
+                maximum.is_positive()
+                    && *maximum <= Amount::MAX
+                    && (Rate::ZERO..=Rate::ONE).contains(rate)
+            }
+            Outcome::Decline(given) | Outcome::Refer(given) => {
+                given.iter().all(|&reason| usize::from(reason) < reasons)
+            }
+        }
+    }
+}
+
 /// The outcome of a decision. Reasons are places in [`Policy::reasons`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Outcome {

@@ -18,6 +18,8 @@ pub struct Engine<S: Store> {
     journal: Journal<S>,
     batch: BatchBuilder,
     events: Vec<Event>,
+    /// True after any failure; the book in memory may then be ahead of the journal.
+    failed: bool,
 }
 
 /// Why the engine stopped.
@@ -26,6 +28,11 @@ pub enum EngineError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// An earlier failure ended the engine.
+    #[error(
+        "the engine stopped after a failure; open the book again to go on from what is durable"
+    )]
+    Stopped,
     /// An event is larger than a batch can be.
     #[error("an event of {0} bytes is larger than a journal batch can be; send smaller documents")]
     EventTooLarge(usize),
@@ -40,6 +47,7 @@ impl<S: Store> Engine<S> {
             journal,
             batch: BatchBuilder::new(),
             events: Vec::new(),
+            failed: false,
         })
     }
 
@@ -58,6 +66,10 @@ impl<S: Store> Engine<S> {
         &mut self,
         commands: impl IntoIterator<Item = Command>,
     ) -> Result<Vec<Result<Answer, Refusal>>, EngineError> {
+        if self.failed {
+            return Err(EngineError::Stopped);
+        }
+        self.failed = true;
         let mut answers = Vec::new();
         for command in commands {
             let answer = self.book.execute(command, &mut self.events, &mut |_| {});
@@ -65,6 +77,7 @@ impl<S: Store> Engine<S> {
             self.write_events()?;
         }
         self.journal.append(&mut self.batch)?;
+        self.failed = false;
         Ok(answers)
     }
 
@@ -91,5 +104,45 @@ fn too_large(error: PushError) -> EngineError {
     match error {
         PushError::TooLarge { len } => EngineError::EventTooLarge(len),
         PushError::Full => EngineError::EventTooLarge(tandem_journal::MAX_BODY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_domain::book::Documents;
+    use tandem_journal::{BookName, Memory};
+
+    use super::*;
+
+    #[test]
+    fn after_a_failure_nothing_is_taken_any_more() {
+        let name = BookName::new("example").expect("a good name");
+        let journal = Journal::open(Memory::new(name)).expect("an empty journal");
+        let mut engine = Engine::open(journal).expect("an empty book");
+        let example = |file: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/lending-club/");
+            std::fs::read_to_string(format!("{folder}{file}")).expect("the example is there")
+        };
+        let documents = Documents {
+            agreement: format!("{}\n# {}", example("agreement.toml"), "x".repeat(600_000)),
+            policies: vec![
+                example("policies/house.toml"),
+                example("policies/investors.toml"),
+            ],
+            rulebook: None,
+        };
+        let sign = || [Command::Sign(Box::new(documents.clone()))];
+        let error = engine
+            .submit(sign())
+            .expect_err("larger than a batch")
+            .to_string();
+        assert!(
+            error.ends_with("is larger than a journal batch can be; send smaller documents"),
+            "{error}"
+        );
+        assert_eq!(
+            engine.submit(sign()).expect_err("it stopped").to_string(),
+            "the engine stopped after a failure; open the book again to go on from what is durable"
+        );
     }
 }

@@ -5,6 +5,8 @@ use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::Totals;
+use tandem_domain::party::MAX_PARTIES;
+use tandem_domain::settlement::Transfer;
 use tandem_journal::{Journal, JournalError, Store};
 use thiserror::Error;
 
@@ -135,7 +137,14 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
             (*loan as usize) < book.loans().len(),
             "changes a loan that is not there",
         ),
-        Event::Planned(plan) => (plan.is_exact(), "plans a settlement that is not exact"),
+        Event::Planned(plan) => {
+            let known = |transfer: &Transfer| {
+                transfer.from.index() < MAX_PARTIES && transfer.to.index() < MAX_PARTIES
+            };
+            let holds =
+                plan.is_exact() && plan.obligations.iter().chain(&plan.transfers).all(known);
+            (holds, "plans a settlement that is not exact")
+        }
         Event::DayEnded { .. }
         | Event::Settled { .. }
         | Event::Adjusted { .. }

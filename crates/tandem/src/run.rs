@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use tandem_domain::book::{Application, Command};
 use tandem_domain::calendar::Day;
+use tandem_domain::field::Kind;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Sqlite};
 
@@ -87,6 +88,8 @@ struct Run {
     /// Loans whose payments are in the calendar.
     expected: usize,
     problems: Vec<String>,
+    /// Fields that the rows were read for.
+    fields: Vec<(String, Kind)>,
 }
 
 impl Run {
@@ -108,6 +111,10 @@ impl Run {
             answer
                 .map_err(|refusal| Failure(format!("{}: {refusal}", programme.folder.display())))?;
         }
+        if engine.book().is_closing() {
+            let day = engine.book().business_date();
+            engine.submit([Command::CloseDay { day }])?;
+        }
         let mut problems = applications.problems;
         problems.append(&mut payments.problems);
         let mut by_date = BTreeMap::<Day, Vec<ApplicationRow>>::new();
@@ -128,6 +135,7 @@ impl Run {
             payments,
             expected: 0,
             problems,
+            fields: programme.version.agreement.scope.fields.clone(),
         })
     }
 
@@ -198,6 +206,14 @@ impl Run {
         let Some((_, version)) = self.engine.book().current() else {
             return Ok(());
         };
+        if version.agreement.scope.fields != self.fields {
+            return Err(Failure(format!(
+                "version {} of the agreement governs {}, and its fields are not those of the mapping; \
+                 run what is dated before the new version with the old files first",
+                version.agreement.file.version,
+                self.engine.book().business_date()
+            )));
+        }
         let commands: Vec<Command> = rows
             .iter()
             .flat_map(|row| {

@@ -221,7 +221,7 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitScope {
-    /// What is offered and accepted on one business date.
+    /// What is offered on one business date and not given back on it.
     Day,
     /// Everything under the agreement.
     Total,

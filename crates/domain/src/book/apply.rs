@@ -58,6 +58,7 @@ impl Book {
             } => self.apply_adjusted(interest, allowance, entries),
             Event::DayClosed(close) => {
                 self.business_date = close.day + 1;
+                self.closing = false;
                 self.today = [Amount::ZERO; MAX_PARTIES];
                 self.last_close = Some(close.clone());
             }
@@ -254,6 +255,7 @@ impl Book {
     }
 
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
+        self.closing = true;
         for (_, places) in split_up_to(&mut self.agenda, day) {
             for place in places {
                 let loan = &self.loans[place as usize];

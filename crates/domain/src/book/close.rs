@@ -8,7 +8,7 @@ use super::event::{Close, Event};
 use super::{Book, Version};
 use crate::calendar::Day;
 use crate::ledger::{Account, Entry};
-use crate::loan::{Action, Status, Transaction};
+use crate::loan::{Action, Transaction};
 use crate::money::{Amount, Rounding};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::settlement::Plan;
@@ -35,13 +35,8 @@ impl Book {
         };
         step(self, Event::DayEnded { day });
         while let Some(&loan) = self.to_charge_off.front() {
-            if self.is_to_be_charged_off(loan) {
-                let event = self.charge_off(loan);
-                step(self, event);
-            } else {
-                // A payment came in after the close was interrupted.
-                self.to_charge_off.pop_front();
-            }
+            let event = self.charge_off(loan);
+            step(self, event);
         }
         if let Some(plan) = self.plan_settlement() {
             step(self, Event::Planned(plan));
@@ -59,18 +54,6 @@ impl Book {
         }
         step(self, Event::DayClosed(self.summary()));
         Ok(())
-    }
-
-    fn is_to_be_charged_off(&self, place: u32) -> bool {
-        let loan = &self.loans[place as usize];
-        let days = self
-            .version_of(loan)
-            .agreement
-            .file
-            .charge_off
-            .days_past_due;
-        loan.position.status == Status::Active
-            && loan.position.days_past_due(self.business_date) >= i32::from(days)
     }
 
     /// The writing-off of a loan on the business date, with what the guarantee pays.

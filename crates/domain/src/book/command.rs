@@ -120,11 +120,24 @@ pub enum Refusal {
     /// The new version is not an amendment of the signed agreement.
     #[error("{0}; an amendment keeps id, currency and parties, and may add parties at the end")]
     NotAnAmendment(String),
+    /// A day close was interrupted.
+    #[error("the close of {0} was interrupted; close the day first")]
+    Closing(Day),
+    /// A lender's decision cannot be meant.
+    #[error(
+        "decision {0} is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list"
+    )]
+    BadDecision(usize),
+    /// A value is too long.
+    #[error("`{0}` is too long; a text has at most 1,000 bytes")]
+    LongValue(String),
     /// The key was used before for something else.
     #[error("key `{0}` was used before with other content; use a new key")]
     KeyUsed(String),
     /// A key is empty or too long.
-    #[error("key `{0}` is not usable; a key has 1 to 64 characters")]
+    #[error(
+        "key `{0}` is not usable; an application's key has 1 to 64 characters, a payment's up to 80"
+    )]
     BadKey(String),
     /// The application does not fit the agreement.
     #[error("the application has {found} values, the agreement asks for {expected}")]
@@ -197,6 +210,9 @@ impl Refusal {
             Refusal::VersionUsed { .. } => "version_used",
             Refusal::VersionOutOfOrder { .. } => "version_out_of_order",
             Refusal::NotAnAmendment(_) => "not_an_amendment",
+            Refusal::Closing(_) => "closing",
+            Refusal::BadDecision(_) => "bad_decision",
+            Refusal::LongValue(_) => "long_value",
             Refusal::KeyUsed(_) => "key_used",
             Refusal::BadKey(_) => "bad_key",
             Refusal::WrongValues { .. } => "wrong_values",

@@ -80,9 +80,9 @@ impl Book {
     }
 
     fn decide_application(&self, application: Application) -> Result<Option<Event>, Refusal> {
-        check_key(&application.key)?;
+        check_key(&application.key, APPLICATION_KEY)?;
         if let Some(borrower) = &application.borrower {
-            check_key(borrower)?;
+            check_key(borrower, APPLICATION_KEY)?;
         }
         let (place, version) = self.current().ok_or(Refusal::NotSigned)?;
         let body = digest(&(&application.key, &application.borrower, &application.values));
@@ -101,6 +101,22 @@ impl Book {
                 found: application.values.len(),
                 expected,
             });
+        }
+        for ((name, _), value) in version
+            .agreement
+            .scope
+            .fields
+            .iter()
+            .zip(&application.values)
+        {
+            if matches!(value, Value::Text(text) if text.len() > LONGEST_TEXT) {
+                return Err(Refusal::LongValue(name.clone()));
+            }
+        }
+        for (place, decision) in application.decisions.iter().enumerate() {
+            if !decision.is_usable(version.policies[place].reasons.len()) {
+                return Err(Refusal::BadDecision(place + 1));
+            }
         }
         let request = Request::of(&application)?;
         let (verdict, barred) = self.judge(version, &application, &request);
@@ -281,7 +297,7 @@ impl Book {
     }
 
     fn decide_payment(&self, payment: Payment) -> Result<Option<Event>, Refusal> {
-        check_key(&payment.key)?;
+        check_key(&payment.key, PAYMENT_KEY)?;
         if !payment.amount.is_positive() || payment.amount > Amount::MAX {
             return Err(Refusal::BadAmount);
         }
@@ -315,7 +331,12 @@ impl Book {
                 business_date,
             });
         }
-        if loan.position.status == Status::Repaid {
+        // One that belongs before what repaid the loan evaluates it anew.
+        let follows = loan
+            .history
+            .last()
+            .is_none_or(|last| last.day <= payment.value_date);
+        if loan.position.status == Status::Repaid && follows {
             return Err(Refusal::LoanRepaid(payment.application));
         }
         let action = if payment.prepay {
@@ -398,8 +419,15 @@ impl<'a> Request<'a> {
     }
 }
 
-fn check_key(key: &str) -> Result<(), Refusal> {
-    if key.is_empty() || key.chars().count() > 64 {
+/// Most characters of a key. A payment's may be made of its application's and a number.
+const APPLICATION_KEY: usize = 64;
+const PAYMENT_KEY: usize = 80;
+
+/// Most bytes of a text in an application.
+const LONGEST_TEXT: usize = 1_000;
+
+fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
+    if key.is_empty() || key.chars().count() > longest {
         return Err(Refusal::BadKey(key.chars().take(80).collect()));
     }
     Ok(())

@@ -93,12 +93,7 @@ impl Book {
         let over_limit = agreement.file.limit.iter().enumerate().find(|(_, limit)| {
             limit.lender.is_none()
                 && self
-                    .used(
-                        request,
-                        limit.per,
-                        limit.region.as_deref(),
-                        &agreement.lenders,
-                    )
+                    .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
                     .is_some_and(|used| used + request.amount > limit.amount.amount)
         });
         if let Some((index, _)) = over_limit {
@@ -107,7 +102,7 @@ impl Book {
         self.rules(version)
             .find(|(_, rule)| match rule.check {
                 Check::MinimumPartnerShare { share } => {
-                    let minimum = request.amount.at(share, Rounding::HalfUp);
+                    let minimum = request.amount.at(share, Rounding::Down);
                     parts.iter().zip(&agreement.lenders).any(|(part, &lender)| {
                         agreement.party(lender).kind == PartyKind::RegionalBank
                             && part.amount.is_positive()
@@ -117,7 +112,7 @@ impl Book {
                 Check::PersonalAmount { cap } => {
                     cap.currency == agreement.currency()
                         && self
-                            .used(request, LimitScope::Borrower, None, &agreement.lenders)
+                            .used(request, LimitScope::Borrower, None, &PartyId::ALL)
                             .is_some_and(|used| used + request.amount > cap.amount)
                 }
                 Check::BulletTerm { months: most } => {

@@ -307,6 +307,9 @@ pub struct Book {
     /// Sum of the digests of all applications, and of all loans.
     applications_digest: u64,
     loans_digest: u128,
+    /// True from the end of the business date to its close; an interrupted close is taken up
+    /// again before anything else is done.
+    closing: bool,
     last_close: Option<Close>,
 }
 
@@ -388,6 +391,11 @@ impl Book {
         self.reserved.iter().any(|amount| !amount.is_zero())
     }
 
+    /// True if the close of the business date was interrupted; only closing it is possible.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// The last day close.
     pub fn last_close(&self) -> Option<&Close> {
         self.last_close.as_ref()
@@ -412,6 +420,9 @@ impl Book {
     ) -> Result<Answer, Refusal> {
         if let Command::CloseDay { day } = command {
             return self.close_day(day, events, entries).map(|()| Answer::Done);
+        }
+        if self.closing {
+            return Err(Refusal::Closing(self.business_date));
         }
         match self.decide(command)? {
             None => Ok(Answer::Known),

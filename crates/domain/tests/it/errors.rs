@@ -6,12 +6,12 @@
 use std::fmt::Write;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Book, Command, Documents, Refusal, Version};
+use tandem_domain::book::{Book, Command, Documents, Event, Refusal, Version};
 use tandem_domain::document::Problem;
 use tandem_domain::field::Value;
 use tandem_domain::ledger::Entry;
-use tandem_domain::money::Amount;
-use tandem_domain::policy::Policy;
+use tandem_domain::money::{Amount, Rate};
+use tandem_domain::policy::{Outcome, Policy};
 use tandem_domain::rulebook::Rulebook;
 
 use crate::fixture::{Desk, Papers, day};
@@ -157,6 +157,14 @@ fn every_refusal_has_its_code_and_text() {
         bad.values[place] = value;
         applications.push(bad);
     }
+    let mut long = application("A");
+    long.values[2] = Value::Text("x".repeat(1_001).into());
+    let mut greedy = application("A");
+    greedy.decisions[1].outcome = Outcome::Approve {
+        maximum: Amount(1),
+        rate: Rate(Rate::ONE.0 + 1),
+    };
+    applications.extend([long, greedy]);
     for application in applications {
         refusals.push(refused(&mut desk, Command::Apply(Box::new(application))));
     }
@@ -182,6 +190,9 @@ fn every_refusal_has_its_code_and_text() {
     refusals.push(desk.pay("P", "A", Amount(1), today, true).unwrap_err());
     refusals.push(desk.pay("Q", "A", Amount(1), today, true).unwrap_err());
     refusals.push(refused(&mut desk, close("2024-01-16")));
+    let ended = Event::DayEnded { day: today };
+    desk.book.apply(&ended, &mut |_: &Entry| {});
+    refusals.push(desk.accept("A").unwrap_err());
 
     let found: Vec<_> = refusals
         .iter()
@@ -195,19 +206,21 @@ fn every_refusal_has_its_code_and_text() {
         "not_an_amendment: the id has changed; an amendment keeps id, currency and parties, and may add parties at the end",
         "not_an_amendment: it takes effect before the version it follows; an amendment keeps id, currency and parties, and may add parties at the end",
         "not_an_amendment: the parties have changed; an amendment keeps id, currency and parties, and may add parties at the end",
-        "bad_key: key `` is not usable; a key has 1 to 64 characters",
-        "bad_key: key `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is not usable; a key has 1 to 64 characters",
+        "bad_key: key `` is not usable; an application's key has 1 to 64 characters, a payment's up to 80",
+        "bad_key: key `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` is not usable; an application's key has 1 to 64 characters, a payment's up to 80",
         "wrong_values: the application has 5 values, the agreement asks for 6",
         "missing_field: `amount` is missing or not of its kind; every application states it",
         "missing_field: `term_months` is missing or not of its kind; every application states it",
         "missing_field: `region` is missing or not of its kind; every application states it",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
+        "long_value: `region` is too long; a text has at most 1,000 bytes",
+        "bad_decision: decision 2 is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list",
         "key_used: key `A` was used before with other content; use a new key",
         "no_loan: application `A` has no loan: it is offered",
         "unknown_application: there is no application `Z`",
         "no_offer: application `A` has no open offer: it is disbursed",
-        "bad_key: key `` is not usable; a key has 1 to 64 characters",
+        "bad_key: key `` is not usable; an application's key has 1 to 64 characters, a payment's up to 80",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
         "before_disbursement: value date 2024-01-14 lies before the disbursement on 2024-01-15",
@@ -215,6 +228,7 @@ fn every_refusal_has_its_code_and_text() {
         "key_used: key `P` was used before with other content; use a new key",
         "loan_repaid: loan `A` is repaid; nothing is owed",
         "not_the_business_date: 2024-01-16 cannot be closed: the business date is 2024-01-15",
+        "closing: the close of 2024-01-15 was interrupted; close the day first",
     ];
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found, expected);

@@ -264,8 +264,9 @@ proptest! {
         }
         let caps: Vec<i64> = (0..3)
             .map(|place| {
-                let share = Amount(amount).at(agreement.funding[place].maximum_share, Rounding::Down);
-                maxima[place].map_or(0, |maximum| maximum.min(share.0))
+                // Rounded up.
+                let share = Amount(-amount).at(agreement.funding[place].maximum_share, Rounding::Down);
+                maxima[place].map_or(0, |maximum| maximum.min(-share.0))
             })
             .collect();
         match formed(&agreement, amount, maxima) {
