@@ -14,11 +14,13 @@ use tandem_domain::cost::all_in_cost;
 use tandem_domain::document::Document;
 use tandem_domain::loan::{Terms, schedule};
 use tandem_domain::money::{Amount, Rate};
+use tandem_domain::party::{Party, PartyKind};
 use tandem_domain::policy::PolicyFile;
-use tandem_domain::rulebook::Rulebook;
+use tandem_domain::rulebook::{Check, Rulebook};
 
 use crate::fail::{Failure, Outcome};
 use crate::programme::{Programme, read_text, read_version};
+use crate::schedule::TermsFile;
 use crate::table::Mapping;
 
 /// A file format with a JSON Schema.
@@ -32,6 +34,8 @@ pub(crate) enum Format {
     Mapping,
     /// `rulebooks/*.toml`
     Rulebook,
+    /// The terms of one loan, for `schedule` and `apr`
+    Terms,
 }
 
 /// Prints the JSON Schema of a format.
@@ -44,6 +48,7 @@ pub(crate) fn schema(format: Format) -> Outcome {
         Format::Policy => of::<PolicyFile>(),
         Format::Mapping => of::<Mapping>(),
         Format::Rulebook => of::<Rulebook>(),
+        Format::Terms => of::<TermsFile>(),
     };
     println!("{}", text?);
     Ok(())
@@ -302,6 +307,9 @@ impl Explanation<'_> {
                 "  {:<26} from {}{until}: {}",
                 rule.id, rule.effective_from, rule.title
             )?;
+            if let Some(why) = self.not_applied(&rule.check) {
+                writeln!(self.text, "  {:<26} NOT APPLIED: {why}", "")?;
+            }
         }
         if let Some(guarantee) = &file.guarantee {
             writeln!(
@@ -319,6 +327,39 @@ impl Explanation<'_> {
             "  written off {} days past due; settled net {netting}, {} business day(s) later",
             file.charge_off.days_past_due, file.settlement.lag_business_days
         )
+    }
+
+    /// Why a rule binds nobody, or not everybody whom it is meant for.
+    fn not_applied(&self, check: &Check) -> Option<String> {
+        let agreement = &self.version.agreement;
+        let lacking = |what: &str, stated: fn(&Party) -> bool| {
+            let banks = agreement
+                .lenders
+                .iter()
+                .map(|&lender| agreement.party(lender));
+            let banks = banks
+                .filter(|party| matches!(party.kind, PartyKind::RegionalBank | PartyKind::Bank));
+            let lacking: Vec<_> = banks
+                .filter(|party| !stated(party))
+                .map(|party| party.id.as_str())
+                .collect();
+            (!lacking.is_empty())
+                .then(|| format!("{} does not state its {what}", lacking.join(", ")))
+        };
+        match check {
+            Check::PersonalAmount { cap } if cap.currency != agreement.currency() => Some(format!(
+                "the cap is in {}, the agreement in {}",
+                cap.currency,
+                agreement.currency()
+            )),
+            Check::PartnerConcentration { .. } => {
+                lacking("tier1_capital", |party| party.tier1_capital.is_some())
+            }
+            Check::JointLendingCap { .. } => {
+                lacking("total_loans", |party| party.total_loans.is_some())
+            }
+            _ => None,
+        }
     }
 
     /// A loan at the product's largest amount and a round rate, to see the figures at work.

@@ -10,6 +10,7 @@ mod payments;
 mod programme;
 mod report;
 mod run;
+mod schedule;
 mod table;
 mod verify;
 
@@ -51,6 +52,10 @@ enum Command {
     History(history::Options),
     /// Writes a book in formats that other programs read.
     Export(export::Options),
+    /// Prints the instalments that the terms of a loan plan, and what they cost a year.
+    Schedule(schedule::Options),
+    /// Prints what a loan or dated flows cost a year, as the EU and the US ask it to be said.
+    Apr(schedule::AprOptions),
     /// Measures throughput on this machine.
     Bench(bench::Options),
 }
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::verify(&options),
         Command::History(options) => history::history(&options),
         Command::Export(options) => export::export(&options),
+        Command::Schedule(options) => schedule::schedule(&options),
+        Command::Apr(options) => schedule::apr(&options),
         Command::Bench(options) => bench::bench(&options),
     };
     match done {

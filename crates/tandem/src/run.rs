@@ -10,7 +10,7 @@ use tandem_domain::book::{Application, Command};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_engine::Engine;
-use tandem_journal::{BookName, Journal, Sqlite};
+use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::data::{self, DATABASE};
 use crate::export;
@@ -105,6 +105,13 @@ impl Run {
         } else {
             Sqlite::create(database, &name)?
         };
+        if store.book() != &name {
+            return Err(Failure(format!(
+                "{} holds the book `{}`, not `{name}`; name another folder with --data",
+                database.display(),
+                store.book()
+            )));
+        }
         let mut engine = Engine::open(Journal::open(store)?)?;
         let documents = programme.version.documents.clone();
         for answer in engine.submit([Command::Sign(Box::new(documents))])? {
@@ -155,7 +162,9 @@ impl Run {
             // As long as payments are to come, days follow each other without a question.
             if self.calendar.is_empty() {
                 self.submit(&mut commands)?;
-                if self.is_settled() {
+                // With loans still active, an explicit last day is kept to.
+                let active = self.engine.book().portfolio().active > 0;
+                if self.is_settled() && !(active && until.is_some()) {
                     break;
                 }
             }

@@ -5,6 +5,7 @@
     reason = "helpers are not test functions to clippy"
 )]
 
+mod apr;
 mod errors;
 mod figures;
 mod fixture;

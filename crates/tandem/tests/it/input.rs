@@ -270,3 +270,52 @@ fn payments_come_from_the_users_file() {
     let row = loans.lines().find(|row| row.starts_with(key)).unwrap();
     assert_eq!(row.split(',').nth(place), Some("3500.00"), "{row}");
 }
+
+#[test]
+fn a_rule_that_binds_nobody_and_a_foreign_book_are_pointed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = marketplace(folder.path(), 5);
+    let until = ["--until", "2022-01-05"];
+    assert!(
+        command(&programme, folder.path())
+            .args(until)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    edit(
+        &programme,
+        "agreement.toml",
+        "id = \"marketplace\"",
+        "id = \"bazaar-two\"",
+    );
+    let refused = command(&programme, folder.path())
+        .args(until)
+        .output()
+        .unwrap();
+    let error = text(&refused.stderr);
+    assert!(
+        error.contains(
+            "holds the book `marketplace`, not `bazaar-two`; name another folder with --data"
+        ),
+        "{error}"
+    );
+
+    edit(
+        &programme,
+        "agreement.toml",
+        "tier1_capital = \"900,000,000.00 CNY\"\n",
+        "",
+    );
+    let check = std::process::Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .arg("check")
+        .arg(&programme)
+        .output()
+        .unwrap();
+    assert!(
+        text(&check.stdout).contains("NOT APPLIED: river does not state its tier1_capital"),
+        "{}",
+        text(&check.stdout)
+    );
+}

@@ -6,4 +6,5 @@ mod common;
 mod crash;
 mod input;
 mod public_loans;
+mod schedule;
 mod tamper;

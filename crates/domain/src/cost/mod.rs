@@ -3,6 +3,11 @@
 //!
 //! The rate is the internal rate of the monthly flows times twelve, as Chinese regulators ask it
 //! to be shown. All arithmetic is in integers; discount factors carry 60 binary digits.
+//!
+//! [`apr`] has the rates that European and US law ask for, from flows of any dates.
+
+pub mod apr;
+mod time;
 
 use crate::loan::Instalment;
 use crate::money::{Amount, Rate, Rounding};
