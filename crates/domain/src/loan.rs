@@ -12,7 +12,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::agreement::{Amortisation, Component, FeeTerms, Prepayment, Product};
+use crate::agreement::{Agreement, Amortisation, Component, FeeTerms, Prepayment, Product};
 use crate::calendar::Day;
 use crate::money::{Amount, Rate, Rounding};
 
@@ -31,6 +31,26 @@ pub struct Terms<'a> {
     pub product: &'a Product,
     /// Fee for an overdue instalment.
     pub late_fee: Option<FeeTerms>,
+}
+
+impl<'a> Terms<'a> {
+    /// The terms of a loan under an agreement.
+    pub fn under(
+        agreement: &'a Agreement,
+        principal: Amount,
+        rate: Rate,
+        months: u16,
+        disbursed_on: Day,
+    ) -> Terms<'a> {
+        Terms {
+            principal,
+            rate,
+            months,
+            disbursed_on,
+            product: &agreement.file.product,
+            late_fee: agreement.late_fee,
+        }
+    }
 }
 
 impl Terms<'_> {

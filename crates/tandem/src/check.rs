@@ -366,14 +366,13 @@ impl Explanation<'_> {
     fn example(&mut self) -> std::fmt::Result {
         let agreement = &self.version.agreement;
         let product = &agreement.file.product;
-        let terms = Terms {
-            principal: product.maximum_amount.amount,
-            rate: Rate(12_000_000),
-            months: product.terms_months[0],
-            disbursed_on: agreement.file.effective_from,
-            product,
-            late_fee: agreement.late_fee,
-        };
+        let terms = Terms::under(
+            agreement,
+            product.maximum_amount.amount,
+            Rate(12_000_000),
+            product.terms_months[0],
+            agreement.file.effective_from,
+        );
         let instalments = schedule(&terms);
         let fees: Amount = agreement
             .disbursement_fees

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
-use tandem_engine::{ReplayError, Step, replay};
+use tandem_engine::{Step, replay};
 use tandem_journal::{Journal, Sqlite};
 
 use crate::fail::{Failure, Outcome};
@@ -61,21 +61,6 @@ pub(crate) fn open(database: &Path) -> Outcome<Journal<Sqlite>> {
 }
 
 /// Reads a whole journal; `observe` sees every event.
-pub(crate) fn read(database: &Path, observe: &mut impl FnMut(Step<'_>)) -> Result<Book, ReadError> {
-    let mut journal = Journal::open(Sqlite::open_read_only(database)?)?;
-    Ok(replay(&mut journal, observe)?)
-}
-
-/// Why a journal cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// It cannot be opened.
-    #[error(transparent)]
-    Open(#[from] tandem_journal::sqlite::OpenError),
-    /// Its head cannot be read.
-    #[error(transparent)]
-    Journal(#[from] tandem_journal::JournalError),
-    /// It cannot be read back.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
+pub(crate) fn read(database: &Path, observe: &mut impl FnMut(Step<'_>)) -> Outcome<Book> {
+    Ok(replay(&mut open(database)?, observe)?)
 }

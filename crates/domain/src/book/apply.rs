@@ -197,14 +197,13 @@ impl Book {
         let record = &self.applications[application as usize];
         let agreement = &self.versions[usize::from(record.version)].agreement;
         let principal = offer.parts.iter().map(|part| part.amount).sum();
-        let terms = Terms {
+        let terms = Terms::under(
+            agreement,
             principal,
-            rate: offer.rate,
-            months: offer.months,
-            disbursed_on: self.business_date,
-            product: &agreement.file.product,
-            late_fee: agreement.late_fee,
-        };
+            offer.rate,
+            offer.months,
+            self.business_date,
+        );
         let loan = Loan {
             application,
             version: record.version,
@@ -313,13 +312,14 @@ impl Book {
         let record = &self.applications[loan.application as usize];
         let (region, borrower) = (record.region, record.borrower);
         self.pool.used += loan.position.totals.compensated - before.compensated;
-        let lenders = self.versions[usize::from(loan.version)]
-            .agreement
-            .lenders
-            .clone();
+        let lenders = &self.versions[usize::from(loan.version)].agreement.lenders;
+        let mut released = [Amount::ZERO; MAX_PARTIES];
+        for (at, party) in lenders.iter().enumerate() {
+            released[party.index()] = new[at] - old[at];
+        }
         for exposure in self.exposures(region, borrower) {
-            for (at, party) in lenders.iter().enumerate() {
-                exposure.outstanding[party.index()] -= new[at] - old[at];
+            for (outstanding, released) in exposure.outstanding.iter_mut().zip(released) {
+                *outstanding -= released;
             }
         }
     }

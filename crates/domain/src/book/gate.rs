@@ -138,14 +138,7 @@ impl Book {
     ) -> bool {
         let agreement = &version.agreement;
         let product = &agreement.file.product;
-        let terms = Terms {
-            principal,
-            rate,
-            months,
-            disbursed_on: self.business_date,
-            product,
-            late_fee: agreement.late_fee,
-        };
+        let terms = Terms::under(agreement, principal, rate, months, self.business_date);
         let fees = agreement
             .disbursement_fees
             .iter()

@@ -244,14 +244,13 @@ pub struct Loan {
 impl Loan {
     /// Its terms, with what all loans of the agreement share.
     pub fn terms<'a>(&self, agreement: &'a Agreement) -> Terms<'a> {
-        Terms {
-            principal: self.principal,
-            rate: self.rate,
-            months: self.months,
-            disbursed_on: self.disbursed_on,
-            product: &agreement.file.product,
-            late_fee: agreement.late_fee,
-        }
+        Terms::under(
+            agreement,
+            self.principal,
+            self.rate,
+            self.months,
+            self.disbursed_on,
+        )
     }
 }
 
@@ -399,11 +398,6 @@ impl Book {
     /// The last day close.
     pub fn last_close(&self) -> Option<&Close> {
         self.last_close.as_ref()
-    }
-
-    /// Number of payments taken.
-    pub fn payments(&self) -> usize {
-        self.payments.len()
     }
 
     fn version_of(&self, loan: &Loan) -> &Version {
