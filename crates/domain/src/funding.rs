@@ -113,6 +113,29 @@ fn proportional(amount: Amount, caps: &Parts, mut weights: [i128; MAX_SHARES]) -
     }
 }
 
+/// The lenders' prices and the borrower's rate, from the rates that the lenders decided on.
+///
+/// Without fixed yields each lender's price is its rate, and the borrower's the average. With them
+/// the borrower's rate is the lead's, the others earn their yields, and the lead's price is what
+/// is left. None if nothing is.
+pub fn price(agreement: &Agreement, decided: &[Part]) -> Option<(Vec<Part>, Rate)> {
+    let mut parts = decided.to_vec();
+    if !agreement.has_yields() {
+        return Some((parts, borrower_rate(decided)));
+    }
+    let lead = decided[agreement.lead];
+    let mut left: i128 = 0;
+    for (part, lender) in parts.iter_mut().zip(&agreement.funding) {
+        part.rate = lender.fixed_yield.unwrap_or_default();
+        left += i128::from(part.amount.0) * (i128::from(lead.rate.0) - i128::from(part.rate.0));
+    }
+    if left < 0 || !lead.amount.is_positive() {
+        return None;
+    }
+    parts[agreement.lead].rate = Rate(Rounding::HalfUp.divide(left, lead.amount.0.into()));
+    Some((parts, lead.rate))
+}
+
 /// The borrower's rate: the average of the lenders' rates, weighted by their parts.
 pub fn borrower_rate(parts: &[Part]) -> Rate {
     let total: Amount = parts.iter().map(|part| part.amount).sum();

@@ -18,6 +18,9 @@ pub enum Account {
     Loans,
     /// Interest accrued and not yet received.
     InterestReceivable,
+    /// What was paid for bought loans beyond (or, negative, below) their principal and is not
+    /// yet income.
+    LoanPremium,
     /// Expected credit losses, held against loans (a credit balance).
     LossAllowance,
     /// What another party owes this one until it is settled.
@@ -36,16 +39,20 @@ pub enum Account {
     ServiceFeeIncome,
     /// Collected on loans written off.
     RecoveryIncome,
+    /// Gains (or, as debits, losses) on shares of loans that were sold.
+    SaleGain,
     /// Service fees paid to the platform.
     ServiceFeeExpense,
     /// Additions to the loss allowance.
     ImpairmentLoss,
     /// Compensation paid under a guarantee.
     GuaranteeExpense,
+    /// Credits given to borrowers out of goodwill.
+    GoodwillExpense,
 }
 
 /// Number of places that the accounts of one party take.
-const PLACES: usize = 13 + 2 * MAX_PARTIES;
+const PLACES: usize = 16 + 2 * MAX_PARTIES;
 
 impl Account {
     /// Every account of a chart with `parties` parties, in the order of the chart.
@@ -55,6 +62,7 @@ impl Account {
             Account::Settlement,
             Account::Loans,
             Account::InterestReceivable,
+            Account::LoanPremium,
             Account::LossAllowance,
         ]
         .into_iter()
@@ -67,9 +75,11 @@ impl Account {
             Account::PenaltyIncome,
             Account::ServiceFeeIncome,
             Account::RecoveryIncome,
+            Account::SaleGain,
             Account::ServiceFeeExpense,
             Account::ImpairmentLoss,
             Account::GuaranteeExpense,
+            Account::GoodwillExpense,
         ])
     }
 
@@ -80,6 +90,7 @@ impl Account {
             Account::Settlement => 1010,
             Account::Loans => 1310,
             Account::InterestReceivable => 1320,
+            Account::LoanPremium => 1330,
             Account::LossAllowance => 1390,
             Account::DueFrom(party) => 1500 + u16::from(party.0) + 1,
             Account::DueTo(party) => 2500 + u16::from(party.0) + 1,
@@ -89,9 +100,11 @@ impl Account {
             Account::PenaltyIncome => 4030,
             Account::ServiceFeeIncome => 4040,
             Account::RecoveryIncome => 4050,
+            Account::SaleGain => 4060,
             Account::ServiceFeeExpense => 5010,
             Account::ImpairmentLoss => 5020,
             Account::GuaranteeExpense => 5030,
+            Account::GoodwillExpense => 5040,
         }
     }
 
@@ -101,6 +114,7 @@ impl Account {
             Account::Settlement => "settlement account",
             Account::Loans => "loans",
             Account::InterestReceivable => "interest receivable",
+            Account::LoanPremium => "loan premium",
             Account::LossAllowance => "loss allowance",
             Account::DueFrom(_) => "due from",
             Account::DueTo(_) => "due to",
@@ -110,9 +124,11 @@ impl Account {
             Account::PenaltyIncome => "penalty income",
             Account::ServiceFeeIncome => "service fee income",
             Account::RecoveryIncome => "recovery income",
+            Account::SaleGain => "gain on sale",
             Account::ServiceFeeExpense => "service fee expense",
             Account::ImpairmentLoss => "impairment loss",
             Account::GuaranteeExpense => "guarantee expense",
+            Account::GoodwillExpense => "goodwill expense",
         }
     }
 
@@ -149,8 +165,11 @@ impl Account {
             Account::ServiceFeeExpense => 10,
             Account::ImpairmentLoss => 11,
             Account::GuaranteeExpense => 12,
-            Account::DueFrom(party) => 13 + party.index(),
-            Account::DueTo(party) => 13 + MAX_PARTIES + party.index(),
+            Account::LoanPremium => 13,
+            Account::SaleGain => 14,
+            Account::GoodwillExpense => 15,
+            Account::DueFrom(party) => 16 + party.index(),
+            Account::DueTo(party) => 16 + MAX_PARTIES + party.index(),
         }
     }
 }
@@ -175,10 +194,22 @@ pub enum EntryKind {
     Repayment,
     /// Money held for a borrower was allocated when an instalment fell due.
     AdvanceApplied,
-    /// A loan was written off and the guarantee called.
+    /// A loan was written off, in whole or in part, and the guarantee called.
     ChargeOff,
     /// Money came in on a loan written off.
     Recovery,
+    /// A merchant's refund was allocated.
+    Refund,
+    /// A payment was taken back by the payer's bank.
+    Chargeback,
+    /// A credit out of goodwill was allocated.
+    Credit,
+    /// Something that was due was given up, or a loan's plan was changed.
+    Modification,
+    /// A lender's share was sold.
+    Transfer,
+    /// An instruction was reversed.
+    Reversal,
     /// Interest of a day.
     Accrual,
     /// Change of expected credit losses of a day.
@@ -196,6 +227,12 @@ impl EntryKind {
             EntryKind::AdvanceApplied => "advance applied",
             EntryKind::ChargeOff => "charge-off",
             EntryKind::Recovery => "recovery",
+            EntryKind::Refund => "refund",
+            EntryKind::Chargeback => "chargeback",
+            EntryKind::Credit => "goodwill credit",
+            EntryKind::Modification => "modification",
+            EntryKind::Transfer => "transfer",
+            EntryKind::Reversal => "reversal",
             EntryKind::Accrual => "interest accrual",
             EntryKind::Impairment => "impairment",
             EntryKind::Settlement => "settlement",

@@ -43,6 +43,11 @@ impl Amount {
         Amount((self.0 - other.0).max(0))
     }
 
+    /// The nearest multiple of another amount, by a rule for halves.
+    pub fn to_multiple(self, of: Amount, rounding: Rounding) -> Amount {
+        Amount(rounding.divide(self.0.into(), of.0.into()) * of.0)
+    }
+
     /// The part of the amount that `rate` takes, rounded.
     pub fn at(self, rate: Rate, rounding: Rounding) -> Amount {
         Amount(rounding.divide(i128::from(self.0) * i128::from(rate.0), Rate::SCALE))
@@ -101,25 +106,33 @@ pub enum Rounding {
     Down,
 }
 
+const TOO_LARGE: &str = "rounded quotient exceeds 64 bits";
+
 impl Rounding {
     /// `numerator / denominator`, rounded. The denominator is positive.
     pub fn divide(self, numerator: i128, denominator: i128) -> i64 {
         debug_assert!(denominator > 0);
         // 64-bit division is several times faster, and most products fit.
-        let (quotient, remainder) = match (i64::try_from(numerator), i64::try_from(denominator)) {
-            (Ok(n), Ok(d)) => (i128::from(n.div_euclid(d)), i128::from(n.rem_euclid(d))),
-            _ => (
-                numerator.div_euclid(denominator),
-                numerator.rem_euclid(denominator),
-            ),
-        };
+        if let (Ok(n), Ok(d)) = (u64::try_from(numerator), u64::try_from(denominator)) {
+            let (quotient, remainder) = (n / d, n % d);
+            let up = match self {
+                Rounding::Down => false,
+                Rounding::HalfUp => remainder >= d - remainder,
+                Rounding::HalfEven => {
+                    remainder > d - remainder || (remainder == d - remainder && quotient % 2 != 0)
+                }
+            };
+            return i64::try_from(quotient + u64::from(up)).expect(TOO_LARGE);
+        }
+        let quotient = numerator.div_euclid(denominator);
+        let remainder = numerator.rem_euclid(denominator);
         let up = match (self, (2 * remainder).cmp(&denominator)) {
             (Rounding::Down, _) | (_, std::cmp::Ordering::Less) => false,
             (_, std::cmp::Ordering::Greater) => true,
             (Rounding::HalfUp, std::cmp::Ordering::Equal) => numerator > 0,
             (Rounding::HalfEven, std::cmp::Ordering::Equal) => quotient % 2 != 0,
         };
-        i64::try_from(quotient + i128::from(up)).expect("rounded quotient exceeds 64 bits")
+        i64::try_from(quotient + i128::from(up)).expect(TOO_LARGE)
     }
 }
 

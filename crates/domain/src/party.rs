@@ -10,7 +10,7 @@ use crate::money::{Amount, Money};
 pub const MAX_PARTIES: usize = 8;
 
 /// A party by its place in the agreement's list. The list only ever grows, so the place stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct PartyId(#[n(0)] pub u8);
 

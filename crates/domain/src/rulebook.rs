@@ -8,7 +8,10 @@ use crate::document::{Document, Problem};
 use crate::money::{Amount, Money, Rate};
 
 /// The rulebooks that come with the program: name and text.
-pub const BUILT_IN: [(&str, &str); 1] = [("cn", include_str!("../rulebooks/cn.toml"))];
+pub const BUILT_IN: [(&str, &str); 2] = [
+    ("cn", include_str!("../rulebooks/cn.toml")),
+    ("in", include_str!("../rulebooks/in.toml")),
+];
 
 /// A set of rules that an agreement names.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -77,9 +80,32 @@ pub enum Check {
     },
     /// Everything the borrower pays is worth at most this yearly rate.
     AllInCost {
-        /// The cap, as twelve times the monthly internal rate.
+        /// The cap, as the internal rate of a cycle times the cycles of a year.
         cap: Rate,
     },
+    /// Each lender that takes part keeps at least this share of the loan.
+    MinimumShareEach {
+        /// Share of the loan.
+        share: Rate,
+    },
+    /// The borrower's rate is the average of the rates that the lenders decided on, weighted by
+    /// their parts.
+    WeightedRate {},
+    /// The guarantee pays in all at most this part of what was disbursed.
+    GuaranteeCap {
+        /// Part of what was disbursed.
+        of_disbursed: Rate,
+    },
+    /// The guarantee pays, at the charge-off, at most so many days after the due date.
+    GuaranteeInvocation {
+        /// Days past due.
+        days: u16,
+    },
+    /// A revolving loan has no guarantee.
+    NoGuaranteeOfRevolving {},
+    /// A loan has the same overdue class at all its lenders, that of its borrower's worst loan.
+    /// The book keeps one class for a loan and its borrower, so nothing is refused.
+    EqualClass {},
 }
 
 impl Rulebook {
@@ -105,9 +131,18 @@ impl Rulebook {
             | Check::JointLendingCap {
                 of_total_loans: rate,
             }
-            | Check::AllInCost { cap: rate } => !(Rate::ZERO..=Rate::ONE).contains(&rate),
+            | Check::AllInCost { cap: rate }
+            | Check::MinimumShareEach { share: rate }
+            | Check::GuaranteeCap { of_disbursed: rate } => {
+                !(Rate::ZERO..=Rate::ONE).contains(&rate)
+            }
             Check::PersonalAmount { cap } => cap.amount < Amount::ZERO,
-            Check::Territory {} | Check::BulletTerm { .. } => false,
+            Check::Territory {}
+            | Check::BulletTerm { .. }
+            | Check::WeightedRate {}
+            | Check::GuaranteeInvocation { .. }
+            | Check::NoGuaranteeOfRevolving {}
+            | Check::EqualClass {} => false,
         };
         let places = (0..book.rule.len()).filter(|&place| out_of_range(&book.rule[place]));
         let problems: Vec<_> = places

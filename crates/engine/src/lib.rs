@@ -130,6 +130,7 @@ mod tests {
                 example("policies/investors.toml"),
             ],
             rulebook: None,
+            calendar: None,
         };
         let sign = || [Command::Sign(Box::new(documents.clone()))];
         let error = engine

@@ -1,10 +1,12 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
+use std::collections::BTreeMap;
+
 use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
-use tandem_domain::loan::Totals;
+use tandem_domain::loan::{Action, Totals, Transaction};
 use tandem_domain::party::MAX_PARTIES;
 use tandem_domain::settlement::Transfer;
 use tandem_journal::{Journal, JournalError, Store};
@@ -79,6 +81,7 @@ pub fn replay<S: Store>(
 ) -> Result<Book, ReplayError> {
     let mut book = Book::default();
     let mut entries = Vec::new();
+    let mut fixed = Fixed::new();
     journal.read(journal.genesis(), |batch| {
         for (index, bytes) in batch.events().enumerate() {
             let event: Event =
@@ -87,17 +90,20 @@ pub fn replay<S: Store>(
                     event: index + 1,
                     cause: error.to_string(),
                 })?;
-            if let Some(what) = impossible(&book, &event) {
+            if let Some(what) = impossible(&book, &fixed, &event) {
                 return Err(ReplayError::Impossible {
                     batch: batch.seq,
                     what,
                 });
             }
             check_close(&book, &event, batch.seq)?;
-            let before = loan_of(&event).map(|loan| book.loans()[loan as usize].position.totals);
+            let before = change_of(&event).map(|(loan, _)| totals_of(&book, loan));
             entries.clear();
             book.apply(&event, &mut |entry| entries.push(entry.clone()));
             check_change(&book, &event, before, batch.seq)?;
+            if let Event::Fixed { index, day, .. } = &event {
+                fixed.insert(index.clone(), *day);
+            }
             observe(Step {
                 batch: batch.seq,
                 event: &event,
@@ -110,8 +116,11 @@ pub fn replay<S: Store>(
     Ok(book)
 }
 
+/// The last day for which each reference rate is known.
+type Fixed = BTreeMap<String, Day>;
+
 /// Why an event cannot be applied to this book, if it cannot: applying itself never fails.
-fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
+fn impossible(book: &Book, fixed: &Fixed, event: &Event) -> Option<&'static str> {
     let version = |place: u16| book.versions().get(usize::from(place));
     let (holds, what) = match event {
         Event::Signed { documents, .. } => (
@@ -133,9 +142,24 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
                 record.is_some_and(|record| matches!(record.state, ApplicationState::Offered(_)));
             (offered, "takes or gives back an offer that does not stand")
         }
-        Event::Paid { loan, .. } | Event::ChargedOff { loan, .. } => (
-            (*loan as usize) < book.loans().len(),
-            "changes a loan that is not there",
+        Event::Instructed {
+            loan, transaction, ..
+        }
+        | Event::ChargedOff {
+            loan, transaction, ..
+        } => return impossible_transaction(book, *loan, transaction),
+        Event::Reversed { loan, number, .. } => {
+            let Some(loan) = book.loans().get(*loan as usize) else {
+                return Some(NO_LOAN);
+            };
+            (
+                *number > 0 && loan.history.iter().any(|known| known.number == *number),
+                "reverses what was not done to its loan",
+            )
+        }
+        Event::Fixed { index, day, .. } => (
+            fixed.get(index).is_none_or(|last| last < day),
+            "fixes a reference rate for a day before one that is known",
         ),
         Event::Planned(plan) => {
             let known = |transfer: &Transfer| {
@@ -156,11 +180,47 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
     (!holds).then_some(what)
 }
 
-fn loan_of(event: &Event) -> Option<u32> {
-    match event {
-        Event::Paid { loan, .. } | Event::ChargedOff { loan, .. } => Some(*loan),
+const NO_LOAN: &str = "changes a loan that is not there";
+
+fn impossible_transaction(
+    book: &Book,
+    loan: u32,
+    transaction: &Transaction,
+) -> Option<&'static str> {
+    let Some(loan) = book.loans().get(loan as usize) else {
+        return Some(NO_LOAN);
+    };
+    let numbers = || loan.history.iter().map(|known| known.number);
+    // Journals from before there were numbers have none, which reads as zero.
+    if transaction.number > 0 && numbers().any(|number| number == transaction.number) {
+        return Some("changes a loan under a number that is used");
+    }
+    match transaction.action {
+        Action::Pause { cycles: 0, .. } => Some("pauses a loan for no time"),
+        Action::Transfer(sale) => {
+            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            let holders = loan.split(agreement).holders;
+            let can_buy = sale.buyer.index() < MAX_PARTIES && !holders.is_full();
+            let holds = holders.find(sale.seller).is_some()
+                && (can_buy || holders.find(sale.buyer).is_some());
+            (!holds).then_some("sells a share between parties that cannot")
+        }
         _ => None,
     }
+}
+
+/// The loan that an event changes, and how it says so.
+fn change_of(event: &Event) -> Option<(u32, &Totals)> {
+    match event {
+        Event::Instructed { loan, change, .. }
+        | Event::Reversed { loan, change, .. }
+        | Event::ChargedOff { loan, change, .. } => Some((*loan, change)),
+        _ => None,
+    }
+}
+
+fn totals_of(book: &Book, loan: u32) -> Totals {
+    book.loans()[loan as usize].position.totals
 }
 
 fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
@@ -198,14 +258,12 @@ fn check_change(
     before: Option<Totals>,
     batch: u64,
 ) -> Result<(), ReplayError> {
-    let (Event::Paid { loan, change, .. } | Event::ChargedOff { loan, change, .. }) = event else {
+    let (Some((loan, change)), Some(before)) = (change_of(event), before) else {
         return Ok(());
     };
-    let loan = &book.loans()[*loan as usize];
-    if before.is_some_and(|before| loan.position.totals.since(&before) != *change) {
-        let loan = book.applications()[loan.application as usize]
-            .key
-            .to_string();
+    if totals_of(book, loan).since(&before) != *change {
+        let application = book.loans()[loan as usize].application;
+        let loan = book.applications()[application as usize].key.to_string();
         return Err(ReplayError::ChangeDiffers { batch, loan });
     }
     Ok(())

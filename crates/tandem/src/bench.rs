@@ -1,5 +1,7 @@
 //! Measuring throughput on this machine.
 
+mod loan;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -38,6 +40,12 @@ enum Measure {
         #[arg(long)]
         memory: bool,
     },
+    /// Loans planned, and evaluated from their history, a second on one core.
+    Loan {
+        /// The programme whose product they have.
+        #[arg(long, default_value = "examples/marketplace")]
+        programme: PathBuf,
+    },
 }
 
 /// Applications in one durable batch of commands.
@@ -45,11 +53,16 @@ const BATCH: usize = 1_000;
 
 /// Measures and prints; the last line is JSON.
 pub(crate) fn bench(options: &Options) -> Outcome {
-    let Measure::Book {
-        applications,
-        programme,
-        memory,
-    } = &options.measure;
+    let (applications, programme, memory) = match &options.measure {
+        Measure::Loan { programme } => {
+            return loan::measure(&Programme::read(programme)?.version.agreement);
+        }
+        Measure::Book {
+            applications,
+            programme,
+            memory,
+        } => (applications, programme, memory),
+    };
     let programme = Programme::read(programme)?;
     let inputs: Vec<Vec<Value>> = programme
         .applications(None)?

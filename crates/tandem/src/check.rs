@@ -6,13 +6,14 @@ use std::path::Path;
 use clap::ValueEnum;
 use schemars::{JsonSchema, schema_for};
 use tandem_domain::agreement::{
-    AgreementFile, Amortisation, FeeTime, FundingMode, LimitScope, Netting, Prepayment,
+    AgreementFile, Amortisation, Excess, FeeBase, FeeTime, FundingMode, LimitScope, Netting,
+    Prepayment, Product, Recognition,
 };
 use tandem_domain::book::Version;
-use tandem_domain::calendar::Day;
-use tandem_domain::cost::all_in_cost;
+use tandem_domain::calendar::{BusinessCalendar, CalendarFile, Day, Period};
+use tandem_domain::cost::all_in_cost_by;
 use tandem_domain::document::Document;
-use tandem_domain::loan::{Terms, schedule};
+use tandem_domain::loan::{OwnTerms, schedule};
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::party::{Party, PartyKind};
 use tandem_domain::policy::PolicyFile;
@@ -22,6 +23,7 @@ use crate::fail::{Failure, Outcome};
 use crate::programme::{Programme, read_text, read_version};
 use crate::schedule::TermsFile;
 use crate::table::Mapping;
+use crate::words::counted;
 
 /// A file format with a JSON Schema.
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,6 +36,8 @@ pub(crate) enum Format {
     Mapping,
     /// `rulebooks/*.toml`
     Rulebook,
+    /// `calendar.toml`
+    Calendar,
     /// The terms of one loan, for `schedule` and `apr`
     Terms,
 }
@@ -48,6 +52,7 @@ pub(crate) fn schema(format: Format) -> Outcome {
         Format::Policy => of::<PolicyFile>(),
         Format::Mapping => of::<Mapping>(),
         Format::Rulebook => of::<Rulebook>(),
+        Format::Calendar => of::<CalendarFile>(),
         Format::Terms => of::<TermsFile>(),
     };
     println!("{}", text?);
@@ -109,6 +114,18 @@ pub(crate) fn check(path: &Path) -> Outcome {
             book.version,
             book.rule.len()
         );
+    } else if document.has("weekend") {
+        let calendar = BusinessCalendar::parse(&text);
+        let calendar = calendar.map_err(|problems| Failure::problems(path, &problems))?;
+        let file: CalendarFile = document
+            .read()
+            .map_err(|problem| Failure::problems(path, &[problem]))?;
+        println!(
+            "The calendar `{}` is valid: {} without business besides weekends, {} worked.",
+            calendar.id,
+            counted(file.holiday.len(), "day"),
+            counted(file.working.len(), "weekend day")
+        );
     } else if document.has("applications") {
         Mapping::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
         println!(
@@ -116,11 +133,102 @@ pub(crate) fn check(path: &Path) -> Outcome {
         );
     } else {
         return Err(Failure(format!(
-            "{}: this is no agreement ([[party]]), policy ([[offer]]), rulebook ([[rule]]) or mapping ([applications])",
+            "{}: this is no agreement ([[party]]), policy ([[offer]]), rulebook ([[rule]]), calendar (weekend) or mapping ([applications])",
             path.display()
         )));
     }
     Ok(())
+}
+
+/// What is particular about a product, a line each.
+pub(crate) fn particulars(product: &Product) -> Vec<String> {
+    let mut lines = Vec::new();
+    let is_set = |rate: Rate| rate != Rate::ZERO;
+    if product.cycle != Period::MONTH {
+        lines.push(format!("an instalment every {}", product.cycle));
+    }
+    if let Some(day) = product.due_day {
+        let first = product.first_period_days.max(1);
+        let first = counted(first, "day");
+        lines.push(format!(
+            "due on day {day} of the month, the first time {first} after the disbursement at the earliest"
+        ));
+    }
+    if product.end_of_month {
+        lines.push("what is disbursed on the last day of a month falls due on last days".into());
+    }
+    let convention = product.business_days.actus();
+    if convention != "NOS" {
+        lines.push(format!("due dates move to business days by {convention}"));
+    }
+    if product.flat {
+        lines.push("interest is counted on the principal disbursed (a flat rate)".into());
+    }
+    if product.interest_only > 0 {
+        let first = counted(product.interest_only, "instalment");
+        lines.push(format!("the first {first} of interest alone"));
+    }
+    if is_set(product.balloon) {
+        lines.push(format!(
+            "a balloon of {} with the last instalment",
+            product.balloon
+        ));
+    }
+    if is_set(product.down_payment) {
+        lines.push(format!(
+            "a down payment of {} at disbursement",
+            product.down_payment
+        ));
+    }
+    if product.first_draw != Rate::ONE {
+        let first = product.first_draw;
+        lines.push(format!(
+            "{first} are paid out at disbursement, the rest is drawn later"
+        ));
+    }
+    if let Some(part) = product.instalment {
+        lines.push(format!(
+            "each instalment is {part} of the principal; interest beyond it becomes principal"
+        ));
+    }
+    if !product.plan.is_empty() {
+        let plan: Vec<_> = product.plan.iter().map(Rate::to_string).collect();
+        lines.push(format!(
+            "parts of the principal: {}, then the rest",
+            plan.join(", ")
+        ));
+    }
+    if let Some(minimum) = &product.minimum {
+        lines.push(format!(
+            "each cycle {} of the principal falls due, at least {}",
+            minimum.rate, minimum.amount
+        ));
+    }
+    for step in &product.rate_step {
+        lines.push(format!(
+            "from instalment {} on {} of the agreed rate",
+            step.from_instalment, step.times
+        ));
+    }
+    if let Some(floating) = &product.floating {
+        let cap = floating
+            .cap
+            .map_or(String::new(), |cap| format!(", at most {cap}"));
+        let once = floating.most_at_once;
+        let once = once.map_or(String::new(), |most| format!(", by at most {most} at once"));
+        let every = counted(floating.every, "instalment");
+        lines.push(format!(
+            "the rate follows {} every {every}, at least {}{cap}{once}",
+            floating.index, floating.floor
+        ));
+    }
+    if let Some(multiple) = product.instalment_multiple {
+        lines.push(format!("level instalments are multiples of {multiple}"));
+    }
+    if product.excess == Excess::Prepay {
+        lines.push("what is paid beyond what is due prepays principal".into());
+    }
+    lines
 }
 
 /// What an agreement means, in words.
@@ -201,6 +309,9 @@ impl Explanation<'_> {
             Amortisation::EqualInstalment => "equal instalments",
             Amortisation::EqualPrincipal => "equal principal",
             Amortisation::Bullet => "principal at the end",
+            Amortisation::FixedInstalment => "fixed instalments",
+            Amortisation::Planned => "principal by a plan",
+            Amortisation::Revolving => "a credit line",
         };
         let terms: Vec<_> = product.terms_months.iter().map(u16::to_string).collect();
         writeln!(self.text, "\nLoan")?;
@@ -215,24 +326,38 @@ impl Explanation<'_> {
         let prepayment = match product.prepayment {
             Prepayment::ShortenTerm => "shortens the term",
             Prepayment::ReduceInstalment => "reduces the instalment",
+            Prepayment::NextInstalments => "pays the next instalments",
         };
         writeln!(
             self.text,
             "  penalty {} a year on overdue principal after {} days of grace; a prepayment {prepayment}",
             product.penalty_rate, product.grace_days
         )?;
+        for line in particulars(product) {
+            writeln!(self.text, "  {line}")?;
+        }
         for fee in &file.fee {
             let at = match fee.at {
                 FeeTime::Disbursement => "kept back from the disbursement",
                 FeeTime::Overdue => "for each overdue instalment",
+                FeeTime::Instalment => "with each instalment",
+                FeeTime::Prepayment => "on principal that is prepaid",
             };
-            let rate = (fee.rate != Rate::ZERO).then(|| fee.rate.to_string());
+            let of = match fee.of {
+                FeeBase::Amount => "",
+                FeeBase::Principal => " of the principal",
+            };
+            let rate = (fee.rate != Rate::ZERO).then(|| format!("{}{of}", fee.rate));
             let amount = fee.amount.map(|amount| amount.to_string());
             let size: Vec<_> = rate.into_iter().chain(amount).collect();
+            let least = fee.minimum.map(|money| format!(", at least {money}"));
+            let most = fee.maximum.map(|money| format!(", at most {money}"));
             writeln!(
                 self.text,
-                "  fee {} {at}, earned by {}",
+                "  fee {}{}{} {at}, earned by {}",
                 size.join(" + "),
+                least.unwrap_or_default(),
+                most.unwrap_or_default(),
                 fee.earned_by
             )?;
         }
@@ -241,6 +366,33 @@ impl Explanation<'_> {
                 self.text,
                 "  lenders pay {} of their interest to {}",
                 fee.of_interest, fee.earned_by
+            )?;
+            let least = fee.minimum_per_collection;
+            if fee.of_collection != Rate::ZERO || least.is_some() {
+                let least = least.map(|money| format!(", at least {money}"));
+                writeln!(
+                    self.text,
+                    "  and {} of each payment collected{}",
+                    fee.of_collection,
+                    least.unwrap_or_default()
+                )?;
+            }
+        }
+        if let Some(party) = &file.goodwill_borne_by {
+            writeln!(self.text, "  goodwill credits are paid by {party}")?;
+        }
+        if file.income.recognition == Recognition::Cash {
+            writeln!(self.text, "  interest is income when it is received")?;
+        }
+        if let Some(days) = file.income.non_accrual_days {
+            let reversed = match file.income.reverse_accrued {
+                true => "; what was accrued is taken back",
+                false => "",
+            };
+            writeln!(
+                self.text,
+                "  from {} past due on, a loan accrues no income{reversed}",
+                counted(days, "day")
             )?;
         }
         Ok(())
@@ -263,9 +415,12 @@ impl Explanation<'_> {
             let share = lender
                 .share
                 .map_or(String::new(), |share| format!("share {share}, "));
+            let price = lender
+                .fixed_yield
+                .map_or(String::new(), |rate| format!(", at a yield of {rate}"));
             writeln!(
                 self.text,
-                "  {:<12} {share}between {} and {} of a loan",
+                "  {:<12} {share}between {} and {} of a loan{price}",
                 lender.party, lender.minimum_share, lender.maximum_share
             )?;
         }
@@ -318,13 +473,17 @@ impl Explanation<'_> {
                 guarantee.party, guarantee.covers, guarantee.pool
             )?;
         }
+        let calendar = match self.version.documents.calendar {
+            Some(_) => format!(" by the calendar `{}`", self.version.calendar.id),
+            None => String::new(),
+        };
         let netting = match file.settlement.netting {
             Netting::Bilateral => "between each pair",
             Netting::Multilateral => "over all parties",
         };
         writeln!(
             self.text,
-            "  written off {} days past due; settled net {netting}, {} business day(s) later",
+            "  written off {} days past due; settled net {netting}, {} business day(s) later{calendar}",
             file.charge_off.days_past_due, file.settlement.lag_business_days
         )
     }
@@ -366,14 +525,16 @@ impl Explanation<'_> {
     fn example(&mut self) -> std::fmt::Result {
         let agreement = &self.version.agreement;
         let product = &agreement.file.product;
-        let terms = Terms::under(
-            agreement,
-            product.maximum_amount.amount,
-            Rate(12_000_000),
-            product.terms_months[0],
+        let months = product.terms_months[0];
+        let mut terms = OwnTerms::new(
+            product.clone(),
+            self.version.calendar.clone(),
+            (product.maximum_amount.amount, Rate(12_000_000)),
+            months,
             agreement.file.effective_from,
         );
-        let instalments = schedule(&terms);
+        terms.fees = agreement.loan_fees;
+        let instalments = schedule(&terms.terms());
         let fees: Amount = agreement
             .disbursement_fees
             .iter()
@@ -392,7 +553,7 @@ impl Explanation<'_> {
             self.text,
             "  {} at 12.00% for {} months: first instalment {}, interest {} until {last},",
             show(terms.principal),
-            terms.months,
+            months,
             show(instalments[0].total()),
             show(interest),
         )?;
@@ -400,7 +561,7 @@ impl Explanation<'_> {
             self.text,
             "  fees {}, all-in cost {} a year",
             show(fees),
-            all_in_cost(terms.principal - fees, &instalments)
+            all_in_cost_by(product.cycle, terms.principal - fees, &instalments)
         )
     }
 }

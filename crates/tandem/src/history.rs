@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 
 use tandem_domain::agreement::{Agreement, Earner, FundingMode, LimitScope};
 use tandem_domain::book::{
-    ApplicationState, Book, Clause, Decided, DeclineReason, Event, Loan, Split, Verdict, Version,
+    ApplicationState, Book, Clause, Decided, DeclineReason, Event, Loan, Verdict, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::STANDARD;
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::Entry;
-use tandem_domain::loan::{Action, Status, Totals, Transaction, schedule};
+use tandem_domain::loan::{
+    Action, Instalment, Ops, Position, Sold, Split, Status, Terms, Totals, Transaction, earner,
+    schedule,
+};
 use tandem_domain::money::{Amount, Currency, Rate};
 use tandem_domain::party::{MAX_PARTIES, PartyId};
 use tandem_domain::policy::Outcome as Answer;
@@ -21,6 +24,7 @@ use tandem_journal::{Journal, Store};
 use crate::data::{self, BookOption};
 use crate::export::{self, grid::Grid};
 use crate::fail::{Failure, Outcome};
+use crate::words::{counted, details};
 
 /// Options of `tandem history`.
 #[derive(clap::Args)]
@@ -57,31 +61,11 @@ struct Story<'k> {
     loan: Option<u32>,
     /// True once the offer lapsed.
     lapsed: bool,
-    /// The loan as it was before the event at hand.
-    before: Past,
+    /// The loan's position and class as they were before the event at hand.
+    before: Option<(Position, u8)>,
+    /// What was done to the loan, with the keys.
+    done: Vec<(String, Transaction)>,
     entries: Vec<Entry>,
-}
-
-/// What is remembered of a loan to see what an event changed.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Past {
-    totals: Totals,
-    class: u8,
-    next: u16,
-    late_fees: Amount,
-}
-
-impl Past {
-    fn of(loan: &Loan) -> Past {
-        let position = &loan.position;
-        let unpaid: Amount = position.due.iter().map(|due| due.fee).sum();
-        Past {
-            totals: position.totals,
-            class: loan.class,
-            next: position.next,
-            late_fees: position.totals.fees + unpaid,
-        }
-    }
 }
 
 impl Story<'_> {
@@ -92,7 +76,8 @@ impl Story<'_> {
             application: None,
             loan: None,
             lapsed: false,
-            before: Past::default(),
+            before: None,
+            done: Vec::new(),
             entries: Vec::new(),
         }
     }
@@ -110,18 +95,28 @@ impl Story<'_> {
             Event::Disbursed { application } if Some(*application) == self.application => {
                 let loan = (book.loans().len() - 1) as u32;
                 self.loan = Some(loan);
-                self.before = Past::of(&book.loans()[loan as usize]);
                 self.disbursed(&book.loans()[loan as usize], book);
             }
-            Event::Paid {
+            Event::Instructed {
                 key,
                 loan,
                 transaction,
                 change,
                 ..
             } if Some(*loan) == self.loan => {
-                self.paid(key, transaction, change, book);
+                self.instructed(key, transaction, change, book);
+                self.done.push((key.clone(), *transaction));
             }
+            Event::Reversed {
+                key,
+                loan,
+                number,
+                change,
+                ..
+            } if Some(*loan) == self.loan => {
+                self.reversed(key, *number, change, book);
+            }
+            Event::Fixed { index, day, rate } => self.fixed(index, *day, *rate, book),
             Event::ChargedOff { loan, change, .. } if Some(*loan) == self.loan => {
                 self.charged_off(change, book);
             }
@@ -131,8 +126,17 @@ impl Story<'_> {
         if let Some(loan) = self.loan {
             let own = step.entries.iter().filter(|entry| entry.loan == Some(loan));
             self.entries.extend(own.cloned());
-            self.class_changed(&book.loans()[loan as usize], book);
-            self.before = Past::of(&book.loans()[loan as usize]);
+            let loan = &book.loans()[loan as usize];
+            self.class_changed(loan, book);
+            let now = (&loan.position, loan.class);
+            if self
+                .before
+                .as_ref()
+                .map(|(position, class)| (position, *class))
+                != Some(now)
+            {
+                self.before = Some((loan.position.clone(), loan.class));
+            }
         }
     }
 
@@ -344,15 +348,18 @@ impl Story<'_> {
         let agreement = &book.versions()[usize::from(loan.version)].agreement;
         let currency = agreement.currency();
         let Loan {
-            principal,
-            rate,
-            months,
-            ..
+            principal, rate, ..
         } = *loan;
-        let sum = currency.show(principal);
+        let plan = schedule(&book.terms(loan));
+        let count = plan.last().map_or(0, |last| last.number);
+        let of = match loan.committed() - principal {
+            Amount::ZERO => String::new(),
+            _ => format!(" of {}", currency.show(loan.committed())),
+        };
+        let (sum, count) = (currency.show(principal), counted(count, "instalment"));
         self.event(
             book.business_date(),
-            format_args!("Disbursed: {sum} at {rate}, {months} instalments"),
+            format_args!("Disbursed: {sum}{of} at {rate}, {count}"),
         );
         let mut grid = Grid::new(1, ["", currency.code()]);
         grid.row(["principal", &currency.grouped(principal)]);
@@ -369,51 +376,51 @@ impl Story<'_> {
         grid.row(["paid out to the borrower", &currency.grouped(net)]);
         self.grid(&grid);
         self.blank();
-        let mut grid = Grid::new(
-            2,
-            [
-                "instalment",
-                "due",
-                "principal",
-                "interest",
-                "total",
-                "balance",
-            ],
-        );
-        let plan = schedule(&loan.terms(agreement));
+        let with_fee = plan.iter().any(|instalment| !instalment.fee.is_zero());
+        let fee = |words: &str| with_fee.then(|| words.to_owned());
+        let head = ["instalment", "due", "principal", "interest"].map(str::to_owned);
+        let tail = ["total", "balance"].map(str::to_owned);
+        let mut grid = Grid::new(2, head.into_iter().chain(fee("fee")).chain(tail));
         for instalment in &plan {
-            let amounts = [
-                instalment.principal,
-                instalment.interest,
-                instalment.total(),
-                instalment.balance,
+            let shown = |amount| currency.grouped(amount);
+            let number = match instalment.number {
+                0 => "down".to_owned(),
+                number => number.to_string(),
+            };
+            let head = [
+                number,
+                instalment.day.to_string(),
+                shown(instalment.principal),
+                shown(instalment.interest),
             ];
-            let [principal, interest, total, balance] =
-                amounts.map(|amount| currency.grouped(amount));
-            let (number, day) = (instalment.number.to_string(), instalment.day.to_string());
-            grid.row([number, day, principal, interest, total, balance]);
+            let tail = [shown(instalment.total()), shown(instalment.balance)];
+            let fee = fee(&shown(instalment.fee));
+            grid.row(head.into_iter().chain(fee).chain(tail));
         }
-        let interest: Amount = plan.iter().map(|instalment| instalment.interest).sum();
-        let [principal, interest, total] =
-            [principal, interest, principal + interest].map(|amount| currency.grouped(amount));
-        grid.row(["", "all", &principal, &interest, &total, ""]);
+        let sum = |of: fn(&Instalment) -> Amount| currency.grouped(plan.iter().map(of).sum());
+        let head = [
+            String::new(),
+            "all".to_owned(),
+            sum(|instalment| instalment.principal),
+            sum(|instalment| instalment.interest),
+        ];
+        let fee = fee(&sum(|instalment| instalment.fee));
+        let tail = [sum(Instalment::total), String::new()];
+        grid.row(head.into_iter().chain(fee).chain(tail));
         self.grid(&grid);
     }
 
-    fn paid(&mut self, key: &str, transaction: &Transaction, change: &Totals, book: &Book) {
+    fn instructed(&mut self, key: &str, transaction: &Transaction, change: &Totals, book: &Book) {
         let Some((loan, agreement)) = self.of(book) else {
             return;
         };
-        let currency = agreement.currency();
-        let prepaid = matches!(transaction.action, Action::Prepay(_));
-        let amount = change.received;
-        let today = book.business_date();
-        let what = match change.recovered.is_positive() {
-            true => "Recovery",
-            false if prepaid => "Prepayment",
-            false => "Payment",
+        let (currency, today) = (agreement.currency(), book.business_date());
+        let what = match transaction.action {
+            Action::Repay(_) | Action::Prepay(..) if change.recovered.is_positive() => "Recovery",
+            action => title(&action),
         };
-        let mut line = format!("{what} {key}: {}", currency.show(amount));
+        let words = terms_in_words(&transaction.action, book, currency);
+        let mut line = format!("{what} {key}: {words}");
         if transaction.day != today {
             let _ = write!(line, ", value date {}", transaction.day);
         }
@@ -421,8 +428,95 @@ impl Story<'_> {
         if transaction.day < today {
             self.note("It came to the book late: the loan was worked out anew from that date.");
         }
+        if let Action::Transfer(_) = transaction.action {
+            self.sold(transaction.number, loan, agreement, book);
+        }
+        self.shared(change, loan, agreement);
+        let replanned = matches!(
+            transaction.action,
+            Action::Draw(_)
+                | Action::ChangeDueDate(_)
+                | Action::Pause { .. }
+                | Action::ReAge { .. }
+                | Action::ReAmortise { .. }
+                | Action::ChangeRate(_)
+        );
+        if replanned {
+            self.plan(&loan.position, &book.terms(loan));
+        }
+        self.stands(loan, currency);
+    }
+
+    fn reversed(&mut self, key: &str, number: u32, change: &Totals, book: &Book) {
+        let Some((loan, agreement)) = self.of(book) else {
+            return;
+        };
+        let (currency, today) = (agreement.currency(), book.business_date());
+        let known = self.done.iter().find(|(_, done)| done.number == number);
+        let Some((of, done)) = known else {
+            return;
+        };
+        let what = lower_first(title(&done.action));
+        let words = terms_in_words(&done.action, book, currency);
+        let line = format!(
+            "Reversal of {of}: {what}, {words}, value date {} ({key})",
+            done.day
+        );
+        self.event(today, line);
+        self.note("The loan was worked out anew without it.");
         self.shared(change, loan, agreement);
         self.stands(loan, currency);
+    }
+
+    /// What a sale came to.
+    fn sold(&mut self, number: u32, loan: &Loan, agreement: &Agreement, book: &Book) {
+        let sales = loan.history.iter();
+        let mut sales = sales.filter(|done| matches!(done.action, Action::Transfer(_)));
+        let place = sales.position(|done| done.number == number);
+        let split = loan.split(agreement);
+        if let Some(sold) = place.and_then(|place| split.sold.get(place)) {
+            let [principal, price, interest] = [sold.principal, sold.price, sold.interest]
+                .map(|amount| agreement.currency().grouped(amount));
+            let [seller, buyer] = [sold.seller, sold.buyer].map(|party| export::name(book, party));
+            self.note(format_args!(
+                "{buyer} pays {seller} {price} for principal of {principal}, and {interest} for interest."
+            ));
+        }
+    }
+
+    /// What is still to fall due.
+    fn plan(&mut self, position: &Position, terms: &Terms<'_>) {
+        let coming = &position.timeline(terms).steps[usize::from(position.contract.next)..];
+        let coming = coming
+            .iter()
+            .filter(|step| step.ops.has(Ops::INTEREST))
+            .count();
+        let Some(next) = position.next_due(terms) else {
+            return;
+        };
+        self.note(match coming {
+            1 => format!("The last instalment falls due on {next}."),
+            count => format!(
+                "The next of {count} instalments falls due on {next}, the last on {}.",
+                position.timeline(terms).end()
+            ),
+        });
+    }
+
+    /// A reference rate that the loan follows.
+    fn fixed(&mut self, index: &str, day: Day, rate: Rate, book: &Book) {
+        let Some((loan, agreement)) = self.of(book) else {
+            return;
+        };
+        let follows = agreement.file.product.floating.as_ref();
+        if follows.is_some_and(|floating| floating.index == index)
+            && loan.position.status == Status::Active
+        {
+            self.event(
+                book.business_date(),
+                format_args!("Reference rate {index}: {rate} from {day}"),
+            );
+        }
     }
 
     fn charged_off(&mut self, change: &Totals, book: &Book) {
@@ -449,33 +543,74 @@ impl Story<'_> {
         let Some((loan, agreement)) = self.of(book) else {
             return;
         };
-        let (past, now) = (self.before, Past::of(loan));
-        let currency = agreement.currency();
-        if now.late_fees > past.late_fees {
-            let fee = currency.show(now.late_fees - past.late_fees);
+        let Some((past, class)) = self.before.take() else {
+            return;
+        };
+        let (now, terms, currency) = (&loan.position, book.terms(loan), agreement.currency());
+        let late_fees = |position: &Position| {
+            position.totals.fees + position.due.iter().map(|due| due.fee).sum()
+        };
+        if late_fees(now) > late_fees(&past) {
+            let fee = currency.show(late_fees(now) - late_fees(&past));
             self.event(today, format_args!("Late fee of {fee}"));
         }
-        for number in past.next..now.next {
-            self.event(today, format_args!("Instalment {number} falls due"));
+        let steps = &now.timeline(&terms).steps;
+        let (from, to) = (
+            usize::from(past.contract.next),
+            usize::from(now.contract.next),
+        );
+        for place in from..to {
+            let ops = steps[place].ops;
+            if ops.has(Ops::INTEREST) {
+                let passed = steps[..=place]
+                    .iter()
+                    .filter(|step| step.ops.has(Ops::INTEREST));
+                self.event(
+                    today,
+                    format_args!("Instalment {} falls due", passed.count()),
+                );
+            } else if ops.has(Ops::DOWN_PAYMENT) {
+                self.event(today, "The down payment falls due");
+            } else if ops.has(Ops::RESUME) {
+                self.event(today, "The payment holiday ends: interest runs again");
+            }
         }
-        let change = now.totals.since(&past.totals);
+        if now.contract.rate != past.contract.rate {
+            self.note(format_args!(
+                "The rate is {} from now on.",
+                now.contract.rate
+            ));
+        }
+        let mut change = now.totals.since(&past.totals);
+        if change.capitalised.is_positive() {
+            let interest = currency.grouped(change.capitalised);
+            self.note(format_args!("Interest of {interest} becomes principal."));
+            change.capitalised = Amount::ZERO;
+        }
+        self.before = Some((past, class));
         if change != Totals::default() {
             self.note("Money held is used:");
             self.shared(&change, loan, agreement);
             self.stands(loan, currency);
         }
         for due in loan.position.due.iter().filter(|due| due.day == today) {
-            let [all, principal, interest] =
-                [due.principal + due.interest, due.principal, due.interest]
+            let all = due.principal + due.interest + due.instalment_fee;
+            let [all, principal, interest, fee] =
+                [all, due.principal, due.interest, due.instalment_fee]
                     .map(|amount| currency.grouped(amount));
+            let fee = match due.instalment_fee {
+                Amount::ZERO => String::new(),
+                _ => format!(", fee {fee}"),
+            };
             self.note(format_args!(
-                "To pay: {all} (principal {principal}, interest {interest})."
+                "To pay: {all} (principal {principal}, interest {interest}{fee})."
             ));
         }
     }
 
     fn class_changed(&mut self, loan: &Loan, book: &Book) {
-        if loan.class == self.before.class || loan.position.status != Status::Active {
+        let before = self.before.as_ref().map_or(loan.class, |(_, class)| *class);
+        if loan.class == before || loan.position.status != Status::Active {
             return;
         }
         let agreement = &book.versions()[usize::from(loan.version)].agreement;
@@ -498,10 +633,17 @@ impl Story<'_> {
 
     /// What a change of the loan brings each party.
     fn shared(&mut self, change: &Totals, loan: &Loan, agreement: &Agreement) {
-        let after = Split::of(&loan.position.totals, &loan.parts, agreement);
-        let before = Split::of(&self.before.totals, &loan.parts, agreement);
-        let table = PartyTable::of(change, &after.since(&before), agreement);
-        self.grid(&table.grid(agreement));
+        let before = self
+            .before
+            .as_ref()
+            .map_or_else(Split::default, |(position, _)| {
+                Split::of(position, loan.principal, &loan.parts, agreement)
+            });
+        let mut table = PartyTable::of(change, &before, &loan.split(agreement), agreement);
+        table.rows.retain(|row| !row.is_empty());
+        if !table.rows.is_empty() {
+            self.grid(&table.grid(agreement));
+        }
     }
 
     fn stands(&mut self, loan: &Loan, currency: Currency) {
@@ -531,37 +673,42 @@ impl Story<'_> {
             Status::ChargedOff => self.event(today, "Position: written off"),
             Status::Active => {
                 let mut then = position.clone();
-                let terms = loan.terms(agreement);
+                let terms = book.terms(loan);
                 then.advance(&terms, today);
-                let payoff = currency.show(then.payoff(&terms, today));
+                let payoff = currency.show(then.payoff(&terms, today).total());
                 self.event(
                     today,
                     format_args!("Position: active; {payoff} would repay it today"),
                 );
                 if !position.due.is_empty() {
-                    let mut grid =
-                        Grid::new(1, ["unpaid since", "principal", "interest", "late fee"]);
+                    let with_fee = position.due.iter().any(|due| !due.instalment_fee.is_zero());
+                    let fee = with_fee.then(|| "fee".to_owned());
+                    let head = ["unpaid since", "principal", "interest", "late fee"];
+                    let mut grid = Grid::new(1, head.map(str::to_owned).into_iter().chain(fee));
                     for due in &position.due {
-                        let [principal, interest, fee] = [due.principal, due.interest, due.fee]
-                            .map(|amount| currency.grouped(amount));
-                        grid.row([due.day.to_string(), principal, interest, fee]);
+                        let [principal, interest, late, fee] =
+                            [due.principal, due.interest, due.fee, due.instalment_fee]
+                                .map(|amount| currency.grouped(amount));
+                        let cells = [due.day.to_string(), principal, interest, late];
+                        grid.row(cells.into_iter().chain(with_fee.then_some(fee)));
                     }
                     self.grid(&grid);
                     self.blank();
                 }
             }
         }
-        let split = Split::of(&position.totals, &loan.parts, agreement);
-        let mut table = PartyTable::of(&position.totals, &split, agreement);
-        let mut funded = Row::new("funded", loan.principal);
+        let split = loan.split(agreement);
+        let mut table = PartyTable::of(&position.totals, &Split::default(), &split, agreement);
+        let mut funded = Row::new("funded", loan.principal + position.totals.drawn);
         let mut outstanding = Row::new("outstanding", position.outstanding());
-        for (at, &lender) in agreement.lenders.iter().enumerate() {
-            let part = loan.parts[at].amount;
-            funded.parties[lender.index()] = part;
-            outstanding.parties[lender.index()] =
-                part - split.principal[at] - split.charged_off[at];
+        for party in split.holders.iter() {
+            let own = split.own(party);
+            funded.parties[party.index()] = own.disbursed;
+            outstanding.parties[party.index()] = own.outstanding;
         }
-        table.rows.insert(0, funded);
+        // What was drawn is in what was funded.
+        table.rows[0] = funded;
+        table.rows.retain(|row| !row.is_empty());
         table.rows.push(outstanding);
         self.grid(&table.grid(agreement));
     }
@@ -634,13 +781,15 @@ struct PartyTable {
 }
 
 impl PartyTable {
-    /// What a loan's totals, or a change of them, are for each party. Rows in which nothing
-    /// happened are left out.
-    fn of(totals: &Totals, split: &Split, agreement: &Agreement) -> PartyTable {
-        let lenders = |name, whole, parts: &[Amount]| {
+    /// What a loan's totals, or a change of them, are for each party, by its splits before and
+    /// after; the first row is what was drawn.
+    fn of(totals: &Totals, before: &Split, after: &Split, agreement: &Agreement) -> PartyTable {
+        let holders = |name, whole, of: &dyn Fn(&Split, usize) -> Amount| {
             let mut row = Row::new(name, whole);
-            for (&lender, &part) in agreement.lenders.iter().zip(parts) {
-                row.parties[lender.index()] = part;
+            for (split, sign) in [(after, 1), (before, -1)] {
+                for (place, party) in split.holders.iter().enumerate() {
+                    row.parties[party.index()] += Amount(sign * of(split, place).0);
+                }
             }
             row
         };
@@ -649,43 +798,96 @@ impl PartyTable {
                 row.parties[party.index()] += amount;
             }
         };
-        let mut fees = lenders("late fees", totals.fees, &split.fees);
-        let earner = agreement.late_fee.and_then(|fee| match fee.earner {
-            Earner::Party(party) => Some(party),
-            Earner::Lenders => None,
+        let kinds = [
+            ("late fees", totals.fees, agreement.loan_fees.late),
+            (
+                "instalment fees",
+                totals.instalment_fees,
+                agreement.loan_fees.instalment,
+            ),
+            (
+                "prepayment fees",
+                totals.prepayment_fees,
+                agreement.loan_fees.prepayment,
+            ),
+        ];
+        let charged = || kinds.iter().filter(|(_, amount, _)| !amount.is_zero());
+        let name = match (charged().count(), charged().next()) {
+            (1, Some((name, ..))) => name,
+            _ => "fees",
+        };
+        let mut fees = holders(name, totals.all_fees(), &|split, place| split.fees[place]);
+        for (place, (_, _, fee)) in kinds.into_iter().enumerate() {
+            let amount = after.fees_elsewhere[place] - before.fees_elsewhere[place];
+            give(&mut fees, earner(fee), amount);
+        }
+        let of_which = charged().filter(|_| charged().count() > 1);
+        let of_which = of_which.map(|(name, amount, _)| Row::new(name, *amount));
+        let mut recovered = holders("recovered", totals.recovered, &|split, place| {
+            split.recovered[place]
         });
-        give(&mut fees, earner, split.fees_elsewhere);
-        let mut recovered = lenders("recovered", totals.recovered, &split.recovered);
         give(
             &mut recovered,
             agreement.guarantor,
-            split.recovered_by_guarantor,
+            after.recovered_by_guarantor - before.recovered_by_guarantor,
         );
-        let mut compensation = lenders("compensation", Amount::ZERO, &split.compensated);
+        let mut compensation = holders("compensation", Amount::ZERO, &|split, place| {
+            split.compensated[place]
+        });
         give(&mut compensation, agreement.guarantor, -totals.compensated);
-        let paid = split.service_fee.map(|fee| -fee);
-        let mut service_fee = lenders("service fee", Amount::ZERO, &paid);
+        let mut service_fee = holders("service fee", Amount::ZERO, &|split, place| {
+            -split.service_fee[place]
+        });
+        let paid: Amount = service_fee.parties.iter().copied().sum();
         let platform = agreement.service_fee.map(|(platform, _)| platform);
-        give(
-            &mut service_fee,
-            platform,
-            split.service_fee.into_iter().sum(),
+        give(&mut service_fee, platform, -paid);
+        let mut credited = Row::new("goodwill credit", totals.credited);
+        give(&mut credited, Some(agreement.goodwill), -totals.credited);
+        let (mut bought, mut price) = (
+            Row::new("principal bought", Amount::ZERO),
+            Row::new("paid for it", Amount::ZERO),
         );
+        for (sold, sign) in signed(&after.sold, 1).chain(signed(&before.sold, -1)) {
+            let paid = sold.price + sold.interest;
+            for (party, sign) in [(sold.buyer, sign), (sold.seller, -sign)] {
+                bought.parties[party.index()] += Amount(sign * sold.principal.0);
+                price.parties[party.index()] -= Amount(sign * paid.0);
+            }
+        }
         let mut rows = vec![
+            holders("drawn", totals.drawn, &|split, place| {
+                split.disbursed[place]
+            }),
             Row::new("received", totals.received),
+            credited,
             fees,
-            lenders("penalty", totals.penalty, &split.penalty),
-            lenders("interest", totals.interest, &split.interest),
-            lenders("principal", totals.principal, &split.principal),
+        ];
+        rows.extend(of_which);
+        rows.extend([
+            holders("penalty", totals.penalty, &|split, place| {
+                split.penalty[place]
+            }),
+            holders("interest", totals.interest, &|split, place| {
+                split.interest[place]
+            }),
+            holders("principal", totals.principal, &|split, place| {
+                split.principal[place]
+            }),
             recovered,
             Row::new("held", totals.held()),
             Row::new("given back", totals.refunded),
-            lenders("written off", totals.charged_off, &split.charged_off),
+            holders("written off", totals.charged_off, &|split, place| {
+                split.charged_off[place]
+            }),
             Row::new("interest given up", totals.interest_forgone),
+            holders("capitalised", totals.capitalised, &|split, place| {
+                split.capitalised[place]
+            }),
+            bought,
+            price,
             compensation,
             service_fee,
-        ];
-        rows.retain(|row| !row.is_empty());
+        ]);
         PartyTable { rows }
     }
 
@@ -721,6 +923,48 @@ impl PartyTable {
     }
 }
 
+fn signed(sales: &[Sold], sign: i64) -> impl Iterator<Item = (&Sold, i64)> {
+    sales.iter().map(move |sold| (sold, sign))
+}
+
+/// What an action is, at the beginning of a line.
+fn title(action: &Action) -> &'static str {
+    match action {
+        Action::Repay(_) => "Payment",
+        Action::Prepay(..) => "Prepayment",
+        Action::ChargeOff { .. } => "Write-off",
+        Action::Settle(_) => "Early settlement",
+        Action::Draw(_) => "Draw",
+        Action::Refund(_) => "Merchant’s refund",
+        Action::Chargeback(_) => "Chargeback",
+        Action::Waive { .. } => "Waiver",
+        Action::Credit(_) => "Goodwill credit",
+        Action::ChangeDueDate(_) => "Change of due date",
+        Action::Pause { .. } => "Payment holiday",
+        Action::ReAge { .. } => "Re-aging",
+        Action::ReAmortise { .. } => "Re-amortisation",
+        Action::ChangeRate(_) => "Change of rate",
+        Action::WriteOff(_) => "Partial write-off",
+        Action::Transfer(_) => "Sale of a share",
+    }
+}
+
+/// Its amount and what else it says.
+fn terms_in_words(action: &Action, book: &Book, currency: Currency) -> String {
+    let amount = action.amount().map(|amount| currency.show(amount));
+    let details = details(action, export::parties(book), currency);
+    let words: Vec<_> = amount.into_iter().chain(details).collect();
+    words.join(", ")
+}
+
+fn lower_first(words: &str) -> String {
+    let mut characters = words.chars();
+    let first = characters
+        .next()
+        .map(|first| first.to_lowercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
+}
+
 fn lender(agreement: &Agreement, place: usize) -> &str {
     agreement
         .lenders
@@ -748,7 +992,7 @@ fn clause(version: &Version, clause: Clause) -> String {
 }
 
 /// What to say about a key that no application has.
-fn unknown(key: &str, book: &Book) -> Failure {
+pub(crate) fn unknown(key: &str, book: &Book) -> Failure {
     let keys = book.applications().iter().map(|record| record.key.as_ref());
     let furthest = 1 + key.chars().count() / 4;
     let mut near: Vec<(usize, &str)> = keys
@@ -794,6 +1038,18 @@ mod tests {
     fn every_fate_is_told() {
         for key in ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3", "B-4", "B-5"] {
             let text = told(key).unwrap();
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 100),
+                "{text}"
+            );
+            golden(&text, &format!("history-{key}"));
+        }
+    }
+
+    #[test]
+    fn everything_that_is_done_is_told() {
+        for key in ["C-1", "C-2"] {
+            let text = tell(sample::eventful().journal(), key).unwrap();
             assert!(
                 text.lines().all(|line| line.chars().count() <= 100),
                 "{text}"

@@ -6,13 +6,16 @@ mod data;
 mod export;
 mod fail;
 mod history;
+mod instruct;
 mod payments;
 mod programme;
+mod quote;
 mod report;
 mod run;
 mod schedule;
 mod table;
 mod verify;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +53,10 @@ enum Command {
     Verify(verify::Options),
     /// Tells the life of one loan, from application to last posting.
     History(history::Options),
+    /// Does something to a loan: a payment, a refund, a payment holiday, the sale of a share.
+    Instruct(instruct::Options),
+    /// Says what settles a loan on a day, of what it is made, and who gets it.
+    Quote(quote::Options),
     /// Writes a book in formats that other programs read.
     Export(export::Options),
     /// Prints the instalments that the terms of a loan plan, and what they cost a year.
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
         Command::Schema { format } => check::schema(format),
         Command::Verify(options) => verify::verify(&options),
         Command::History(options) => history::history(&options),
+        Command::Instruct(options) => instruct::instruct(&options),
+        Command::Quote(options) => quote::quote(&options),
         Command::Export(options) => export::export(&options),
         Command::Schedule(options) => schedule::schedule(&options),
         Command::Apr(options) => schedule::apr(&options),

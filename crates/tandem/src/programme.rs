@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Documents, Version};
+use tandem_domain::calendar::BusinessCalendar;
 use tandem_domain::policy::Policy;
 use tandem_domain::rulebook::{self, Rulebook};
 
@@ -18,7 +19,7 @@ use crate::table::{
 pub(crate) struct Programme {
     /// The folder.
     pub(crate) folder: PathBuf,
-    /// Agreement, policies and rulebook, ready to be signed.
+    /// Agreement, policies, rulebook and calendar, ready to be signed.
     pub(crate) version: Version,
     /// How the user's columns feed the fields.
     pub(crate) mapping: Mapping,
@@ -128,7 +129,7 @@ impl<T> Default for Read<T> {
     }
 }
 
-/// Reads agreement, policies and rulebook; also gives the policies' paths.
+/// Reads agreement, policies, rulebook and calendar; also gives the policies' paths.
 pub(crate) fn read_version(folder: &Path) -> Outcome<(Version, Vec<PathBuf>)> {
     let path = folder.join("agreement.toml");
     let text = read_text(&path)?;
@@ -151,6 +152,7 @@ pub(crate) fn read_version(folder: &Path) -> Outcome<(Version, Vec<PathBuf>)> {
         agreement: text,
         policies,
         rulebook,
+        calendar: read_calendar(&folder.join("calendar.toml"))?,
     };
     let version = Version::parse(documents)
         .map_err(|problems| Failure::problems(&folder.join("policies"), &problems))?;
@@ -165,6 +167,16 @@ fn policy_paths(folder: &Path) -> Outcome<Vec<PathBuf>> {
         .collect();
     paths.sort();
     Ok(paths)
+}
+
+/// The programme's business days, if it has a calendar of its own.
+fn read_calendar(path: &Path) -> Outcome<Option<String>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = read_text(path)?;
+    BusinessCalendar::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
+    Ok(Some(text))
 }
 
 /// A rulebook of the programme (`rulebooks/ID.toml`), or one that comes with the program.

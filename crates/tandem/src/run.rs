@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tandem_domain::book::{Application, Command};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
+use tandem_domain::loan::Action;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Sqlite, Store};
 
@@ -16,6 +17,7 @@ use crate::data::{self, DATABASE};
 use crate::export;
 use crate::export::grid::Grid;
 use crate::fail::{Failure, Outcome};
+use crate::instruct;
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
@@ -124,6 +126,9 @@ impl Run {
         }
         let mut problems = applications.problems;
         problems.append(&mut payments.problems);
+        let path = programme.folder.join(instruct::FILE);
+        let mut instructions = instruct::read(&path, &programme.version.agreement)?;
+        problems.append(&mut instructions.problems);
         let mut by_date = BTreeMap::<Day, Vec<ApplicationRow>>::new();
         for row in applications.rows {
             by_date.entry(row.date).or_default().push(row);
@@ -133,7 +138,10 @@ impl Run {
             calendar
                 .entry(payment.value_date)
                 .or_default()
-                .push(Command::Pay(payment));
+                .push(Command::Instruct(payment));
+        }
+        for (entered, command) in instructions.rows {
+            calendar.entry(entered).or_default().push(command);
         }
         Ok(Run {
             engine,
@@ -257,8 +265,7 @@ impl Run {
         let book = self.engine.book();
         for loan in &book.loans()[self.expected..] {
             let key = &book.applications()[loan.application as usize].key;
-            let agreement = &book.versions()[usize::from(loan.version)].agreement;
-            for (day, command) in self.payments.of(loan, key, agreement) {
+            for (day, command) in self.payments.of(loan, key, book) {
                 self.calendar.entry(day).or_default().push(command);
             }
         }
@@ -286,7 +293,16 @@ impl Run {
 /// A payment or charge-off as messages name it.
 fn name(command: &Command) -> Option<String> {
     match command {
-        Command::Pay(payment) => Some(format!("payment {}", payment.key)),
+        Command::Instruct(instruction) => {
+            let what = match instruction.action {
+                Action::Repay(_) | Action::Prepay(..) => "payment",
+                action => action.name(),
+            };
+            Some(format!("{what} {}", instruction.key))
+        }
+        Command::Reverse { of, .. } => Some(format!("reversal of {of}")),
+        Command::ReplaceLender(replacement) => Some(format!("replacement {}", replacement.key)),
+        Command::Fix { index, day, .. } => Some(format!("fixing of {index} on {day}")),
         Command::ChargeOff { application } => Some(format!("charge-off of {application}")),
         _ => None,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::agreement::{Limit, LimitScope};
+use tandem_domain::agreement::{Amortisation, Limit, LimitScope};
 use tandem_domain::book::attest::{
     LEDGERS_BALANCE, MIRRORS_EQUAL, SETTLEMENTS_NET, SHARES_EXACT, SUMS_CURRENT,
 };
@@ -12,11 +12,12 @@ use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::{Account, Entry, EntryKind, Obligations};
-use tandem_domain::loan::Totals;
+use tandem_domain::loan::{Status, Totals};
 use tandem_domain::money::Amount;
 use tandem_domain::party::{MAX_PARTIES, PartyId};
 use tandem_domain::policy::{Decision, Outcome as Answer};
 use tandem_domain::settlement::{Plan, Transfer};
+use tandem_domain::share::{MAX_SHARES, allocate};
 use tandem_engine::{Step, replay};
 use tandem_journal::Store;
 
@@ -171,6 +172,8 @@ pub(crate) struct Verifier {
     plans: BTreeMap<Day, Plan>,
     /// Open offers, by place of the application.
     offers: BTreeMap<u32, Vec<Part>>,
+    /// What can still be drawn and who is to pay it out, by place of the loan.
+    undrawn: BTreeMap<u32, Vec<(PartyId, Amount)>>,
     lent: Exposure,
     today: Exposure,
     regions: Vec<Exposure>,
@@ -191,16 +194,25 @@ impl Verifier {
             Event::Disbursed { application } => {
                 self.counts.loans += 1;
                 self.end_offer(*application, step.book);
+                self.keep_undrawn((step.book.loans().len() - 1) as u32, step.book);
             }
-            Event::Paid { loan, change, .. } | Event::ChargedOff { loan, change, .. } => {
+            Event::Instructed { loan, change, .. }
+            | Event::Reversed { loan, change, .. }
+            | Event::ChargedOff { loan, change, .. } => {
                 self.counts.changes += 1;
                 self.change(change, *loan, step);
+                self.keep_undrawn(*loan, step.book);
             }
-            Event::DayEnded { .. } => self.lapse(step.book),
+            Event::DayEnded { .. } => {
+                self.lapse(step.book);
+                for loan in self.undrawn.keys().copied().collect::<Vec<_>>() {
+                    self.keep_undrawn(loan, step.book);
+                }
+            }
             Event::Planned(plan) => self.planned(plan, step.book),
             Event::Settled { day, window } => self.settled(*day, *window, step.entries),
             Event::DayClosed(_) => self.day_closed(step.book),
-            Event::Signed { .. } | Event::Adjusted { .. } => {}
+            Event::Signed { .. } | Event::Fixed { .. } | Event::Adjusted { .. } => {}
         }
     }
 
@@ -317,26 +329,76 @@ impl Verifier {
                 .map(|posting| posting.amount)
                 .sum()
         };
-        for (account, whole) in [
-            (Account::Settlement, change.received - change.refunded),
-            (Account::CustomerFunds, -change.held()),
-            (Account::Loans, -(change.principal + change.charged_off)),
-            (Account::InterestReceivable, -change.interest),
-            (Account::FeeIncome, -change.fees),
+        let fees = change.fees + change.instalment_fees + change.prepayment_fees;
+        let used = fees + change.penalty + change.interest + change.principal + change.recovered;
+        let held = change.received + change.credited - used - change.refunded;
+        let wholes = [
+            (
+                Account::Settlement,
+                change.received - change.refunded - change.drawn,
+            ),
+            (Account::CustomerFunds, -held),
+            (
+                Account::Loans,
+                change.drawn + change.capitalised - change.principal - change.charged_off,
+            ),
+            (
+                Account::InterestReceivable,
+                -(change.interest + change.capitalised),
+            ),
+            (Account::FeeIncome, -fees),
             (Account::PenaltyIncome, -change.penalty),
             (Account::RecoveryIncome, -change.recovered),
             (Account::GuaranteeExpense, change.compensated),
-            (
-                Account::LossAllowance,
-                change.charged_off - change.compensated,
-            ),
-        ] {
-            self.require(posted(account) == whole, SHARES_EXACT, || {
-                let application = step.book.loans()[loan as usize].application;
-                let key = &step.book.applications()[application as usize].key;
-                format!("loan {key}: {} does not sum to the whole", account.name())
-            });
+            (Account::GoodwillExpense, change.credited),
+        ];
+        let wrong = |account: Account| {
+            let application = step.book.loans()[loan as usize].application;
+            let key = &step.book.applications()[application as usize].key;
+            format!("loan {key}: {} does not sum to the whole", account.name())
+        };
+        for (account, whole) in wholes {
+            self.require(posted(account) == whole, SHARES_EXACT, || wrong(account));
         }
+        // What a buyer pays beyond principal is premium until it is income or lost, or it is the
+        // seller's gain.
+        let lost = posted(Account::LossAllowance) - (change.charged_off - change.compensated);
+        let premium = [
+            Account::LoanPremium,
+            Account::InterestIncome,
+            Account::SaleGain,
+        ];
+        let moved = premium.iter().any(|account| !posted(*account).is_zero());
+        let premium: Amount = premium.into_iter().map(posted).sum();
+        self.require(lost.is_zero() || moved, SHARES_EXACT, || {
+            wrong(Account::LossAllowance)
+        });
+        self.require(premium + lost == Amount::ZERO, SHARES_EXACT, || {
+            wrong(Account::LoanPremium)
+        });
+        self.require(
+            self.collects(change, posted(Account::ServiceFeeExpense), loan, step.book)
+                && posted(Account::ServiceFeeIncome) == -posted(Account::ServiceFeeExpense),
+            SHARES_EXACT,
+            || wrong(Account::ServiceFeeExpense),
+        );
+    }
+
+    /// True if the lenders paid the platform what collecting costs them, and its part of the
+    /// interest, which is rounded for each of them.
+    fn collects(&self, change: &Totals, paid: Amount, loan: u32, book: &Book) -> bool {
+        let version = book.loans()[loan as usize].version;
+        let agreement = &book.versions()[usize::from(version)].agreement;
+        let Some((_, rate)) = agreement.service_fee else {
+            return paid.is_zero();
+        };
+        let of_interest = change.interest.at(rate, agreement.file.product.rounding);
+        let off = paid - change.collection_fees - of_interest;
+        let holders = match rate.0 {
+            0 => 0,
+            _ => MAX_SHARES as i64 + 1,
+        };
+        off.0.abs() <= holders
     }
 
     fn decided(&mut self, decided: &Decided, book: &Book) {
@@ -442,6 +504,31 @@ impl Verifier {
             }
             exposures[place][party.index()] += amount;
         }
+    }
+
+    /// What a borrower can still draw is at stake like an offer.
+    fn keep_undrawn(&mut self, place: u32, book: &Book) {
+        let loan = &book.loans()[place as usize];
+        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreed: Amount = loan.parts.iter().map(|part| part.amount).sum();
+        let left = match agreement.file.product.amortisation {
+            _ if loan.position.status != Status::Active => Amount::ZERO,
+            Amortisation::Revolving => agreed.saturating_less(loan.position.outstanding()),
+            _ => agreed - loan.principal - loan.position.totals.drawn,
+        };
+        for (party, amount) in self.undrawn.remove(&place).unwrap_or_default() {
+            self.lend(loan.application, party, -amount, book);
+        }
+        if left.is_zero() {
+            return;
+        }
+        let split = loan.split(agreement);
+        let parts = allocate(left, &split.commitments);
+        let parts: Vec<_> = split.holders.iter().zip(parts).collect();
+        for &(party, amount) in &parts {
+            self.lend(loan.application, party, amount, book);
+        }
+        self.undrawn.insert(place, parts);
     }
 
     /// An offer is taken, given back or lapses; only one that is taken still counts for its day.
@@ -584,6 +671,8 @@ fn shorten(problems: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::export::sample;
+    use tandem_domain::loan::{Action, Sale, Transaction};
+    use tandem_domain::money::Rate;
     use tandem_journal::{BookName, Journal, JournalError, Memory};
 
     /// The sample's journal after an edit of its batches.
@@ -615,10 +704,23 @@ mod tests {
         crate::export::tests::golden(rest, "verify");
     }
 
+    #[test]
+    fn a_book_in_which_everything_was_done_passes_every_check() {
+        let (checks, text) = read(sample::eventful().journal(), &ProgressBar::hidden()).unwrap();
+        assert!(checks.iter().all(|check| check.passed), "{text}");
+    }
+
     /// The sample's journal with the first `keep` events after an edit of them, under a chain of
     /// hashes that is whole: what somebody who runs the book could write.
     fn forged(keep: usize, edit: impl FnOnce(&mut Vec<Event>)) -> Journal<Memory> {
-        let mut engine = sample::engine();
+        forged_of(&mut sample::engine(), keep, edit)
+    }
+
+    fn forged_of(
+        engine: &mut tandem_engine::Engine<Memory>,
+        keep: usize,
+        edit: impl FnOnce(&mut Vec<Event>),
+    ) -> Journal<Memory> {
         let mut events: Vec<Event> = Vec::new();
         replay(engine.journal(), &mut |step| {
             events.push(step.event.clone())
@@ -742,6 +844,76 @@ mod tests {
             .0;
         assert!(
             said.contains("an event takes or gives back an offer that does not stand"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_to_a_loan_is_refused() {
+        let fixed = |day: &str| Event::Fixed {
+            index: "LPR1Y".to_owned(),
+            day: day.parse().unwrap(),
+            rate: Rate(3_450_000),
+        };
+        let instructed = |number, action| Event::Instructed {
+            key: "X".to_owned(),
+            body: 0,
+            loan: 1,
+            transaction: Transaction {
+                day: "2024-07-05".parse().unwrap(),
+                action,
+                number,
+            },
+            change: Totals::default(),
+        };
+        let reversed = |loan, number| Event::Reversed {
+            key: "X".to_owned(),
+            body: 0,
+            loan,
+            number,
+            change: Totals::default(),
+        };
+        let sale = |seller, buyer| {
+            Action::Transfer(Sale {
+                seller: PartyId(seller),
+                buyer: PartyId(buyer),
+                part: Rate::ONE,
+                price: Rate::ONE,
+            })
+        };
+        let pause = |cycles| Action::Pause {
+            cycles,
+            interest: true,
+        };
+        let unknown = "reverses what was not done to its loan";
+        let used = "changes a loan under a number that is used";
+        let sells = "sells a share between parties that cannot";
+        for (events, expected) in [
+            (vec![reversed(1, 99)], unknown),
+            // It was reversed once already.
+            (vec![reversed(1, 1)], unknown),
+            (vec![reversed(1, 0)], unknown),
+            (vec![reversed(2, 1)], "changes a loan that is not there"),
+            (vec![instructed(8, pause(1))], used),
+            (vec![instructed(9, pause(0))], "pauses a loan for no time"),
+            (vec![instructed(9, sale(3, 0))], sells),
+            (vec![instructed(9, sale(0, 200))], sells),
+            (
+                vec![fixed("2024-08-01"), fixed("2024-08-01")],
+                "fixes a reference rate for a day before one that is known",
+            ),
+        ] {
+            let mut engine = sample::eventful();
+            let journal = forged_of(&mut engine, usize::MAX, |known| known.extend(events));
+            let said = verified(journal).expect_err("it is impossible").0;
+            assert!(said.contains(&format!("an event {expected};")), "{said}");
+        }
+        let journal = forged_of(&mut sample::eventful(), usize::MAX, |known| {
+            known.push(reversed(1, 8));
+        });
+        let said = verified(journal).expect_err("it changes more").0;
+        assert!(
+            said.contains("loan C-2 changes otherwise than recorded"),
             "{said}"
         );
     }

@@ -27,10 +27,16 @@ pub enum Earner {
 /// A fee with its names resolved.
 #[derive(Clone, Copy, Debug)]
 pub struct FeeTerms {
+    /// What the rate is taken of.
+    pub of: FeeBase,
     /// Share of the base.
     pub rate: Rate,
     /// Fixed part.
     pub amount: Amount,
+    /// Least of the two together.
+    pub minimum: Amount,
+    /// Most of the two together.
+    pub maximum: Amount,
     /// Who earns it.
     pub earner: Earner,
 }
@@ -38,8 +44,30 @@ pub struct FeeTerms {
 impl FeeTerms {
     /// The fee on a base.
     pub fn on(&self, base: Amount, rounding: Rounding) -> Amount {
-        self.amount + base.at(self.rate, rounding)
+        let fee = self.amount + base.at(self.rate, rounding);
+        fee.clamp(self.minimum, self.maximum)
     }
+
+    /// What the rate is taken of: the amount that the fee is about, or the principal disbursed.
+    pub fn base(&self, amount: Amount, principal: Amount) -> Amount {
+        match self.of {
+            FeeBase::Amount => amount,
+            FeeBase::Principal => principal,
+        }
+    }
+}
+
+/// Fees that arise in the life of a loan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoanFees {
+    /// On an overdue instalment.
+    pub late: Option<FeeTerms>,
+    /// On each instalment.
+    pub instalment: Option<FeeTerms>,
+    /// On principal that is prepaid.
+    pub prepayment: Option<FeeTerms>,
+    /// What the lenders owe for each payment that is collected.
+    pub collection: Option<FeeTerms>,
 }
 
 /// A signed agreement: the document, and its names resolved to places.
@@ -53,6 +81,8 @@ pub struct Agreement {
     pub service_order: Vec<usize>,
     /// The lenders' funding terms, in the order of [`Agreement::lenders`].
     pub funding: Vec<Lender>,
+    /// Place of the lender that leads in [`Agreement::lenders`].
+    pub lead: usize,
     /// Brings the applications.
     pub platform: PartyId,
     /// Disburses and collects.
@@ -63,8 +93,10 @@ pub struct Agreement {
     pub service_fee: Option<(PartyId, Rate)>,
     /// Fees kept back from the disbursement.
     pub disbursement_fees: Vec<FeeTerms>,
-    /// Fee for an overdue instalment.
-    pub late_fee: Option<FeeTerms>,
+    /// Fees in the life of a loan.
+    pub loan_fees: LoanFees,
+    /// Who bears goodwill credits.
+    pub goodwill: PartyId,
     /// Which lender (place in [`Agreement::lenders`]) each limit binds.
     pub limit_lenders: Vec<Option<usize>>,
     /// When an application is ineligible.
@@ -98,6 +130,13 @@ impl Agreement {
             .iter()
             .enumerate()
             .map(|(index, party)| (PartyId(index as u8), party))
+    }
+
+    /// True if the lenders but the lead have fixed yields.
+    pub fn has_yields(&self) -> bool {
+        self.funding
+            .iter()
+            .any(|lender| lender.fixed_yield.is_some())
     }
 
     /// Currency of all amounts.

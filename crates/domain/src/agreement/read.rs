@@ -1,6 +1,7 @@
 //! Reading an agreement: names are resolved to places, and everything that is wrong is found.
 
 use super::*;
+use crate::calendar::Day;
 use crate::condition::{Condition, Scope};
 use crate::document::{Document, Problem};
 use crate::field::STANDARD;
@@ -49,9 +50,15 @@ impl Reader<'_> {
         let (funding, service_order) = self.funding(&lenders);
         let limit_lenders = self.limits(&lenders);
         let ineligible = self.ineligible(&scope);
-        let (disbursement_fees, late_fee) = self.fees();
+        let (disbursement_fees, loan_fees) = self.fees();
+        let goodwill = match &file.goodwill_borne_by {
+            Some(id) => self.party("goodwill_borne_by", id),
+            None => place_of(&file.party, &file.roles.servicer).unwrap_or_default(),
+        };
         self.check_losses();
+        let leads = |&lender: &PartyId| place_of(&file.party, &file.roles.lead) == Some(lender);
         Agreement {
+            lead: lenders.iter().position(leads).unwrap_or_default(),
             platform: self.party("roles.platform", &file.roles.platform),
             servicer: self.party("roles.servicer", &file.roles.servicer),
             guarantor: file
@@ -69,7 +76,8 @@ impl Reader<'_> {
             service_order,
             funding,
             disbursement_fees,
-            late_fee,
+            loan_fees,
+            goodwill,
             limit_lenders,
             ineligible,
             scope,
@@ -230,32 +238,240 @@ impl Reader<'_> {
             "product.terms_months",
             "a term has 1 to 480 months",
         );
-        let complete = [
-            Component::Fee,
-            Component::Penalty,
-            Component::Interest,
-            Component::Principal,
-        ]
-        .iter()
-        .all(|component| {
-            product
-                .waterfall
-                .iter()
-                .filter(|&step| step == component)
-                .count()
-                == 1
-        });
-        self.require(
-            complete && product.waterfall.len() == 4,
-            "product.waterfall",
-            "name each of fee, penalty, interest and principal once",
+        let complete = |waterfall: &[Component]| {
+            let all = [
+                Component::Fee,
+                Component::Penalty,
+                Component::Interest,
+                Component::Principal,
+            ];
+            waterfall.len() == 4 && all.iter().all(|component| waterfall.contains(component))
+        };
+        let message = "name each of fee, penalty, interest and principal once";
+        let (first, then) = (
+            complete(&product.waterfall),
+            complete(&product.recovery_waterfall),
         );
+        self.require(first, "product.waterfall", message);
+        self.require(then, "product.recovery_waterfall", message);
+        self.check_plan();
         self.ratio("product.penalty_rate", product.penalty_rate);
         self.require(
             product.offer_valid_days >= 1,
             "product.offer_valid_days",
             "an offer stands for at least one day",
         );
+    }
+
+    /// When and how principal and interest fall due.
+    fn check_plan(&mut self) {
+        let product = &self.file.product;
+        let months = product.cycle.months();
+        self.require(
+            product.cycle.count > 0,
+            "product.cycle",
+            "a cycle has at least one day",
+        );
+        let whole = |each| {
+            product
+                .terms_months
+                .iter()
+                .all(|term| u32::from(*term) % each == 0)
+        };
+        self.require(
+            months.is_none_or(|each| each == 0 || whole(each)),
+            "product.cycle",
+            "every term must be a whole number of cycles",
+        );
+        let due_day = product.due_day.is_none_or(|day| (1..=31).contains(&day));
+        self.require(due_day, "product.due_day", "must lie between 1 and 31");
+        self.require(
+            product.due_day.is_none() || months.is_some(),
+            "product.due_day",
+            "goes only with a cycle of months",
+        );
+        self.require(
+            u32::from(product.interest_only) < self.fewest_instalments(),
+            "product.interest_only",
+            "must leave an instalment of principal in the shortest term",
+        );
+        self.ratio("product.balloon", product.balloon);
+        self.ratio("product.first_draw", product.first_draw);
+        self.require(
+            (Rate::ZERO..Rate::ONE).contains(&product.down_payment),
+            "product.down_payment",
+            "must lie between 0% and 100%",
+        );
+        let kind = product.amortisation;
+        for (given, wanted, field, message) in [
+            (
+                product.instalment.is_some(),
+                kind == Amortisation::FixedInstalment,
+                "product.instalment",
+                "goes with amortisation = \"fixed_instalment\", which needs it",
+            ),
+            (
+                !product.plan.is_empty(),
+                kind == Amortisation::Planned,
+                "product.plan",
+                "goes with amortisation = \"planned\", which needs it",
+            ),
+            (
+                product.minimum.is_some(),
+                kind == Amortisation::Revolving,
+                "product.minimum",
+                "goes with amortisation = \"revolving\", which needs it",
+            ),
+        ] {
+            self.require(given == wanted, field, message);
+        }
+        let planned: i64 = product.plan.iter().map(|part| part.0).sum();
+        self.require(
+            product.plan.iter().all(|part| part.0 >= 0) && planned <= Rate::ONE.0,
+            "product.plan",
+            "parts must not be negative and sum to at most 100%",
+        );
+        self.ratio("product.instalment", product.instalment.unwrap_or_default());
+        if let Some(minimum) = &product.minimum {
+            self.ratio("product.minimum.rate", minimum.rate);
+            self.money("product.minimum.amount", &minimum.amount);
+        }
+        self.check_combinations();
+        if let Some(multiple) = &product.instalment_multiple {
+            self.money("product.instalment_multiple", multiple);
+            self.require(
+                multiple.amount.is_positive(),
+                "product.instalment_multiple",
+                "must be above zero",
+            );
+        }
+        let ordered = product.rate_step.windows(2);
+        let ordered = ordered
+            .into_iter()
+            .all(|two| two[0].from_instalment < two[1].from_instalment);
+        let possible = |step: &RateStep| step.from_instalment >= 1 && step.times.0 >= 0;
+        self.require(
+            ordered && product.rate_step.iter().all(possible),
+            "product.rate_step",
+            "steps must follow each other from instalment 1 on, and no rate may be negative",
+        );
+        if let Some(floating) = &product.floating {
+            self.require(
+                floating.every >= 1 && product.rate_step.is_empty(),
+                "product.floating",
+                "must set the rate every 1 or more instalments, and takes no rate_step",
+            );
+            self.require(
+                floating.floor.0 >= 0 && floating.cap.is_none_or(|cap| cap >= floating.floor),
+                "product.floating.cap",
+                "must not be below floor, and floor not below 0%",
+            );
+            self.require(
+                floating.most_at_once.is_none_or(|most| most.0 >= 0),
+                "product.floating.most_at_once",
+                "is negative; write how far the rate may move either way",
+            );
+        }
+    }
+
+    /// Terms that would do nothing, or contradict each other, beside others.
+    fn check_combinations(&mut self) {
+        let product = &self.file.product;
+        let kind = product.amortisation;
+        let equal = matches!(
+            kind,
+            Amortisation::EqualInstalment | Amortisation::EqualPrincipal
+        );
+        let revolving = kind == Amortisation::Revolving;
+        let level = equal || kind == Amortisation::FixedInstalment;
+        let at_once = product.first_draw >= Rate::ONE;
+        let kept = product.plan.len() < self.fewest_instalments() as usize;
+        for (given, allowed, field, message) in [
+            (
+                product.balloon.0 > 0,
+                equal && at_once,
+                "product.balloon",
+                "goes with amortisation = \"equal_instalment\" or \"equal_principal\", paid out at once",
+            ),
+            (
+                product.interest_only > 0,
+                level,
+                "product.interest_only",
+                "goes with equal or fixed instalments; a plan writes 0% instead",
+            ),
+            (
+                product.instalment_multiple.is_some(),
+                level,
+                "product.instalment_multiple",
+                "goes with equal or fixed instalments",
+            ),
+            (
+                product.residual == Residual::First,
+                equal,
+                "product.residual",
+                "\"first\" goes with amortisation = \"equal_instalment\" or \"equal_principal\"",
+            ),
+            (
+                product.flat,
+                product.floating.is_none() && (equal || !level) && !revolving,
+                "product.flat",
+                "goes neither with a floating rate nor with revolving or fixed instalments",
+            ),
+            (
+                product.down_payment.0 > 0,
+                !revolving && at_once,
+                "product.down_payment",
+                "goes with a loan that is paid out at once",
+            ),
+            (
+                !at_once,
+                revolving || product.first_draw.0 > 0 && (equal || kind == Amortisation::Bullet),
+                "product.first_draw",
+                "goes with equal instalments, a bullet or a revolving loan; only the last may start from 0%",
+            ),
+            (
+                !product.plan.is_empty(),
+                kept,
+                "product.plan",
+                "has a part for each instalment but the last; the shortest term has fewer",
+            ),
+            (
+                product.first_period_days > 0,
+                product.due_day.is_some(),
+                "product.first_period_days",
+                "goes with due_day",
+            ),
+            (
+                product.end_of_month,
+                product.due_day.is_none() && product.cycle.months().is_some(),
+                "product.end_of_month",
+                "goes with a cycle of months and without due_day; due_day = 31 is the last day of months",
+            ),
+            (
+                product.excess == Excess::Prepay,
+                product.prepayment != Prepayment::NextInstalments,
+                "product.excess",
+                "\"prepay\" contradicts prepayment = \"next_instalments\"",
+            ),
+        ] {
+            self.require(!given || allowed, field, message);
+        }
+    }
+
+    /// The fewest instalments that a loan can have.
+    fn fewest_instalments(&self) -> u32 {
+        let product = &self.file.product;
+        let shortest = product.terms_months.iter().min().copied().unwrap_or(1);
+        let shortest = u32::from(shortest);
+        let count = match product.cycle.months() {
+            Some(each) => shortest / each.max(1),
+            // A month has at least 28 days.
+            None => {
+                let day = Day(0);
+                28 * shortest / (product.cycle.after(day, 1) - day).max(1) as u32
+            }
+        };
+        count.max(1)
     }
 
     fn fields(&mut self) -> Scope {
@@ -323,6 +539,7 @@ impl Reader<'_> {
                 );
             }
         }
+        self.check_yields();
         for (index, lender) in ordered.iter().enumerate() {
             self.require(
                 lender.is_some(),
@@ -346,6 +563,33 @@ impl Reader<'_> {
             "must lie between 1 and the number of lenders",
         );
         (ordered.into_iter().flatten().collect(), service_order)
+    }
+
+    /// The lead takes what the yields of the others leave, so only it has none.
+    fn check_yields(&mut self) {
+        let (funding, product) = (&self.file.funding, &self.file.product);
+        if funding
+            .lender
+            .iter()
+            .all(|lender| lender.fixed_yield.is_none())
+        {
+            return;
+        }
+        for (index, lender) in funding.lender.iter().enumerate() {
+            let field = format!("funding.lender[{index}].yield");
+            let message = match lender.party == self.file.roles.lead {
+                true => "the lead has none; it takes what the other lenders leave",
+                false => "is missing; where one lender has a yield, all but the lead have one",
+            };
+            let leads = lender.party == self.file.roles.lead;
+            self.require(leads == lender.fixed_yield.is_none(), &field, message);
+            self.ratio(&field, lender.fixed_yield.unwrap_or_default());
+        }
+        self.require(
+            product.floating.is_none() && product.rate_step.is_empty(),
+            "funding.lender",
+            "a yield goes with a rate that stays; leave out floating and rate_step",
+        );
     }
 
     fn limits(&mut self, lenders: &[PartyId]) -> Vec<Option<usize>> {
@@ -396,47 +640,85 @@ impl Reader<'_> {
         conditions
     }
 
-    fn fees(&mut self) -> (Vec<FeeTerms>, Option<FeeTerms>) {
-        let (mut at_disbursement, mut late) = (Vec::new(), None);
+    fn fees(&mut self) -> (Vec<FeeTerms>, LoanFees) {
+        let (mut at_disbursement, mut fees) = (Vec::new(), LoanFees::default());
         for (index, fee) in self.file.fee.iter().enumerate() {
-            self.ratio(&format!("fee[{index}].rate"), fee.rate);
-            if let Some(amount) = &fee.amount {
-                self.money(&format!("fee[{index}].amount"), amount);
-            }
-            let earner = match fee.earned_by.as_str() {
-                "lenders" => Earner::Lenders,
-                id => Earner::Party(self.party(&format!("fee[{index}].earned_by"), id)),
+            let field = |name: &str| format!("fee[{index}].{name}");
+            self.ratio(&field("rate"), fee.rate);
+            let mut money = |name: &str, money: &Option<Money>, none: Amount| match money {
+                None => none,
+                Some(money) => {
+                    self.money(&field(name), money);
+                    money.amount
+                }
             };
-            let amount = fee.amount.map_or(Amount::ZERO, |money| money.amount);
-            let terms = FeeTerms {
+            let mut terms = FeeTerms {
+                of: fee.of,
                 rate: fee.rate,
-                amount,
-                earner,
+                amount: money("amount", &fee.amount, Amount::ZERO),
+                minimum: money("minimum", &fee.minimum, Amount::ZERO),
+                maximum: money("maximum", &fee.maximum, Amount::MAX),
+                earner: Earner::Lenders,
             };
-            match fee.at {
-                FeeTime::Disbursement => at_disbursement.push(terms),
-                FeeTime::Overdue if late.is_none() => late = Some(terms),
-                FeeTime::Overdue => self.problem(
-                    format!("fee[{index}].at"),
-                    "there is one fee for overdue instalments",
-                ),
+            if fee.earned_by != "lenders" {
+                terms.earner = Earner::Party(self.party(&field("earned_by"), &fee.earned_by));
+            }
+            if terms.minimum > terms.maximum {
+                self.problem(field("maximum"), "must not be below minimum");
+                terms.maximum = terms.minimum;
+            }
+            let (place, what) = match fee.at {
+                FeeTime::Disbursement => {
+                    at_disbursement.push(terms);
+                    continue;
+                }
+                FeeTime::Overdue => (&mut fees.late, "overdue instalments"),
+                FeeTime::Instalment => (&mut fees.instalment, "instalments"),
+                FeeTime::Prepayment => (&mut fees.prepayment, "prepayments"),
+            };
+            if place.replace(terms).is_some() {
+                self.problem(field("at"), format!("there is one fee for {what}"));
             }
         }
+        fees.collection = self.collection_fee();
         let product = &self.file.product;
-        let smallest = product.minimum_amount.amount;
+        let smallest = product
+            .minimum_amount
+            .amount
+            .at(product.first_draw, product.rounding);
         let kept_back: Amount = at_disbursement
             .iter()
             .map(|fee| fee.on(smallest, product.rounding))
             .sum();
         self.require(
-            at_disbursement.is_empty() || kept_back < smallest,
+            kept_back.is_zero() || kept_back < smallest,
             "fee",
-            "the fees at disbursement leave nothing of a loan of minimum_amount",
+            "the fees at disbursement leave nothing of what is paid out of minimum_amount",
         );
-        if let Some(fee) = &self.file.service_fee {
-            self.ratio("service_fee.of_interest", fee.of_interest);
+        (at_disbursement, fees)
+    }
+
+    /// What the lenders owe for each payment that is collected.
+    fn collection_fee(&mut self) -> Option<FeeTerms> {
+        let fee = self.file.service_fee.as_ref()?;
+        self.ratio("service_fee.of_interest", fee.of_interest);
+        self.ratio("service_fee.of_collection", fee.of_collection);
+        if let Some(minimum) = &fee.minimum_per_collection {
+            self.money("service_fee.minimum_per_collection", minimum);
         }
-        (at_disbursement, late)
+        let minimum = fee
+            .minimum_per_collection
+            .map_or(Amount::ZERO, |money| money.amount);
+        // That the party exists is seen to where the service fee is read.
+        let earner = place_of(&self.file.party, &fee.earned_by).unwrap_or_default();
+        (fee.of_collection.0 > 0 || minimum.is_positive()).then_some(FeeTerms {
+            of: FeeBase::Amount,
+            rate: fee.of_collection,
+            amount: Amount::ZERO,
+            minimum,
+            maximum: Amount::MAX,
+            earner: Earner::Party(earner),
+        })
     }
 
     fn check_losses(&mut self) {

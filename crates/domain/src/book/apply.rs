@@ -2,19 +2,20 @@
 
 use super::decide::insert;
 use super::event::{Decided, Event, Verdict};
-use super::portfolio::{Contribution, LenderPart};
+use super::portfolio::Contribution;
 use super::{
-    ApplicationRecord, ApplicationState, Book, Documents, Exposure, Loan, Offer, Version, amounts,
-    weights,
+    ApplicationRecord, ApplicationState, Book, Carried, Documents, Exposure, Loan, Offer, Version,
 };
-use crate::agreement::Agreement;
+use crate::agreement::{Agreement, Recognition};
 use crate::calendar::Day;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
-use crate::loan::{Action, Position, Status, Terms, Totals, Transaction};
+use crate::loan::{
+    Accrual, Action, Fixing, Position, Split, Status, Timeline, Transaction, evaluate,
+};
 use crate::money::Amount;
-use crate::party::MAX_PARTIES;
+use crate::party::{MAX_PARTIES, PartyId};
 use crate::settlement::Plan;
 use crate::share::{MAX_SHARES, allocate};
 
@@ -28,15 +29,36 @@ impl Book {
                 self.close_offer(*application, ApplicationState::Withdrawn);
             }
             Event::Disbursed { application } => self.apply_disbursed(*application, entries),
-            Event::Paid {
+            Event::Instructed {
                 key,
                 body,
                 loan,
                 transaction,
                 ..
             } => {
-                self.payments.insert(key.as_str().into(), *body);
+                self.carried(key, *body, *loan, transaction.number);
                 self.apply_transaction(*loan, *transaction, entries);
+            }
+            Event::Reversed {
+                key,
+                body,
+                loan,
+                number,
+                ..
+            } => {
+                self.carried(key, *body, *loan, 0);
+                let position = self.without(&self.loans[*loan as usize], *number);
+                let history = &mut self.loans[*loan as usize].history;
+                history.retain(|known| known.number != *number);
+                let day = self.business_date.previous();
+                self.move_to(*loan, position, EntryKind::Reversal, day, entries);
+            }
+            Event::Fixed { index, day, rate } => {
+                let fixing = Fixing {
+                    day: *day,
+                    rate: *rate,
+                };
+                self.apply_fixed(index, fixing, entries);
             }
             Event::ChargedOff {
                 loan, transaction, ..
@@ -105,7 +127,8 @@ impl Book {
             }
         };
         if let Verdict::Offered { parts, .. } = &decided.verdict {
-            self.reserve(decided.version, region, borrower, parts, 1);
+            let amounts = self.lender_amounts(decided.version, parts);
+            self.reserve(region, borrower, amounts, 1);
             for (party, part) in self.lender_amounts(decided.version, parts) {
                 self.today[party] += part;
             }
@@ -126,16 +149,15 @@ impl Book {
         self.applications.push(record);
     }
 
-    /// Reserves (or with `sign` −1 releases) the parts of an offer.
+    /// Reserves (or with `sign` −1 releases) what parties are to pay out.
     fn reserve(
         &mut self,
-        version: u16,
         region: u32,
         borrower: Option<u32>,
-        parts: &[Part],
+        amounts: impl Iterator<Item = (usize, Amount)>,
         sign: i64,
     ) {
-        for (party, part) in self.lender_amounts(version, parts) {
+        for (party, part) in amounts {
             let amount = Amount(part.0 * sign);
             self.reserved[party] += amount;
             for exposure in self.exposures(region, borrower) {
@@ -179,7 +201,8 @@ impl Book {
             .applications_digest
             .wrapping_add(record.digest_now(application));
         if let Some(offer) = &offer {
-            self.reserve(version, region, borrower, &offer.parts, -1);
+            let amounts = self.lender_amounts(version, &offer.parts);
+            self.reserve(region, borrower, amounts, -1);
             if of_today && !taken {
                 for (party, part) in self.lender_amounts(version, &offer.parts) {
                     self.today[party] -= part;
@@ -195,39 +218,93 @@ impl Book {
             return;
         };
         let record = &self.applications[application as usize];
-        let agreement = &self.versions[usize::from(record.version)].agreement;
-        let principal = offer.parts.iter().map(|part| part.amount).sum();
-        let terms = Terms::under(
-            agreement,
-            principal,
-            offer.rate,
-            offer.months,
-            self.business_date,
-        );
+        let (version, region, borrower) = (record.version, record.region, record.borrower);
+        let timeline = self.share_timeline(version, offer.months);
+        let version_of = &self.versions[usize::from(version)];
+        let agreement = &version_of.agreement;
+        let committed: Amount = offer.parts.iter().map(|part| part.amount).sum();
+        let product = &agreement.file.product;
+        let principal = committed.at(product.first_draw, product.rounding);
+        let steps = &self.timelines[timeline as usize];
+        let position = Position::disburse(&self.terms_on(version_of, steps, principal, offer.rate));
         let loan = Loan {
             application,
-            version: record.version,
+            version,
             months: offer.months,
             disbursed_on: self.business_date,
             principal,
             rate: offer.rate,
-            position: Position::disburse(&terms),
+            instalment: position.contract.instalment,
+            position,
             parts: offer.parts.into_boxed_slice(),
             history: Vec::new(),
             class: 0,
+            own_class: 0,
+            non_accrual: false,
+            earned: Amount::ZERO,
+            timeline,
+            entered: 0,
             agenda: None,
             digest: 0,
         };
-        let (region, borrower) = (record.region, record.borrower);
-        for (party, part) in self.lender_amounts(loan.version, &loan.parts) {
-            for exposure in self.exposures(region, borrower) {
-                exposure.outstanding[party] += part;
+        let split = loan.split(agreement);
+        let undrawn = loan.undrawn(&loan.position, agreement);
+        self.pool.disbursed += loan.principal;
+        self.post_disbursement(place, &loan, &split, entries);
+        self.expose(region, borrower, &Split::default(), &split);
+        self.reserve_undrawn(application, &split, undrawn, 1);
+        if let Some(borrower) = borrower {
+            self.borrowers[borrower as usize].loans.push(place);
+        }
+        self.loans.push(loan);
+        self.enrol(place, self.business_date.previous(), &split);
+    }
+
+    /// The place of the steps of loans that are disbursed today.
+    fn share_timeline(&mut self, version: u16, months: u16) -> u32 {
+        let key = (version, self.business_date, months);
+        if let Some(&place) = self.timeline_places.get(&key) {
+            return place;
+        }
+        let of = &self.versions[usize::from(version)];
+        let product = &of.agreement.file.product;
+        let timeline = Timeline::of(product, self.business_date, months, &of.calendar);
+        let place = self.timelines.len() as u32;
+        self.timelines.push(timeline);
+        self.timeline_places.insert(key, place);
+        place
+    }
+
+    /// A transaction of today may have carried a loan past the setting of its rate.
+    fn apply_fixed(&mut self, index: &str, fixing: Fixing, entries: &mut impl FnMut(&Entry)) {
+        self.fixings
+            .entry(index.to_owned())
+            .or_default()
+            .push(fixing);
+        let (today, yesterday) = (self.business_date, self.business_date.previous());
+        if fixing.day > today {
+            return;
+        }
+        let follows = |version: &Version| {
+            let floating = &version.agreement.file.product.floating;
+            floating
+                .as_ref()
+                .is_some_and(|floating| floating.index == index)
+        };
+        for place in 0..self.loans.len() {
+            let loan = &self.loans[place];
+            let moved = loan.history.last().is_some_and(|last| last.day >= today);
+            if moved && follows(&self.versions[usize::from(loan.version)]) {
+                let position = evaluate(&self.terms(loan), &loan.history, yesterday);
+                let kind = EntryKind::Modification;
+                self.move_to(place as u32, position, kind, yesterday, entries);
             }
         }
-        self.pool.disbursed += loan.principal;
-        self.post_disbursement(place, &loan, entries);
-        self.loans.push(loan);
-        self.enrol(place, self.business_date.previous());
+    }
+
+    fn carried(&mut self, key: &str, body: u64, loan: u32, number: u32) {
+        let carried = Carried { body, loan, number };
+        self.instructions.insert(key.into(), carried);
     }
 
     fn apply_transaction(
@@ -236,13 +313,27 @@ impl Book {
         transaction: Transaction,
         entries: &mut impl FnMut(&Entry),
     ) {
-        let position = self.after(place, transaction);
+        let position = self.after(&self.loans[place as usize], transaction);
         let loan = &mut self.loans[place as usize];
-        let kind = match transaction.action {
-            Action::ChargeOff { .. } => EntryKind::ChargeOff,
-            _ if position.totals.recovered > loan.position.totals.recovered => EntryKind::Recovery,
-            _ => EntryKind::Repayment,
+        let is_charge_off = |known: &Transaction| {
+            matches!(known.action, Action::ChargeOff { .. }) && known.day <= transaction.day
         };
+        let recovered =
+            position.status == Status::ChargedOff && loan.history.iter().any(is_charge_off);
+        let kind = match transaction.action {
+            Action::ChargeOff { .. } | Action::WriteOff(_) => EntryKind::ChargeOff,
+            Action::Chargeback(_) => EntryKind::Chargeback,
+            Action::Credit(_) => EntryKind::Credit,
+            Action::Draw(_) => EntryKind::Disbursement,
+            Action::Refund(_) => EntryKind::Refund,
+            Action::Transfer(_) => EntryKind::Transfer,
+            Action::Repay(_) | Action::Prepay(..) | Action::Settle(_) if recovered => {
+                EntryKind::Recovery
+            }
+            Action::Repay(_) | Action::Prepay(..) | Action::Settle(_) => EntryKind::Repayment,
+            _ => EntryKind::Modification,
+        };
+        loan.entered = transaction.number;
         insert(&mut loan.history, transaction);
         self.move_to(
             place,
@@ -263,7 +354,7 @@ impl Book {
                 }
                 let agreement = &self.versions[usize::from(loan.version)].agreement;
                 let mut position = loan.position.clone();
-                position.advance(&loan.terms(agreement), day);
+                position.advance(&self.terms(loan), day);
                 let past_due = position.days_past_due(day);
                 if past_due >= i32::from(agreement.file.charge_off.days_past_due) {
                     self.to_charge_off.push_back(place);
@@ -293,35 +384,62 @@ impl Book {
         looked_at: Day,
         entries: &mut impl FnMut(&Entry),
     ) {
-        self.withdraw_from_sums(place);
         let loan = &mut self.loans[place as usize];
-        let before = std::mem::replace(&mut loan.position, position).totals;
-        if before != self.loans[place as usize].position.totals {
-            self.post_change(place, &before, kind, entries);
-            self.release_exposure(place, &before);
+        let agreement = &self.versions[usize::from(loan.version)].agreement;
+        let before = loan.split(agreement);
+        let undrawn = loan.undrawn(&loan.position, agreement);
+        let contribution = contribution(loan, agreement, &before);
+        self.portfolio.add(&contribution, -1);
+        let old = std::mem::replace(&mut loan.position, position);
+        // All that parties' parts and what is reserved depend on.
+        let parts = |of: &Position| (of.totals, of.status, of.claim.clone());
+        if parts(&old) == parts(&loan.position) && old.marks == loan.position.marks {
+            self.enrol(place, looked_at, &before);
+            return;
         }
-        self.enrol(place, looked_at);
-    }
-
-    /// Principal that is repaid or written off no longer counts against limits.
-    fn release_exposure(&mut self, place: u32, before: &Totals) {
-        let loan = &self.loans[place as usize];
-        let (weights, _) = weights(&loan.parts);
-        let gone = |totals: &Totals| allocate(totals.principal + totals.charged_off, &weights);
-        let (old, new) = (gone(before), gone(&loan.position.totals));
+        let after = loan.split(agreement);
+        let (totals, version) = (loan.position.totals, usize::from(loan.version));
         let record = &self.applications[loan.application as usize];
         let (region, borrower) = (record.region, record.borrower);
-        self.pool.used += loan.position.totals.compensated - before.compensated;
-        let lenders = &self.versions[usize::from(loan.version)].agreement.lenders;
-        let mut released = [Amount::ZERO; MAX_PARTIES];
-        for (at, party) in lenders.iter().enumerate() {
-            released[party.index()] = new[at] - old[at];
-        }
+        self.pool.used += totals.compensated - old.totals.compensated;
+        self.pool.disbursed += totals.drawn - old.totals.drawn;
+        self.post_change(
+            place,
+            (&old.totals, &before),
+            (&totals, &after),
+            kind,
+            entries,
+        );
+        self.expose(region, borrower, &before, &after);
+        let loan = &self.loans[place as usize];
+        let agreement = &self.versions[version].agreement;
+        let (application, left) = (loan.application, loan.undrawn(&loan.position, agreement));
+        self.reserve_undrawn(application, &before, undrawn, -1);
+        self.reserve_undrawn(application, &after, left, 1);
+        self.enrol(place, looked_at, &after);
+    }
+
+    /// Principal counts against limits as long as it is outstanding.
+    fn expose(&mut self, region: u32, borrower: Option<u32>, before: &Split, after: &Split) {
+        let change =
+            PartyId::ALL.map(|party| after.own(party).outstanding - before.own(party).outstanding);
         for exposure in self.exposures(region, borrower) {
-            for (outstanding, released) in exposure.outstanding.iter_mut().zip(released) {
-                *outstanding -= released;
+            for (outstanding, change) in exposure.outstanding.iter_mut().zip(change) {
+                *outstanding += change;
             }
         }
+    }
+
+    /// What can still be drawn stays reserved, by who is to pay it out.
+    fn reserve_undrawn(&mut self, application: u32, split: &Split, undrawn: Amount, sign: i64) {
+        if undrawn.is_zero() {
+            return;
+        }
+        let record = &self.applications[application as usize];
+        let (region, borrower) = (record.region, record.borrower);
+        let parts = allocate(undrawn, &split.commitments);
+        let parties = split.holders.iter().map(PartyId::index);
+        self.reserve(region, borrower, parties.zip(parts), sign);
     }
 
     /// The exposures that an application counts for: its region's, and its borrower's if it names
@@ -335,17 +453,23 @@ impl Book {
         std::iter::once(&mut self.regions[region as usize]).chain(borrower)
     }
 
-    fn withdraw_from_sums(&mut self, place: u32) {
-        let contribution = self.contribution(place);
-        self.portfolio.add(&contribution, -1);
-    }
-
     /// Puts a loan into its class, the sums, the agenda and the digest.
-    fn enrol(&mut self, place: u32, looked_at: Day) {
+    fn enrol(&mut self, place: u32, looked_at: Day, split: &Split) {
         let loan = &self.loans[place as usize];
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let class = agreement.class_of(loan.position.days_past_due(self.business_date)) as u8;
-        let agenda = next_look(loan, agreement, looked_at);
+        let days = loan.position.days_past_due(self.business_date);
+        let class = agreement.class_of(days) as u8;
+        let income = &agreement.file.income;
+        let from = income
+            .non_accrual_days
+            .map(i32::from)
+            .filter(|&from| days >= from);
+        let keeps = income.recognition == Recognition::Accrual && !income.reverse_accrued;
+        let stopped = from.filter(|_| keeps).zip(loan.position.behind_since());
+        let earned = stopped.map_or(Amount::ZERO, |(from, since)| {
+            self.earned(loan, (since + from).previous())
+        });
+        let agenda = self.next_look(loan, agreement, looked_at);
         let digest = loan.digest_now(place);
         if let Some(day) = agenda.filter(|_| agenda != loan.agenda) {
             self.agenda.entry(day).or_default().push(place);
@@ -354,46 +478,90 @@ impl Book {
             .loans_digest
             .wrapping_sub(loan.digest)
             .wrapping_add(digest);
+        let borrower = self.applications[loan.application as usize].borrower;
         let loan = &mut self.loans[place as usize];
-        (loan.class, loan.agenda, loan.digest) = (class, agenda, digest);
-        let contribution = self.contribution(place);
+        (loan.own_class, loan.agenda, loan.digest) = (class, agenda, digest);
+        (loan.class, loan.non_accrual, loan.earned) = (class, from.is_some(), earned);
+        let siblings = borrower.map(|place| &self.borrowers[place as usize].loans);
+        if let Some(siblings) = siblings.filter(|siblings| siblings.len() > 1) {
+            self.classify(place, &siblings.clone());
+        }
+        let loan = &self.loans[place as usize];
+        let agreement = &self.versions[usize::from(loan.version)].agreement;
+        let contribution = contribution(loan, agreement, split);
         self.portfolio.add(&contribution, 1);
     }
 
-    pub(super) fn contribution(&self, place: u32) -> Contribution {
-        let loan = &self.loans[place as usize];
-        let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let (principal_weights, interest_weights) = weights(&loan.parts);
-        let totals = &loan.position.totals;
-        let gone = allocate(totals.principal + totals.charged_off, &principal_weights);
-        let interest_due = loan.position.interest_due();
-        let (due, paid) = if interest_due.is_zero() {
-            Default::default()
-        } else {
-            (
-                allocate(totals.interest + interest_due, &interest_weights),
-                allocate(totals.interest, &interest_weights),
-            )
+    /// All interest that a loan had earned by the end of a day, by what was paid until then.
+    fn earned(&self, loan: &Loan, day: Day) -> Amount {
+        let terms = self.terms(loan);
+        let known = loan.history.partition_point(|earlier| earlier.day <= day);
+        let then = evaluate(&terms, &loan.history[..known], day);
+        let accrual = then.accrual();
+        let number = i128::from(terms.product.day_count.number(day));
+        let accrued = terms
+            .measure()
+            .amount(accrual.slope * number + accrual.offset);
+        used_interest(&then) + then.interest_due() + accrued
+    }
+
+    /// Gives all loans of a borrower the class of the worst. All but `place` are in the sums.
+    fn classify(&mut self, place: u32, siblings: &[u32]) {
+        let active =
+            |book: &Book, place: u32| book.loans[place as usize].position.status == Status::Active;
+        let worst = siblings.iter().filter(|&&sibling| active(self, sibling));
+        let worst = worst
+            .map(|&sibling| self.loans[sibling as usize].own_class)
+            .max();
+        let Some(worst) = worst else {
+            return;
         };
-        let funded = amounts(&loan.parts);
-        let of = interest_weights.iter().sum();
-        let parts = agreement
-            .lenders
-            .iter()
-            .enumerate()
-            .map(|(at, &party)| LenderPart {
-                party,
-                outstanding: funded[at] - gone[at],
-                interest_due: due[at] - paid[at],
-                weight: interest_weights[at],
-                of,
-            });
-        Contribution::of(
-            &loan.position,
-            &loan.terms(agreement),
-            usize::from(loan.class),
-            parts,
-        )
+        for &sibling in siblings {
+            let loan = &self.loans[sibling as usize];
+            if sibling == place || loan.class == worst || !active(self, sibling) {
+                continue;
+            }
+            let agreement = &self.versions[usize::from(loan.version)].agreement;
+            let split = loan.split(agreement);
+            let before = contribution(loan, agreement, &split);
+            self.loans[sibling as usize].class = worst;
+            let loan = &self.loans[sibling as usize];
+            let agreement = &self.versions[usize::from(loan.version)].agreement;
+            let after = contribution(loan, agreement, &split);
+            self.portfolio.add(&before, -1);
+            self.portfolio.add(&after, 1);
+        }
+        if active(self, place) {
+            self.loans[place as usize].class = worst;
+        }
+    }
+
+    /// The next day after `looked_at` on which a day close must look at the loan: an instalment
+    /// falls due, a fee is charged, the class or the recognition of income changes, or the loan
+    /// is to be written off.
+    fn next_look(&self, loan: &Loan, agreement: &Agreement, looked_at: Day) -> Option<Day> {
+        if loan.position.status != Status::Active {
+            return None;
+        }
+        let step = loan.position.next_step(&self.terms(loan));
+        let since = loan.position.behind_since();
+        let file = &agreement.file;
+        let changes = since.into_iter().flat_map(|since| {
+            let classes = file.class.iter().map(|class| class.from_days);
+            let days = classes.chain(file.income.non_accrual_days);
+            let days = days.map(move |days| since + i32::from(days));
+            days.filter(move |&day| day > looked_at).chain([
+                // A day that has passed is made up for at the next close.
+                (since + i32::from(file.charge_off.days_past_due)).max(looked_at + 1),
+            ])
+        });
+        step.into_iter().chain(changes).min()
+    }
+
+    /// What a loan adds to the sums.
+    pub(super) fn contribution(&self, loan: &Loan, split: &Split) -> Contribution {
+        let agreement = &self.versions[usize::from(loan.version)].agreement;
+        contribution(loan, agreement, split)
     }
 
     fn apply_settled(&mut self, window: Day, entries: &mut impl FnMut(&Entry)) {
@@ -447,26 +615,29 @@ impl Book {
     }
 }
 
-/// The next day after `looked_at` on which a day close must look at the loan: an instalment falls
-/// due, a fee is charged, the class changes or the loan is to be written off.
-fn next_look(loan: &Loan, agreement: &Agreement, looked_at: Day) -> Option<Day> {
-    if loan.position.status != Status::Active {
-        return None;
-    }
-    let step = loan.position.next_step(&loan.terms(agreement));
-    let since = loan.position.behind_since();
-    let changes = since.into_iter().flat_map(|since| {
-        let classes = agreement
-            .file
-            .class
-            .iter()
-            .map(move |class| since + i32::from(class.from_days));
-        classes.filter(move |&day| day > looked_at).chain([
-            // A day that has passed is made up for at the next close.
-            (since + i32::from(agreement.file.charge_off.days_past_due)).max(looked_at + 1),
-        ])
-    });
-    step.into_iter().chain(changes).min()
+/// What a loan adds to the sums. Interest counts as the agreement recognises income.
+fn contribution(loan: &Loan, agreement: &Agreement, split: &Split) -> Contribution {
+    let position = &loan.position;
+    let income = &agreement.file.income;
+    let interest = match income.recognition {
+        Recognition::Cash => Default::default(),
+        Recognition::Accrual if !loan.non_accrual => (position.interest_due(), position.accrual()),
+        Recognition::Accrual if income.reverse_accrued => Default::default(),
+        // What was earned before stays until it is received.
+        Recognition::Accrual => {
+            let left = loan.earned.saturating_less(used_interest(position));
+            (left, Accrual::default())
+        }
+    };
+    let active = position.status == Status::Active;
+    let day_count = agreement.file.product.day_count;
+    Contribution::of(split, active, usize::from(loan.class), day_count, interest)
+}
+
+/// Interest that is no longer receivable: received, made principal or given up.
+fn used_interest(position: &Position) -> Amount {
+    let totals = &position.totals;
+    totals.interest + totals.capitalised + totals.interest_forgone
 }
 
 fn intern(

@@ -1,12 +1,16 @@
 //! Proving that the book is right: a digest of its state, and checks of everything that must
 //! hold between its parts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{ApplicationRecord, ApplicationState, Book, Loan, Split};
+use super::{ApplicationRecord, ApplicationState, Book, Loan};
+use crate::agreement::Agreement;
 use crate::ledger::Account;
+use crate::loan::{Split, Status};
 use crate::money::Amount;
 use crate::party::{MAX_PARTIES, PartyId};
+use crate::share::allocate;
 
 /// Something that must hold and does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl Book {
         put(self.versions.len() as i128);
         put(self.applications.len() as i128);
         put(self.loans.len() as i128);
-        put(self.payments.len() as i128);
+        put(self.instructions.len() as i128);
         put(self.plans.len() as i128);
         put(self.pool.disbursed.0.into());
         put(self.pool.used.0.into());
@@ -121,12 +125,42 @@ impl Book {
             });
         }
         let sums = self.recompute();
-        for (place, surplus) in sums.inexact {
-            let key = &self.applications[self.loans[place].application as usize].key;
+        let key = |place: usize| &self.applications[self.loans[place].application as usize].key;
+        for (place, surplus) in &sums.inexact {
             check(false, SHARES_EXACT, &|| {
-                format!("loan {key} is off by {} minor units", surplus.0)
+                format!("loan {} is off by {} minor units", key(*place), surplus.0)
             });
         }
+        for (place, what) in &sums.unsound {
+            check(false, LOANS_SOUND, &|| {
+                format!("loan {}: {what}", key(*place))
+            });
+        }
+        for party in PartyId::ALL {
+            for (account, booked) in &sums.booked[party.index()] {
+                let posted = self.ledgers.balance(party, *account);
+                check(posted == *booked, SHARES_EXACT, &|| {
+                    let (party, name) = (self.party_name(party), account.name());
+                    format!("{party}: {name} {} against loans {}", posted.0, booked.0)
+                });
+            }
+        }
+        let cash: Amount = PartyId::ALL
+            .map(|party| self.ledgers.balance(party, Account::Settlement))
+            .into_iter()
+            .sum();
+        check(cash == sums.cash, CASH_CONSERVED, &|| {
+            format!(
+                "settlement accounts {} against loans {}",
+                cash.0, sums.cash.0
+            )
+        });
+        check(sums.pool == self.pool, SUMS_CURRENT, &|| {
+            "the use of the guarantee pool differs".to_owned()
+        });
+        check(sums.reserved == self.reserved, SUMS_CURRENT, &|| {
+            "open offers and what can be drawn differ from what is reserved".to_owned()
+        });
         for party in (0..MAX_PARTIES as u8).map(PartyId) {
             let (posted, outstanding) = (
                 self.ledgers.balance(party, Account::Loans),
@@ -194,39 +228,145 @@ impl Book {
 
     fn recompute(&self) -> Sums {
         let mut sums = Sums::default();
+        self.recompute_offers(&mut sums);
         for (place, loan) in self.loans.iter().enumerate() {
             let agreement = &self.version_of(loan).agreement;
             let totals = &loan.position.totals;
-            let split = Split::of(totals, &loan.parts, agreement);
-            let mut left = Amount::ZERO;
-            for (at, &lender) in agreement.lenders.iter().enumerate() {
-                let outstanding =
-                    loan.parts[at].amount - split.principal[at] - split.charged_off[at];
-                sums.outstanding[lender.index()] += outstanding;
-                left += outstanding;
+            let split = loan.split(agreement);
+            let (mut left, mut received) = (Amount::ZERO, Amount::ZERO);
+            for party in split.holders.iter() {
+                let own = split.own(party);
+                sums.outstanding[party.index()] += own.outstanding;
+                left += own.outstanding;
+                received += own.received;
             }
-            let received: Amount = (0..loan.parts.len()).map(|at| split.received(at)).sum();
+            let elsewhere: Amount = split.fees_elsewhere.iter().copied().sum();
             let surplus = (left - loan.position.outstanding())
                 + (received
-                    + split.fees_elsewhere
+                    + elsewhere
                     + split.recovered_by_guarantor
                     + totals.held()
                     + totals.refunded
-                    - totals.received);
+                    - totals.received
+                    - totals.credited);
             if !surplus.is_zero() {
                 sums.inexact.push((place, surplus));
             }
             sums.held += totals.held();
-            sums.portfolio.add(&self.contribution(place as u32), 1);
+            if let Some(what) = loan.unsound() {
+                sums.unsound.push((place, what));
+            }
+            sums.add_booked(loan, agreement, &split);
+            sums.portfolio.add(&self.contribution(loan, &split), 1);
             sums.digest = sums.digest.wrapping_add(loan.digest_now(place as u32));
         }
         sums
     }
 }
 
+impl Book {
+    fn recompute_offers(&self, sums: &mut Sums) {
+        for record in &self.applications {
+            if let ApplicationState::Offered(offer) = &record.state {
+                let lenders = &self.versions[usize::from(record.version)].agreement.lenders;
+                for (lender, part) in lenders.iter().zip(&offer.parts) {
+                    sums.reserved[lender.index()] += part.amount;
+                }
+            }
+        }
+    }
+}
+
+impl Loan {
+    /// What is wrong with the loan by itself, if anything is.
+    fn unsound(&self) -> Option<&'static str> {
+        let position = &self.position;
+        let totals = &position.totals;
+        let outstanding = position.outstanding();
+        let lent = self.principal + totals.drawn + totals.capitalised;
+        let least = position
+            .due
+            .iter()
+            .flat_map(|due| [due.principal, due.interest, due.fee]);
+        let least = least
+            .chain(totals.all())
+            .chain([totals.held(), position.contract.principal]);
+        let over = position.status != Status::Active;
+        let left = outstanding + position.interest_due() + totals.held();
+        [
+            (
+                lent != totals.principal + totals.charged_off + outstanding,
+                "principal is lost",
+            ),
+            (least.min() < Some(Amount::ZERO), "something is below zero"),
+            (
+                totals.compensated > totals.charged_off,
+                "more is compensated than was lost",
+            ),
+            (
+                over && !left.is_zero(),
+                "something is left of a loan that is over",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(wrong, what)| wrong.then_some(what))
+    }
+}
+
+impl Sums {
+    /// What a loan brought each party, by account.
+    fn add_booked(&mut self, loan: &Loan, agreement: &Agreement, split: &Split) {
+        let totals = &loan.position.totals;
+        let product = &agreement.file.product;
+        let mut book = |party: PartyId, account: Account, amount: Amount| {
+            *self.booked[party.index()].entry(account).or_default() += amount;
+        };
+        for party in split.holders.iter() {
+            let own = split.own(party);
+            book(party, Account::LoanPremium, own.premium);
+            book(party, Account::PenaltyIncome, -own.penalty);
+            book(party, Account::RecoveryIncome, -own.recovered);
+            book(party, Account::SaleGain, -own.gain);
+            if agreement.service_fee.is_some() {
+                book(party, Account::ServiceFeeExpense, own.service_fee);
+            }
+        }
+        if let Some(guarantor) = agreement.guarantor {
+            book(guarantor, Account::GuaranteeExpense, totals.compensated);
+            book(
+                guarantor,
+                Account::RecoveryIncome,
+                -split.recovered_by_guarantor,
+            );
+        }
+        book(
+            agreement.goodwill,
+            Account::GoodwillExpense,
+            totals.credited,
+        );
+        let fees = agreement.disbursement_fees.iter();
+        let kept: Amount = fees
+            .map(|fee| fee.on(loan.principal, product.rounding))
+            .sum();
+        self.cash += totals.received - totals.refunded - totals.drawn - (loan.principal - kept);
+        self.pool.disbursed += loan.principal + totals.drawn;
+        self.pool.used += totals.compensated;
+        let undrawn = allocate(loan.undrawn(&loan.position, agreement), &split.commitments);
+        for (party, part) in split.holders.iter().zip(undrawn) {
+            self.reserved[party.index()] += part;
+        }
+    }
+}
+
 /// Sums taken anew from all loans.
 #[derive(Default)]
 struct Sums {
+    /// What stands on accounts that only loans are posted to.
+    booked: [BTreeMap<Account, Amount>; MAX_PARTIES],
+    cash: Amount,
+    pool: super::Pool,
+    reserved: [Amount; MAX_PARTIES],
+    unsound: Vec<(usize, &'static str)>,
     outstanding: [Amount; MAX_PARTIES],
     held: Amount,
     portfolio: super::Portfolio,
@@ -240,6 +380,10 @@ pub const LEDGERS_BALANCE: &str = "ledgers balanced";
 pub const MIRRORS_EQUAL: &str = "mirrors equal";
 /// Parts sum to the whole, and ledgers to loans.
 pub const SHARES_EXACT: &str = "shares exact";
+/// A loan is lent, repaid, lost or outstanding, and nothing of it is below zero.
+pub const LOANS_SOUND: &str = "loans sound";
+/// Money comes only from borrowers and goes only to them.
+pub const CASH_CONSERVED: &str = "cash conserved";
 /// Every settlement brings each party exactly its net position.
 pub const SETTLEMENTS_NET: &str = "settlements net to zero";
 /// Running sums equal sums taken anew.

@@ -68,9 +68,10 @@ impl Book {
         let transaction = Transaction {
             day: self.business_date,
             action: Action::ChargeOff { covered, at_most },
+            number: loan.entered + 1,
         };
         let change = self
-            .after(place, transaction)
+            .after(loan, transaction)
             .totals
             .since(&loan.position.totals);
         Event::ChargedOff {
@@ -81,10 +82,10 @@ impl Book {
     }
 
     fn plan_settlement(&self) -> Option<Plan> {
-        let settlement = &self.closing_version().agreement.file.settlement;
-        let settle_on = self
-            .business_date
-            .plus_business_days(settlement.lag_business_days.into());
+        let version = self.closing_version();
+        let settlement = &version.agreement.file.settlement;
+        let lag = settlement.lag_business_days.into();
+        let settle_on = version.calendar.plus_business_days(self.business_date, lag);
         Plan::make(
             self.business_date,
             settle_on,

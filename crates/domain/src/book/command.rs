@@ -5,7 +5,8 @@ use thiserror::Error;
 use crate::calendar::Day;
 use crate::document::Problem;
 use crate::field::Value;
-use crate::money::Amount;
+use crate::loan::Action;
+use crate::money::{Money, Rate};
 use crate::policy::Decision;
 
 /// A request to change the book.
@@ -25,8 +26,26 @@ pub enum Command {
         /// The application.
         application: String,
     },
-    /// Money came in from a borrower.
-    Pay(Payment),
+    /// Something is done to a loan.
+    Instruct(Instruction),
+    /// An instruction is taken back, as if it had never been given.
+    Reverse {
+        /// Key of the reversal, chosen by the sender.
+        key: String,
+        /// Key of the instruction.
+        of: String,
+    },
+    /// A lender sells all it holds to another, loan by loan.
+    ReplaceLender(Replacement),
+    /// A reference rate becomes known.
+    Fix {
+        /// Name of the reference rate.
+        index: String,
+        /// First day on which it applies.
+        day: Day,
+        /// Yearly rate.
+        rate: Rate,
+    },
     /// Writes a loan off by decision, before the agreement's day comes.
     ChargeOff {
         /// The application whose loan it is.
@@ -52,6 +71,9 @@ pub struct Documents {
     /// The rulebook that the agreement names (TOML).
     #[n(2)]
     pub rulebook: Option<String>,
+    /// The calendar of business days (TOML); without one, all days but weekends.
+    #[n(3)]
+    pub calendar: Option<String>,
 }
 
 /// An application for a loan, with what each lender said to it.
@@ -67,20 +89,30 @@ pub struct Application {
     pub decisions: Vec<Decision>,
 }
 
-/// Money received from a borrower.
+/// Something that is done to a loan: a payment of the borrower, a change of its plan, a sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payment {
-    /// Key of the payment, chosen by the sender.
+pub struct Instruction {
+    /// Key of the instruction, chosen by the sender.
     pub key: String,
-    /// The application whose loan is paid.
+    /// The application whose loan it is about.
     pub application: String,
     /// Value date.
     pub value_date: Day,
-    /// Amount, above zero.
-    pub amount: Amount,
-    /// True if what is over the amount due reduces the principal at once; otherwise it is held
-    /// for the next instalments.
-    pub prepay: bool,
+    /// What is done. A charge-off is a command of its own.
+    pub action: Action,
+}
+
+/// A lender that leaves: all it holds is sold on the business date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// Key; that of each sale is made of it and of its application's.
+    pub key: String,
+    /// Party that leaves.
+    pub seller: String,
+    /// Party that takes its place.
+    pub buyer: String,
+    /// Price of the principal; 100% is par.
+    pub price: Rate,
 }
 
 /// What became of a command.
@@ -136,7 +168,7 @@ pub enum Refusal {
     KeyUsed(String),
     /// A key is empty or too long.
     #[error(
-        "key `{0}` is not usable; an application's key has 1 to 64 characters, a payment's up to 80"
+        "key `{0}` is not usable; an application's key has 1 to 64 characters, an instruction's up to 80"
     )]
     BadKey(String),
     /// The application does not fit the agreement.
@@ -173,10 +205,99 @@ pub enum Refusal {
         state: &'static str,
     },
     /// The loan is repaid.
-    #[error("loan `{0}` is repaid; nothing is owed")]
+    #[error("loan `{0}` is repaid; only chargebacks and reversals are possible")]
     LoanRepaid(String),
+    /// The loan is written off.
+    #[error("loan `{0}` is written off; only payments, chargebacks and reversals are possible")]
+    LoanChargedOff(String),
+    /// The amount does not settle the loan.
+    #[error(
+        "{amount} does not settle the loan: on {day} the payoff is {payoff}; send that, or prepay"
+    )]
+    ShortOfPayoff {
+        /// The amount sent.
+        amount: Money,
+        /// What settles the loan.
+        payoff: Money,
+        /// The value date.
+        day: Day,
+    },
+    /// The amount is above what there is of it.
+    #[error("{amount} is more than {what}, which is {most} on {day}; send at most that")]
+    TooMuch {
+        /// The amount sent.
+        amount: Money,
+        /// What it is compared with.
+        what: &'static str,
+        /// How much of it there is.
+        most: Money,
+        /// The value date.
+        day: Day,
+    },
+    /// The product does not know the action.
+    #[error("{action} is not possible: {reason}")]
+    NotPossible {
+        /// Name of the action.
+        action: &'static str,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
+    /// The new due date cannot be.
+    #[error(
+        "the due date cannot move from {due} to {to}; choose a day after {after}, at most one cycle after {due}"
+    )]
+    BadDueDate {
+        /// The due date that moves.
+        due: Day,
+        /// Where it should move to.
+        to: Day,
+        /// The value date, or the due date before.
+        after: Day,
+    },
+    /// A rate or part that cannot be.
+    #[error("{what} of {rate} is not possible; it must lie between {least} and {most}")]
+    BadRate {
+        /// What it is.
+        what: &'static str,
+        /// The rate sent.
+        rate: Rate,
+        /// Least possible.
+        least: Rate,
+        /// Most possible.
+        most: Rate,
+    },
+    /// There is no such party, or it cannot be what it should.
+    #[error("`{party}` cannot {what}")]
+    BadParty {
+        /// The party.
+        party: String,
+        /// What it cannot do, and why.
+        what: &'static str,
+    },
+    /// There is no such instruction.
+    #[error("there is no instruction `{0}`; name the key under which it was sent")]
+    UnknownInstruction(String),
+    /// The instruction is no longer in effect.
+    #[error(
+        "instruction `{0}` cannot be reversed: it is reversed already, or is itself a reversal; send it again under a new key to have it back"
+    )]
+    NotReversible(String),
+    /// A reference rate for a day that is over.
+    #[error(
+        "the {index} of {day} came too late: loans may have been set by the one before; the last day possible is {business_date}"
+    )]
+    LateFixing {
+        /// Name of the reference rate.
+        index: String,
+        /// Its day.
+        day: Day,
+        /// The business date.
+        business_date: Day,
+    },
     /// The value date lies before the disbursement.
-    #[error("value date {value_date} lies before the disbursement on {disbursed_on}")]
+    #[error(
+        "value date {value_date} lies before the disbursement on {disbursed_on}; send that day or a later one"
+    )]
     BeforeDisbursement {
         /// The value date.
         value_date: Day,
@@ -184,7 +305,9 @@ pub enum Refusal {
         disbursed_on: Day,
     },
     /// The value date lies after the business date.
-    #[error("value date {value_date} lies after the business date {business_date}")]
+    #[error(
+        "value date {value_date} lies after the business date {business_date}; send that day or an earlier one"
+    )]
     InFuture {
         /// The value date.
         value_date: Day,
@@ -222,6 +345,16 @@ impl Refusal {
             Refusal::NoOffer { .. } => "no_offer",
             Refusal::NoLoan { .. } => "no_loan",
             Refusal::LoanRepaid(_) => "loan_repaid",
+            Refusal::LoanChargedOff(_) => "loan_charged_off",
+            Refusal::ShortOfPayoff { .. } => "short_of_payoff",
+            Refusal::TooMuch { .. } => "too_much",
+            Refusal::NotPossible { .. } => "not_possible",
+            Refusal::BadDueDate { .. } => "bad_due_date",
+            Refusal::BadRate { .. } => "bad_rate",
+            Refusal::BadParty { .. } => "bad_party",
+            Refusal::UnknownInstruction(_) => "unknown_instruction",
+            Refusal::NotReversible(_) => "not_reversible",
+            Refusal::LateFixing { .. } => "late_fixing",
             Refusal::BeforeDisbursement { .. } => "before_disbursement",
             Refusal::InFuture { .. } => "in_future",
             Refusal::NotTheBusinessDate { .. } => "not_the_business_date",

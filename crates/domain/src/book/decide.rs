@@ -1,11 +1,11 @@
 //! Deciding commands: pure, from the state and the command alone.
 
-use super::command::{Application, Command, Documents, Payment, Refusal};
+use super::command::{Application, Command, Documents, Refusal};
 use super::event::{Decided, DeclineReason, Event, Verdict};
-use super::{ApplicationState, Book, Version};
+use super::{ApplicationState, Book, Loan, Version};
 use crate::field::Value;
 use crate::funding::{self, Bids, Part};
-use crate::loan::{Action, Position, Status, Transaction, evaluate};
+use crate::loan::{Position, Status, Transaction, evaluate};
 use crate::money::Amount;
 use crate::policy::Outcome;
 
@@ -17,9 +17,13 @@ impl Book {
             Command::Apply(application) => self.decide_application(*application),
             Command::Accept { application } => self.decide_accept(&application),
             Command::Withdraw { application } => self.decide_withdraw(&application),
-            Command::Pay(payment) => self.decide_payment(payment),
+            Command::Instruct(instruction) => self.decide_instruction(instruction),
+            Command::Reverse { key, of } => self.decide_reversal(key, &of),
+            Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
             Command::ChargeOff { application } => self.decide_charge_off(&application),
-            Command::CloseDay { .. } => unreachable!("a day is closed in steps"),
+            Command::CloseDay { .. } | Command::ReplaceLender(_) => {
+                unreachable!("these are carried out in steps")
+            }
         }
     }
 
@@ -174,26 +178,38 @@ impl Book {
             }
         }
         let (funded, barred) = self.form_funding(version, request, &mut bids);
+        // Where the others have fixed yields, the rate is the lead's.
+        let funded = funded.filter(|decided| {
+            !agreement.has_yields() || decided[agreement.lead].amount.is_positive()
+        });
         let verdict = match funded {
             None if referred.is_empty() => Verdict::Declined(DeclineReason::Funding),
             None => Verdict::Referred(referred),
-            Some(parts) => {
-                let rate = funding::borrower_rate(&parts);
-                match self.loan_clause(version, request, &parts, rate, months) {
-                    Some(clause) => Verdict::Declined(DeclineReason::Clause(clause)),
-                    None => {
-                        let valid_to =
-                            self.business_date.previous() + i32::from(product.offer_valid_days);
-                        Verdict::Offered {
-                            parts,
-                            rate,
-                            valid_to,
-                        }
-                    }
-                }
-            }
+            Some(decided) => self.price_and_gate(version, request, &decided, months),
         };
         (verdict, barred)
+    }
+
+    /// The verdict on a loan that the lenders would fund at the rates they decided on.
+    fn price_and_gate(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        decided: &[Part],
+        months: u16,
+    ) -> Verdict {
+        let Some((parts, rate)) = funding::price(&version.agreement, decided) else {
+            return Verdict::Declined(DeclineReason::Yields);
+        };
+        if let Some(clause) = self.loan_clause(version, request, decided, rate, months) {
+            return Verdict::Declined(DeclineReason::Clause(clause));
+        }
+        let stands = i32::from(version.agreement.file.product.offer_valid_days);
+        Verdict::Offered {
+            parts,
+            rate,
+            valid_to: self.business_date.previous() + stands,
+        }
     }
 
     /// Forms the funding among lenders that the gate lets take part.
@@ -279,7 +295,7 @@ impl Book {
         }
     }
 
-    fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
+    pub(super) fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
         match &self.applications[self.place_of(application)? as usize].state {
             ApplicationState::Disbursed(place) => Ok(*place),
             state => Err(Refusal::NoLoan {
@@ -296,75 +312,9 @@ impl Book {
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
-    fn decide_payment(&self, payment: Payment) -> Result<Option<Event>, Refusal> {
-        check_key(&payment.key, PAYMENT_KEY)?;
-        if !payment.amount.is_positive() || payment.amount > Amount::MAX {
-            return Err(Refusal::BadAmount);
-        }
-        let prepay = u8::from(payment.prepay);
-        let body = digest(&(
-            &payment.application,
-            payment.value_date,
-            payment.amount,
-            prepay,
-        ));
-        if let Some(&known) = self.payments.get(payment.key.as_str()) {
-            return if known == body {
-                Ok(None)
-            } else {
-                Err(Refusal::KeyUsed(payment.key))
-            };
-        }
-        let place = self.loan_of(&payment.application)?;
-        let loan = &self.loans[place as usize];
-        if payment.value_date < loan.disbursed_on {
-            let (value_date, disbursed_on) = (payment.value_date, loan.disbursed_on);
-            return Err(Refusal::BeforeDisbursement {
-                value_date,
-                disbursed_on,
-            });
-        }
-        if payment.value_date > self.business_date {
-            let (value_date, business_date) = (payment.value_date, self.business_date);
-            return Err(Refusal::InFuture {
-                value_date,
-                business_date,
-            });
-        }
-        // One that belongs before what repaid the loan evaluates it anew.
-        let follows = loan
-            .history
-            .last()
-            .is_none_or(|last| last.day <= payment.value_date);
-        if loan.position.status == Status::Repaid && follows {
-            return Err(Refusal::LoanRepaid(payment.application));
-        }
-        let action = if payment.prepay {
-            Action::Prepay(payment.amount)
-        } else {
-            Action::Repay(payment.amount)
-        };
-        let transaction = Transaction {
-            day: payment.value_date,
-            action,
-        };
-        let change = self
-            .after(place, transaction)
-            .totals
-            .since(&loan.position.totals);
-        Ok(Some(Event::Paid {
-            key: payment.key,
-            body,
-            loan: place,
-            transaction,
-            change,
-        }))
-    }
-
     /// A loan's position with one more transaction, wherever its value date puts it.
-    pub(super) fn after(&self, place: u32, transaction: Transaction) -> Position {
-        let loan = &self.loans[place as usize];
-        let terms = loan.terms(&self.version_of(loan).agreement);
+    pub(super) fn after(&self, loan: &Loan, transaction: Transaction) -> Position {
+        let terms = self.terms(loan);
         if loan
             .history
             .last()
@@ -419,14 +369,14 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Most characters of a key. A payment's may be made of its application's and a number.
+/// Most characters of a key. An instruction's may be made of its application's and a number.
 const APPLICATION_KEY: usize = 64;
-const PAYMENT_KEY: usize = 80;
+pub(super) const INSTRUCTION_KEY: usize = 80;
 
 /// Most bytes of a text in an application.
 const LONGEST_TEXT: usize = 1_000;
 
-fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
+pub(super) fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
     if key.is_empty() || key.chars().count() > longest {
         return Err(Refusal::BadKey(key.chars().take(80).collect()));
     }
@@ -434,7 +384,7 @@ fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
 }
 
 /// A short digest by which a retry is told from another command under the same key.
-fn digest(body: &impl minicbor::Encode<()>) -> u64 {
+pub(super) fn digest(body: &impl minicbor::Encode<()>) -> u64 {
     let bytes = minicbor::to_vec(body).expect("encoding into memory cannot fail");
     let hash = blake3::hash(&bytes);
     u64::from_le_bytes(

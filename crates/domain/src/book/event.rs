@@ -44,10 +44,10 @@ pub enum Event {
         #[n(0)]
         application: u32,
     },
-    /// Money came in from a borrower and was allocated.
+    /// Something was done to a loan: money came in and was allocated, its plan was changed.
     #[n(4)]
-    Paid {
-        /// Key of the payment.
+    Instructed {
+        /// Key of the instruction.
         #[n(0)]
         key: String,
         /// Digest of the command, to recognise a retry.
@@ -109,6 +109,38 @@ pub enum Event {
     /// The business date was closed.
     #[n(10)]
     DayClosed(#[n(0)] Close),
+    /// An instruction was taken back, and the loan evaluated without it.
+    #[n(11)]
+    Reversed {
+        /// Key of the reversal.
+        #[n(0)]
+        key: String,
+        /// Digest of the command, to recognise a retry.
+        #[n(1)]
+        body: u64,
+        /// Place of the loan.
+        #[n(2)]
+        loan: u32,
+        /// Number of the transaction within the loan.
+        #[n(3)]
+        number: u32,
+        /// What it changed in the loan's totals.
+        #[n(4)]
+        change: Totals,
+    },
+    /// A reference rate became known.
+    #[n(12)]
+    Fixed {
+        /// Name of the reference rate.
+        #[n(0)]
+        index: String,
+        /// First day on which it applies.
+        #[n(1)]
+        day: Day,
+        /// Yearly rate.
+        #[n(2)]
+        rate: Rate,
+    },
 }
 
 /// An application and everything that was decided about it.
@@ -206,6 +238,9 @@ pub enum DeclineReason {
     /// A clause or rule about the loan as a whole.
     #[n(4)]
     Clause(#[n(0)] Clause),
+    /// The lead's rate does not cover the fixed yields of the others.
+    #[n(5)]
+    Yields,
 }
 
 /// What a day close leaves, to be checked when the journal is read again.
@@ -285,8 +320,9 @@ mod tests {
         let transaction = Transaction {
             day: Day(3),
             action: Action::Repay(Amount(4)),
+            number: 1,
         };
-        let paid = Event::Paid {
+        let paid = Event::Instructed {
             key: "p".into(),
             body: 1,
             loan: 2,
@@ -319,7 +355,10 @@ mod tests {
                 Event::Decided(Box::new(declined)),
                 "82018188614109f600808080820181820080",
             ),
-            (paid, "820485617001028203820081048a00000000000000000000"),
+            (
+                paid,
+                "82048561700102830382008104019000000000000000000000000000000000",
+            ),
             (Event::Planned(plan), "820881840102818300010580"),
             (adjusted, "82098281018120"),
         ];

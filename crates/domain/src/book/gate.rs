@@ -6,9 +6,9 @@ use super::event::Clause;
 use super::{Book, Exposure, Version};
 use crate::agreement::{Amortisation, LimitScope};
 use crate::cost;
-use crate::funding::Part;
+use crate::funding::{self, Part};
 use crate::ledger::Account;
-use crate::loan::{Terms, schedule};
+use crate::loan::{Timeline, schedule};
 use crate::money::{Amount, Rate, Rounding};
 use crate::party::{PartyId, PartyKind};
 use crate::rulebook::{Check, Rule};
@@ -80,7 +80,8 @@ impl Book {
             .map(|(clause, _)| clause)
     }
 
-    /// Why the loan as a whole may not be made.
+    /// Why the loan as a whole may not be made, by the rates that the lenders decided on and the
+    /// borrower's.
     pub(super) fn loan_clause(
         &self,
         version: &Version,
@@ -121,7 +122,26 @@ impl Book {
                 Check::AllInCost { cap } => {
                     self.costs_more(version, request.amount, rate, months, cap)
                 }
-                Check::Territory {}
+                Check::MinimumShareEach { share } => {
+                    let minimum = request.amount.at(share, Rounding::Down);
+                    let too_small =
+                        |part: &Part| part.amount.is_positive() && part.amount < minimum;
+                    parts.iter().any(too_small)
+                }
+                Check::WeightedRate {} => funding::borrower_rate(parts) != rate,
+                Check::GuaranteeCap { of_disbursed } => {
+                    let guarantee = agreement.file.guarantee.as_ref();
+                    guarantee.is_some_and(|guarantee| guarantee.pool > of_disbursed)
+                }
+                Check::GuaranteeInvocation { days } => {
+                    agreement.guarantor.is_some() && agreement.file.charge_off.days_past_due > days
+                }
+                Check::NoGuaranteeOfRevolving {} => {
+                    agreement.guarantor.is_some()
+                        && agreement.file.product.amortisation == Amortisation::Revolving
+                }
+                Check::EqualClass {}
+                | Check::Territory {}
                 | Check::PartnerConcentration { .. }
                 | Check::JointLendingCap { .. } => false,
             })
@@ -138,13 +158,23 @@ impl Book {
     ) -> bool {
         let agreement = &version.agreement;
         let product = &agreement.file.product;
-        let terms = Terms::under(agreement, principal, rate, months, self.business_date);
+        let known = self.timeline(version, months);
+        let new;
+        let timeline = match known {
+            Some(timeline) => timeline,
+            None => {
+                let (day, calendar) = (self.business_date, &version.calendar);
+                new = Timeline::of(product, day, months, calendar);
+                &new
+            }
+        };
+        let terms = self.terms_on(version, timeline, principal, rate);
         let fees = agreement
             .disbursement_fees
             .iter()
             .map(|fee| fee.on(principal, product.rounding));
         let net = principal - fees.sum();
-        cost::exceeds(net, &schedule(&terms), cap)
+        cost::exceeds_by(product.cycle, net, &schedule(&terms), cap)
     }
 
     fn rules<'a>(

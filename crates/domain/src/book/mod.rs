@@ -11,30 +11,30 @@ mod command;
 mod decide;
 mod event;
 mod gate;
+mod instruct;
 mod portfolio;
 mod posting;
+pub mod words;
 
 use rustc_hash::FxHashMap;
 
 pub use attest::Finding;
-pub use command::{Answer, Application, Command, Documents, Payment, Refusal};
+pub use command::{Answer, Application, Command, Documents, Instruction, Refusal, Replacement};
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
 pub use portfolio::{Holding, Portfolio};
-pub use posting::Split;
 
-use crate::agreement::Agreement;
-use crate::calendar::Day;
+use crate::agreement::{Agreement, Amortisation};
+use crate::calendar::{BusinessCalendar, Day};
 use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Position, Terms, Transaction};
+use crate::loan::{Fixing, Position, Split, Terms, Timeline, Transaction};
 use crate::money::{Amount, Rate};
 use crate::party::MAX_PARTIES;
 use crate::policy::{Decision, Policy};
 use crate::rulebook::Rulebook;
 use crate::settlement::Plan;
-use crate::share::{MAX_SHARES, Parts};
 
 /// One version of the agreement with the policies and rules that belong to it.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct Version {
     pub policies: Vec<Policy>,
     /// The rules to keep.
     pub rulebook: Option<Rulebook>,
+    /// Business days.
+    pub calendar: BusinessCalendar,
 }
 
 impl Version {
@@ -96,11 +98,16 @@ impl Version {
                 ),
             }]);
         }
+        let calendar = match documents.calendar.as_deref() {
+            Some(text) => BusinessCalendar::parse(text)?,
+            None => BusinessCalendar::weekends(),
+        };
         Ok(Version {
             documents,
             agreement,
             policies: policies.into_iter().flatten().collect(),
             rulebook,
+            calendar,
         })
     }
 
@@ -145,6 +152,9 @@ impl Version {
                 "the lenders that accept are too few or cover too little".into()
             }
             DeclineReason::Clause(clause) => self.clause(clause),
+            DeclineReason::Yields => {
+                "the lead's rate does not cover the yields of the other lenders".into()
+            }
         }
     }
 }
@@ -223,7 +233,7 @@ pub struct Loan {
     pub months: u16,
     /// Value date of the disbursement.
     pub disbursed_on: Day,
-    /// Principal disbursed.
+    /// Principal disbursed at first.
     pub principal: Amount,
     /// The borrower's yearly rate.
     pub rate: Rate,
@@ -233,8 +243,20 @@ pub struct Loan {
     pub history: Vec<Transaction>,
     /// What its terms and history amount to.
     pub position: Position,
-    /// Place of its class.
+    /// The first level instalment.
+    pub instalment: Amount,
+    /// Place of its class: that of the borrower's worst loan.
     pub class: u8,
+    /// Place of the class that the loan would have by itself.
+    own_class: u8,
+    /// True once it is so long past due that it accrues no income.
+    pub non_accrual: bool,
+    /// If so, all interest that was earned before, received or not.
+    earned: Amount,
+    /// Place of its steps.
+    timeline: u32,
+    /// Number of the last transaction that came in.
+    entered: u32,
     /// The next business date on which a day close must look at it.
     agenda: Option<Day>,
     /// Its part in the digest of all loans.
@@ -242,16 +264,38 @@ pub struct Loan {
 }
 
 impl Loan {
-    /// Its terms, with what all loans of the agreement share.
-    pub fn terms<'a>(&self, agreement: &'a Agreement) -> Terms<'a> {
-        Terms::under(
-            agreement,
-            self.principal,
-            self.rate,
-            self.months,
-            self.disbursed_on,
-        )
+    /// What each party has of it.
+    pub fn split(&self, agreement: &Agreement) -> Split {
+        Split::of(&self.position, self.principal, &self.parts, agreement)
     }
+
+    /// What was agreed to be lent.
+    pub fn committed(&self) -> Amount {
+        self.parts.iter().map(|part| part.amount).sum()
+    }
+
+    /// What can still be drawn at a position.
+    pub fn undrawn(&self, position: &Position, agreement: &Agreement) -> Amount {
+        let committed = self.committed();
+        if position.status != crate::loan::Status::Active {
+            return Amount::ZERO;
+        }
+        match agreement.file.product.amortisation {
+            Amortisation::Revolving => committed.saturating_less(position.outstanding()),
+            _ => committed - self.principal - position.totals.drawn,
+        }
+    }
+}
+
+/// An instruction that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Carried {
+    /// Digest of the command, to recognise a retry.
+    body: u64,
+    /// Place of the loan.
+    loan: u32,
+    /// Number of the transaction within the loan; zero for a reversal.
+    number: u32,
 }
 
 /// A region or a borrower: what is lent to it, by party.
@@ -261,6 +305,8 @@ struct Exposure {
     reserved: [Amount; MAX_PARTIES],
     /// Principal outstanding.
     outstanding: [Amount; MAX_PARTIES],
+    /// For a borrower: places of its loans.
+    loans: Vec<u32>,
 }
 
 /// Use of the guarantee pool.
@@ -279,9 +325,14 @@ pub struct Book {
     versions: Vec<Version>,
     applications: Vec<ApplicationRecord>,
     application_places: FxHashMap<Box<str>, u32>,
-    /// Digest of each payment taken, by key.
-    payments: FxHashMap<Box<str>, u64>,
+    /// What was done to loans, by key.
+    instructions: FxHashMap<Box<str>, Carried>,
     loans: Vec<Loan>,
+    /// Steps of contracts, shared by the loans of one version, day and term.
+    timelines: Vec<Timeline>,
+    timeline_places: FxHashMap<(u16, Day, u16), u32>,
+    /// Reference rates by name, oldest first.
+    fixings: std::collections::BTreeMap<String, Vec<Fixing>>,
     /// Loans that a day close must look at, by day. An entry is stale if the loan's own agenda
     /// names another day.
     agenda: std::collections::BTreeMap<Day, Vec<u32>>,
@@ -404,6 +455,58 @@ impl Book {
         &self.versions[usize::from(loan.version)]
     }
 
+    /// The terms of a loan.
+    pub fn terms<'a>(&'a self, loan: &Loan) -> Terms<'a> {
+        Terms {
+            principal: loan.principal,
+            rate: loan.rate,
+            disbursed_on: loan.disbursed_on,
+            instalment: Some(loan.instalment),
+            timeline: &self.timelines[loan.timeline as usize],
+            ..self.terms_of(self.version_of(loan), Timeline::none())
+        }
+    }
+
+    /// The terms that an application of today would have, by the steps of its contract.
+    pub fn terms_on<'a>(
+        &'a self,
+        version: &'a Version,
+        timeline: &'a Timeline,
+        principal: Amount,
+        rate: Rate,
+    ) -> Terms<'a> {
+        Terms {
+            principal,
+            rate,
+            disbursed_on: self.business_date,
+            ..self.terms_of(version, timeline)
+        }
+    }
+
+    /// What all loans of a version share.
+    fn terms_of<'a>(&'a self, version: &'a Version, timeline: &'a Timeline) -> Terms<'a> {
+        let agreement = &version.agreement;
+        let floating = agreement.file.product.floating.as_ref();
+        let fixings = floating.and_then(|floating| self.fixings.get(&floating.index));
+        Terms {
+            principal: Amount::ZERO,
+            rate: Rate::ZERO,
+            disbursed_on: self.business_date,
+            timeline,
+            product: &agreement.file.product,
+            fees: &agreement.loan_fees,
+            fixings: fixings.map_or(&[], Vec::as_slice),
+            calendar: &version.calendar,
+            instalment: None,
+        }
+    }
+
+    /// The loan and the number of the transaction of an instruction, by its key.
+    pub fn instruction(&self, key: &str) -> Option<(u32, u32)> {
+        let carried = self.instructions.get(key)?;
+        Some((carried.loan, carried.number))
+    }
+
     /// Carries a command out: decides it, applies what follows, and hands out the events for the
     /// journal and the ledger entries they made. A refused command changes nothing.
     pub fn execute(
@@ -418,6 +521,9 @@ impl Book {
         if self.closing {
             return Err(Refusal::Closing(self.business_date));
         }
+        if let Command::ReplaceLender(replacement) = command {
+            return self.replace_lender(&replacement, events, entries);
+        }
         match self.decide(command)? {
             None => Ok(Answer::Known),
             Some(event) => {
@@ -427,27 +533,4 @@ impl Book {
             }
         }
     }
-}
-
-/// Weights of the lenders in principal and in interest.
-fn weights(parts: &[Part]) -> ([i128; MAX_SHARES], [i128; MAX_SHARES]) {
-    let mut principal = [0; MAX_SHARES];
-    let mut interest = [0; MAX_SHARES];
-    for (place, part) in parts.iter().enumerate() {
-        principal[place] = i128::from(part.amount.0);
-        interest[place] = i128::from(part.amount.0) * i128::from(part.rate.0);
-    }
-    if interest.iter().all(|&weight| weight == 0) {
-        interest = principal;
-    }
-    (principal, interest)
-}
-
-/// Principal by lender as an array.
-fn amounts(parts: &[Part]) -> Parts {
-    let mut amounts = Parts::default();
-    for (place, part) in parts.iter().enumerate() {
-        amounts[place] = part.amount;
-    }
-    amounts
 }

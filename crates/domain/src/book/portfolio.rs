@@ -6,7 +6,7 @@
 
 use crate::agreement::{Agreement, MAX_CLASSES};
 use crate::calendar::{Day, DayCount};
-use crate::loan::{Accrual, Position, Terms};
+use crate::loan::{Accrual, Split};
 use crate::money::{Amount, Rate, Rounding};
 use crate::party::{MAX_PARTIES, PartyId};
 
@@ -103,51 +103,44 @@ pub(super) struct Contribution {
 }
 
 impl Contribution {
-    /// The parts of a loan that the lenders hold: for each lender its principal outstanding, its
-    /// interest due, and its weight in the loan's interest.
+    /// What the holders of a loan have of it. `interest` is what counts as income to come: the
+    /// interest due, and how it accrues.
     pub(super) fn of(
-        position: &Position,
-        terms: &Terms<'_>,
+        split: &Split,
+        active: bool,
         class: usize,
-        parts: impl Iterator<Item = LenderPart>,
+        day_count: DayCount,
+        interest: (Amount, Accrual),
     ) -> Contribution {
-        let active = position.status == crate::loan::Status::Active;
         if !active {
             return Contribution {
                 holdings: Vec::new(),
                 active,
             };
         }
-        let accrual = position.accrual(terms);
-        let place = terms.product.day_count.index();
-        let holdings = parts
-            .map(|part| {
-                let mut holding = Holding {
-                    interest_due: part.interest_due,
-                    ..Holding::default()
+        let (due, accrual) = interest;
+        let interest_due = split.interest_due(due);
+        let weights = &split.interest_weights;
+        let of: i128 = weights.iter().sum();
+        let holdings = split.holders.iter().enumerate().map(|(place, party)| {
+            let mut holding = Holding {
+                interest_due: interest_due[place],
+                ..Holding::default()
+            };
+            holding.by_class[class] = split.outstanding[place];
+            if of > 0 {
+                holding.accrual[day_count.index()] = Accrual {
+                    slope: scale(accrual.slope, weights[place], of),
+                    offset: scale(accrual.offset, weights[place], of),
                 };
-                holding.by_class[class] = part.outstanding;
-                if part.of > 0 {
-                    holding.accrual[place] = Accrual {
-                        slope: scale(accrual.slope, part.weight, part.of),
-                        offset: scale(accrual.offset, part.weight, part.of),
-                    };
-                }
-                (part.party, holding)
-            })
-            .collect();
-        Contribution { holdings, active }
+            }
+            (party, holding)
+        });
+        Contribution {
+            holdings: holdings.collect(),
+            active,
+        }
     }
-}
-
-/// One lender's part of a loan.
-pub(super) struct LenderPart {
-    pub(super) party: PartyId,
-    pub(super) outstanding: Amount,
-    pub(super) interest_due: Amount,
-    /// Weight in the loan's interest, of the sum of weights.
-    pub(super) weight: i128,
-    pub(super) of: i128,
 }
 
 /// `value × weight / of` rounded down, without overflow: weights are shares below 2⁸⁰ and are

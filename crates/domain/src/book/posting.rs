@@ -1,128 +1,16 @@
-//! From a loan's totals to every party's postings.
+//! From a loan's split to every party's postings.
 //!
 //! What is posted is always the difference between what each party's cumulative part *is* and
-//! what it *was*, so payments in order, back-dated ones and write-offs all go the same way.
+//! what it *was*, so payments in order, back-dated ones, reversals and write-offs all go the same
+//! way.
 
-use super::{Book, Loan, weights};
-use crate::agreement::{Agreement, Earner, Recoveries};
-use crate::funding::Part;
-use crate::ledger::{Account, Entry, EntryKind};
-use crate::loan::Totals;
+use super::{Book, Loan};
+use crate::agreement::{Agreement, Earner};
+use crate::ledger::{Account, Entry, EntryKind, Ledgers};
+use crate::loan::{Sold, Split, Totals, earner};
 use crate::money::Amount;
-use crate::share::{MAX_SHARES, Parts, allocate};
-
-/// Every party's cumulative part of a loan's totals; lists are in leftover order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Split {
-    /// Principal repaid.
-    pub principal: Parts,
-    /// Principal written off.
-    pub charged_off: Parts,
-    /// Interest received.
-    pub interest: Parts,
-    /// Late fees that the lenders received.
-    pub fees: Parts,
-    /// Penalty interest received.
-    pub penalty: Parts,
-    /// Compensation received from the guarantor.
-    pub compensated: Parts,
-    /// Recoveries received.
-    pub recovered: Parts,
-    /// Service fee paid to the platform.
-    pub service_fee: Parts,
-    /// Late fees that another party received.
-    pub fees_elsewhere: Amount,
-    /// Recoveries that the guarantor received.
-    pub recovered_by_guarantor: Amount,
-}
-
-impl Split {
-    /// Splits a loan's totals by its parts and the agreement.
-    pub fn of(totals: &Totals, parts: &[Part], agreement: &Agreement) -> Split {
-        let (by_principal, by_interest) = weights(parts);
-        let principal = allocate(totals.principal, &by_principal);
-        let gone = allocate(totals.principal + totals.charged_off, &by_principal);
-        let interest = allocate(totals.interest, &by_interest);
-        let fees_to_lenders = agreement
-            .late_fee
-            .is_none_or(|fee| fee.earner == Earner::Lenders);
-        let by_guarantor = recovered_by_guarantor(totals, agreement);
-        let rounding = agreement.file.product.rounding;
-        Split {
-            principal,
-            charged_off: minus(&gone, &principal),
-            fees: if fees_to_lenders {
-                allocate(totals.fees, &by_principal)
-            } else {
-                Parts::default()
-            },
-            fees_elsewhere: if fees_to_lenders {
-                Amount::ZERO
-            } else {
-                totals.fees
-            },
-            penalty: allocate(totals.penalty, &by_principal),
-            compensated: allocate(totals.compensated, &by_principal),
-            recovered: allocate(totals.recovered - by_guarantor, &by_principal),
-            recovered_by_guarantor: by_guarantor,
-            service_fee: match agreement.service_fee {
-                Some((_, rate)) => interest.map(|interest| interest.at(rate, rounding)),
-                None => Parts::default(),
-            },
-            interest,
-        }
-    }
-
-    /// What came since an earlier split.
-    pub fn since(&self, earlier: &Split) -> Split {
-        Split {
-            principal: minus(&self.principal, &earlier.principal),
-            charged_off: minus(&self.charged_off, &earlier.charged_off),
-            interest: minus(&self.interest, &earlier.interest),
-            fees: minus(&self.fees, &earlier.fees),
-            penalty: minus(&self.penalty, &earlier.penalty),
-            compensated: minus(&self.compensated, &earlier.compensated),
-            recovered: minus(&self.recovered, &earlier.recovered),
-            service_fee: minus(&self.service_fee, &earlier.service_fee),
-            fees_elsewhere: self.fees_elsewhere - earlier.fees_elsewhere,
-            recovered_by_guarantor: self.recovered_by_guarantor - earlier.recovered_by_guarantor,
-        }
-    }
-
-    /// What a lender received from the borrower, by its place.
-    pub fn received(&self, place: usize) -> Amount {
-        self.principal[place]
-            + self.interest[place]
-            + self.fees[place]
-            + self.penalty[place]
-            + self.recovered[place]
-    }
-}
-
-fn minus(from: &Parts, what: &Parts) -> Parts {
-    let mut difference = *from;
-    for place in 0..MAX_SHARES {
-        difference[place] -= what[place];
-    }
-    difference
-}
-
-fn recovered_by_guarantor(totals: &Totals, agreement: &Agreement) -> Amount {
-    match agreement
-        .file
-        .guarantee
-        .as_ref()
-        .map(|guarantee| guarantee.recoveries)
-    {
-        None => Amount::ZERO,
-        Some(Recoveries::GuarantorFirst) => totals.recovered.min(totals.compensated),
-        Some(Recoveries::ProRata) if totals.charged_off.is_zero() => Amount::ZERO,
-        Some(Recoveries::ProRata) => {
-            let lost = (totals.charged_off - totals.compensated).0.into();
-            allocate(totals.recovered, &[totals.compensated.0.into(), lost])[0]
-        }
-    }
-}
+use crate::party::PartyId;
+use crate::share::allocate;
 
 impl Book {
     /// The servicer pays the borrower; lenders owe it their parts, it owes fees to who earns them.
@@ -130,6 +18,7 @@ impl Book {
         &mut self,
         place: u32,
         loan: &Loan,
+        split: &Split,
         entries: &mut impl FnMut(&Entry),
     ) {
         let agreement = &self.versions[usize::from(loan.version)].agreement;
@@ -137,9 +26,9 @@ impl Book {
         let rounding = agreement.file.product.rounding;
         ledgers.begin(self.business_date, EntryKind::Disbursement, Some(place));
         let mut net = loan.principal;
-        for (&lender, part) in agreement.lenders.iter().zip(&loan.parts) {
-            ledgers.post(lender, Account::Loans, part.amount);
-            ledgers.owe(lender, servicer, part.amount);
+        for (&lender, part) in agreement.lenders.iter().zip(split.disbursed) {
+            ledgers.post(lender, Account::Loans, part);
+            ledgers.owe(lender, servicer, part);
         }
         for fee in &agreement.disbursement_fees {
             let amount = fee.on(loan.principal, rounding);
@@ -150,7 +39,7 @@ impl Book {
                     ledgers.owe(servicer, party, amount);
                 }
                 Earner::Lenders => {
-                    let parts = allocate(amount, &weights(&loan.parts).0);
+                    let parts = allocate(amount, &split.disbursed.map(|part| part.0.into()));
                     for (&lender, part) in agreement.lenders.iter().zip(parts) {
                         ledgers.post(lender, Account::FeeIncome, -part);
                         ledgers.owe(servicer, lender, part);
@@ -162,73 +51,113 @@ impl Book {
         ledgers.end().into_iter().for_each(entries);
     }
 
-    /// Posts what a loan's totals have changed by since `before`.
+    /// Posts what has changed in a loan.
     pub(super) fn post_change(
         &mut self,
         place: u32,
-        before: &Totals,
+        before: (&Totals, &Split),
+        after: (&Totals, &Split),
         kind: EntryKind,
         entries: &mut impl FnMut(&Entry),
     ) {
         let loan = &self.loans[place as usize];
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let totals = &loan.position.totals;
-        let change = totals.since(before);
-        let split = Split::of(totals, &loan.parts, agreement).since(&Split::of(
-            before,
-            &loan.parts,
-            agreement,
-        ));
-        let (servicer, ledgers) = (agreement.servicer, &mut self.ledgers);
+        let ledgers = &mut self.ledgers;
         ledgers.begin(self.business_date, kind, Some(place));
-        ledgers.post(
-            servicer,
-            Account::Settlement,
-            change.received - change.refunded,
-        );
-        ledgers.post(
-            servicer,
-            Account::CustomerFunds,
-            before.held() - totals.held(),
-        );
-        for (at, &lender) in agreement.lenders.iter().enumerate() {
-            ledgers.owe(servicer, lender, split.received(at));
-            ledgers.post(
-                lender,
-                Account::Loans,
-                -(split.principal[at] + split.charged_off[at]),
-            );
-            ledgers.post(lender, Account::InterestReceivable, -split.interest[at]);
-            ledgers.post(lender, Account::FeeIncome, -split.fees[at]);
-            ledgers.post(lender, Account::PenaltyIncome, -split.penalty[at]);
-            ledgers.post(lender, Account::RecoveryIncome, -split.recovered[at]);
-            ledgers.post(
-                lender,
-                Account::LossAllowance,
-                split.charged_off[at] - split.compensated[at],
-            );
-            if let Some(guarantor) = agreement.guarantor {
-                ledgers.post(guarantor, Account::GuaranteeExpense, split.compensated[at]);
-                ledgers.owe(guarantor, lender, split.compensated[at]);
-            }
-            if let Some((platform, _)) = agreement.service_fee {
-                ledgers.post(lender, Account::ServiceFeeExpense, split.service_fee[at]);
-                ledgers.owe(lender, platform, split.service_fee[at]);
-                ledgers.post(platform, Account::ServiceFeeIncome, -split.service_fee[at]);
+        post_servicer(ledgers, agreement, before.0, after.0);
+        let (before, after) = (before.1, after.1);
+        for party in PartyId::ALL {
+            if after
+                .holders
+                .find(party)
+                .or(before.holders.find(party))
+                .is_some()
+            {
+                post_holder(ledgers, agreement, party, before, after);
             }
         }
-        if let Some(Earner::Party(party)) = agreement.late_fee.map(|fee| fee.earner) {
-            ledgers.post(party, Account::FeeIncome, -split.fees_elsewhere);
-            ledgers.owe(servicer, party, split.fees_elsewhere);
+        // Sales that came out the same are left alone.
+        let sales = before.sold.len().max(after.sold.len());
+        for place in 0..sales {
+            let (was, is) = (before.sold.get(place), after.sold.get(place));
+            if was != is {
+                was.inspect(|sold| post_sale(ledgers, sold, -1));
+                is.inspect(|sold| post_sale(ledgers, sold, 1));
+            }
+        }
+        let fees = &agreement.loan_fees;
+        for (place, fee) in [fees.late, fees.instalment, fees.prepayment]
+            .into_iter()
+            .enumerate()
+        {
+            if let Some(party) = earner(fee) {
+                let amount = after.fees_elsewhere[place] - before.fees_elsewhere[place];
+                ledgers.post(party, Account::FeeIncome, -amount);
+                ledgers.owe(agreement.servicer, party, amount);
+            }
         }
         if let Some(guarantor) = agreement.guarantor {
-            ledgers.post(
-                guarantor,
-                Account::RecoveryIncome,
-                -split.recovered_by_guarantor,
-            );
-            ledgers.owe(servicer, guarantor, split.recovered_by_guarantor);
+            let amount = after.recovered_by_guarantor - before.recovered_by_guarantor;
+            ledgers.post(guarantor, Account::RecoveryIncome, -amount);
+            ledgers.owe(agreement.servicer, guarantor, amount);
         }
         ledgers.end().into_iter().for_each(entries);
     }
+}
+
+/// The servicer receives from borrowers and pays out to them, and holds what is not used.
+fn post_servicer(ledgers: &mut Ledgers, agreement: &Agreement, before: &Totals, after: &Totals) {
+    let servicer = agreement.servicer;
+    let came = after.since(before);
+    let cash = came.received - came.refunded - came.drawn;
+    ledgers.post(servicer, Account::Settlement, cash);
+    ledgers.post(
+        servicer,
+        Account::CustomerFunds,
+        before.held() - after.held(),
+    );
+    ledgers.post(agreement.goodwill, Account::GoodwillExpense, came.credited);
+    ledgers.owe(agreement.goodwill, servicer, came.credited);
+}
+
+/// A lender's part: what it is owed by the servicer, and where it comes from.
+fn post_holder(
+    ledgers: &mut Ledgers,
+    agreement: &Agreement,
+    party: PartyId,
+    before: &Split,
+    after: &Split,
+) {
+    let own = after.own(party).since(&before.own(party));
+    ledgers.owe(agreement.servicer, party, own.received - own.disbursed);
+    ledgers.post(party, Account::Loans, own.outstanding);
+    let interest = own.interest + own.capitalised;
+    ledgers.post(party, Account::InterestReceivable, -interest);
+    ledgers.post(party, Account::FeeIncome, -own.fees);
+    ledgers.post(party, Account::PenaltyIncome, -own.penalty);
+    ledgers.post(party, Account::RecoveryIncome, -own.recovered);
+    let lost = own.charged_off + own.premium_lost - own.compensated;
+    ledgers.post(party, Account::LossAllowance, lost);
+    ledgers.post(party, Account::LoanPremium, own.premium);
+    ledgers.post(party, Account::InterestIncome, own.premium_released);
+    ledgers.post(party, Account::SaleGain, -own.gain);
+    if let Some(guarantor) = agreement.guarantor {
+        ledgers.post(guarantor, Account::GuaranteeExpense, own.compensated);
+        ledgers.owe(guarantor, party, own.compensated);
+    }
+    if let Some((platform, _)) = agreement.service_fee {
+        ledgers.post(party, Account::ServiceFeeExpense, own.service_fee);
+        ledgers.owe(party, platform, own.service_fee);
+        ledgers.post(platform, Account::ServiceFeeIncome, -own.service_fee);
+    }
+}
+
+/// The buyer of a share pays its price and the interest that comes with it. The principal itself
+/// is in what each party holds.
+fn post_sale(ledgers: &mut Ledgers, sold: &Sold, sign: i64) {
+    let signed = |amount: Amount| Amount(amount.0 * sign);
+    let interest = signed(sold.interest);
+    ledgers.post(sold.buyer, Account::InterestReceivable, interest);
+    ledgers.post(sold.seller, Account::InterestReceivable, -interest);
+    ledgers.owe(sold.buyer, sold.seller, signed(sold.price + sold.interest));
 }

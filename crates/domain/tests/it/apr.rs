@@ -1,13 +1,13 @@
 //! Annual percentage rates: published examples, what holds for every loan, and every refusal.
 
 use proptest::prelude::*;
-use tandem_domain::agreement::{Amortisation, Prepayment, Product};
-use tandem_domain::calendar::{Day, DayCount};
+use tandem_domain::agreement::{Amortisation, Product};
+use tandem_domain::calendar::{BusinessCalendar, Day, DayCount};
 use tandem_domain::cost::all_in_cost;
 use tandem_domain::cost::apr::{
     Apr, Basis, Flow, NoRate, Times, Unit, eu, eu_in, monthly, regulation_z,
 };
-use tandem_domain::loan::{Instalment, Terms, schedule};
+use tandem_domain::loan::{Instalment, OwnTerms, schedule};
 use tandem_domain::money::{Amount, Money, Rate, Rounding};
 
 use crate::fixture::day;
@@ -392,19 +392,7 @@ fn flows_without_a_rate_are_told_why() {
 
 fn product(amortisation: Amortisation) -> Product {
     let amount: Money = "1.00 CNY".parse().unwrap();
-    Product {
-        amortisation,
-        day_count: DayCount::E30360,
-        terms_months: Vec::new(),
-        minimum_amount: amount,
-        maximum_amount: amount,
-        grace_days: 0,
-        penalty_rate: Rate::ZERO,
-        waterfall: Vec::new(),
-        prepayment: Prepayment::ShortenTerm,
-        rounding: Rounding::HalfUp,
-        offer_valid_days: 1,
-    }
+    Product::plain(amortisation, DayCount::E30360, 12, amount)
 }
 
 /// What the three ways make of a loan with fees kept back.
@@ -439,15 +427,10 @@ proptest! {
         fees in 0i64..100_000,
     ) {
         let product = product(kind);
-        let terms = Terms {
-            principal: Amount(principal),
-            rate: Rate(nominal),
-            months,
-            disbursed_on: on,
-            product: &product,
-            late_fee: None,
-        };
-        let rows = schedule(&terms);
+        let calendar = BusinessCalendar::no_holidays();
+        let terms = (Amount(principal), Rate(nominal));
+        let terms = OwnTerms::new(product, calendar, terms, months, on);
+        let rows = schedule(&terms.terms());
         let [eu, us, internal] = rates(terms.principal, on, &rows);
         prop_assert!((internal.rate.0 - nominal).abs() <= 1_000, "{internal:?}");
         prop_assert_eq!(us.rate, internal.rate);

@@ -3,25 +3,38 @@
 //! | command | what it does |
 //! |---|---|
 //! | `with <change>` | changes the documents, see `Papers::with` |
-//! | `trust lends`, `under cn` | a third lender; the built-in rulebook |
+//! | `trust lends`, `under <rulebook>` | a third lender; a built-in rulebook |
+//! | `rest on holidays` | business days by the calendar in `data` |
 //! | `sign` | signs the documents as they stand |
 //! | `until <day>` | closes days until this one is open |
 //! | `close` | closes the day |
 //! | `apply <key> <amount> <months> [<name>=<value> …]` | asks for a loan |
 //! | `accept <key>`, `withdraw <key>` | takes an offer or gives it back |
 //! | `lend <key> <amount> <months> …` | asks and accepts |
-//! | `pay <key> <amount> [on <day>] [prepay] [as <payment>]` | money from a borrower |
-//! | `write off <key>` | writes a loan off by decision |
-//! | `show schedule\|loan\|application <key>` | what is planned, or where it stands |
+//! | `pay <key> <amount> [prepay [shorten\|reduce\|next]]` | money from a borrower |
+//! | `settle\|draw\|refund\|chargeback\|credit <key> <amount>` | instructions with an amount; `payoff` is one |
+//! | `waive <key> fee\|penalty\|interest <amount>` | gives something up |
+//! | `due <key> <day>`, `pause <key> <cycles> [interest]` | moves due dates |
+//! | `re-age\|re-amortise <key> [<more>]`, `rate <key> <rate>` | changes the plan |
+//! | `write off <key> [<amount>]` | writes a loan off by decision, or a part of it |
+//! | `sell <key> <part> <seller> <buyer> <price>` | sells a lender's share |
+//! | `reverse <payment>` | takes an instruction back |
+//! | `replace <seller> <buyer> <price>` | a lender leaves |
+//! | `fix <index> <day> <rate>` | a reference rate becomes known |
+//! | … `[on <day>] [as <payment>]` | every instruction: its value date, and its key |
+//! | `show schedule\|coming\|loan\|application <key>` | what was planned, what is to come, or where it stands |
+//! | `show quote <key> <day>` | what settles the loan on a day |
 //! | `show balances [<party>]`, `show plans`, `show pool`, `show close` | the book |
 //! | `show postings [day]` | entries of loans (or of whole days) since last shown |
 
 use std::fmt::Write;
 
-use tandem_domain::book::{Answer, ApplicationState, Command, Refusal, Split, Verdict};
+use tandem_domain::agreement::{Component, Prepayment};
+use tandem_domain::book::{Answer, ApplicationState, Command, Refusal, Replacement, Verdict};
+use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
-use tandem_domain::loan::{Status, schedule};
-use tandem_domain::money::{Amount, Currency, Money};
+use tandem_domain::loan::{Action, Payoff, Sale, Status, schedule};
+use tandem_domain::money::{Amount, Currency, Money, Rate};
 
 use crate::fixture::{Desk, Papers, day};
 use crate::golden;
@@ -34,6 +47,31 @@ fn repayment() {
 #[test]
 fn losses() {
     golden::check("scenarios/losses", run);
+}
+
+#[test]
+fn backdated() {
+    golden::check("scenarios/backdated", run);
+}
+
+#[test]
+fn income() {
+    golden::check("scenarios/income", run);
+}
+
+#[test]
+fn pairs() {
+    golden::check("scenarios/pairs", run);
+}
+
+#[test]
+fn terms() {
+    golden::check("scenarios/terms", run);
+}
+
+#[test]
+fn instructions() {
+    golden::check("scenarios/instructions", run);
 }
 
 #[test]
@@ -60,11 +98,16 @@ fn amendment() {
 fn every_folder_has_its_test() {
     let tested = [
         "amendment",
+        "backdated",
+        "income",
+        "instructions",
         "losses",
         "offers",
+        "pairs",
         "repayment",
         "settlement",
         "sharing",
+        "terms",
     ];
     assert_eq!(golden::folders("scenarios"), tested);
 }
@@ -105,7 +148,8 @@ impl Scene {
                 self.papers = self.papers.clone().with(line.trim_start_matches("with"));
             }
             ["trust", "lends"] => self.papers = self.papers.clone().with_trust(),
-            ["under", "cn"] => self.papers = self.papers.clone().under_cn(),
+            ["under", rulebook] => self.papers = self.papers.clone().under(rulebook),
+            ["rest", "on", "holidays"] => self.papers = self.papers.clone().with_holidays(),
             ["sign"] => {
                 let documents = Box::new(self.papers.documents());
                 let answer = self.desk.run(&Command::Sign(documents));
@@ -129,12 +173,36 @@ impl Scene {
                 let answer = self.desk.withdraw(key);
                 self.answer(answer);
             }
-            ["pay", key, amount, options @ ..] => self.pay(key, amount, options),
+            ["reverse", of, options @ ..] => {
+                let (_, _, key) = self.options(options);
+                let of = (*of).to_owned();
+                let answer = self.desk.run(&Command::Reverse { key, of });
+                self.answer(answer);
+            }
+            ["replace", seller, buyer, price] => {
+                let replacement = Replacement {
+                    key: "R".to_owned(),
+                    seller: (*seller).to_owned(),
+                    buyer: (*buyer).to_owned(),
+                    price: price.parse().unwrap(),
+                };
+                let answer = self.desk.run(&Command::ReplaceLender(replacement));
+                self.answer(answer);
+            }
+            ["fix", index, from, rate] => {
+                let (index, day) = ((*index).to_owned(), day(from));
+                let rate = rate.parse().unwrap();
+                let answer = self.desk.run(&Command::Fix { index, day, rate });
+                self.answer(answer);
+            }
             ["write", "off", key] => {
                 let application = (*key).to_owned();
                 let answer = self.desk.run(&Command::ChargeOff { application });
                 self.answer(answer);
             }
+            ["write", "off", rest @ ..] => self.instruct("write-off", rest),
+            ["show", "coming", key] => self.show_coming(key),
+            ["show", "quote", key, on] => self.show_quote(key, day(on)),
             ["show", "schedule", key] => self.show_schedule(key),
             ["show", "loan", key] => self.show_loan(key),
             ["show", "application", key] => {
@@ -150,7 +218,9 @@ impl Scene {
             }
             ["show", "close"] => self.show_close(),
             ["show", "postings", scope @ ..] => self.show_postings(scope == ["day"]),
-            _ => panic!("`{line}` is no command"),
+            ["show", ..] => panic!("`{line}` is no command"),
+            [verb, rest @ ..] => self.instruct(verb, rest),
+            [] => {}
         }
     }
 
@@ -182,64 +252,156 @@ impl Scene {
         self.answer(answer);
     }
 
-    fn pay(&mut self, key: &str, amount: &str, mut options: &[&str]) {
+    /// Takes `on <day>` and `as <payment>` out of an instruction.
+    fn options<'w>(&mut self, words: &[&'w str]) -> (Vec<&'w str>, Day, String) {
         self.payments += 1;
-        let mut payment = format!("P{}", self.payments);
+        let mut key = format!("P{}", self.payments);
         let mut value_date = self.desk.book.business_date();
-        let mut prepay = false;
-        loop {
-            options = match options {
-                ["on", date, rest @ ..] => {
-                    value_date = day(date);
-                    rest
-                }
-                ["as", name, rest @ ..] => {
-                    payment = (*name).to_owned();
-                    rest
-                }
-                ["prepay", rest @ ..] => {
-                    prepay = true;
-                    rest
-                }
-                [] => break,
-                other => panic!("{other:?}"),
-            };
-        }
-        let amount = match amount {
-            "payoff" => self.payoff(key),
-            text => {
-                let money: Money = format!("{text} CNY").parse().unwrap();
-                money.amount
+        let mut rest = Vec::new();
+        let mut words = words.iter();
+        while let Some(&word) = words.next() {
+            match word {
+                "on" => value_date = day(words.next().unwrap()),
+                "as" => key = (*words.next().unwrap()).to_owned(),
+                word => rest.push(word),
             }
+        }
+        (rest, value_date, key)
+    }
+
+    fn instruct(&mut self, verb: &str, words: &[&str]) {
+        let (words, value_date, key) = self.options(words);
+        let [application, rest @ ..] = &words[..] else {
+            panic!("`{verb}` needs a loan");
         };
-        let answer = self.desk.pay(&payment, key, amount, value_date, prepay);
+        let action = self.action(verb, application, rest, value_date);
+        let answer = self.desk.instruct(&key, application, value_date, action);
         self.answer(answer);
     }
 
-    /// What rids the borrower of the loan today.
-    fn payoff(&self, key: &str) -> Amount {
+    fn action(&self, verb: &str, key: &str, rest: &[&str], on: Day) -> Action {
+        let amount = |text: &&str| match *text {
+            "payoff" => self.payoff(key, on).total(),
+            text => text.parse::<i64>().map_or_else(
+                |_| format!("{text} CNY").parse::<Money>().unwrap().amount,
+                |whole| Amount(whole * 100),
+            ),
+        };
+        let number = |text: Option<&&str>| text.map_or(0, |text| text.parse().unwrap());
+        let rate = |text: &&str| text.parse::<Rate>().unwrap();
+        match (verb, rest) {
+            ("pay", [paid]) => Action::Repay(amount(paid)),
+            ("pay", [paid, "prepay", effect @ ..]) => {
+                let effect = effect.first().map(|effect| match *effect {
+                    "shorten" => Prepayment::ShortenTerm,
+                    "reduce" => Prepayment::ReduceInstalment,
+                    "next" => Prepayment::NextInstalments,
+                    other => panic!("`{other}` is no effect"),
+                });
+                Action::Prepay(amount(paid), effect)
+            }
+            ("settle", [paid]) => Action::Settle(amount(paid)),
+            ("draw", [drawn]) => Action::Draw(amount(drawn)),
+            ("refund", [given]) => Action::Refund(amount(given)),
+            ("chargeback", [taken]) => Action::Chargeback(amount(taken)),
+            ("credit", [given]) => Action::Credit(amount(given)),
+            ("waive", [component, waived]) => Action::Waive {
+                component: match *component {
+                    "fee" => Component::Fee,
+                    "penalty" => Component::Penalty,
+                    "interest" => Component::Interest,
+                    _ => Component::Principal,
+                },
+                amount: amount(waived),
+            },
+            ("due", [to]) => Action::ChangeDueDate(day(to)),
+            ("pause", [cycles, interest @ ..]) => Action::Pause {
+                cycles: cycles.parse().unwrap(),
+                interest: !interest.is_empty(),
+            },
+            ("re-age", more) => Action::ReAge {
+                more: number(more.first()),
+            },
+            ("re-amortise", more) => Action::ReAmortise {
+                more: number(more.first()),
+            },
+            ("rate", [to]) => Action::ChangeRate(rate(to)),
+            ("write-off", [part]) => Action::WriteOff(amount(part)),
+            ("sell", [part, seller, buyer, price]) => Action::Transfer(Sale {
+                seller: self.desk.party(seller),
+                buyer: self.desk.party(buyer),
+                part: rate(part),
+                price: rate(price),
+            }),
+            _ => panic!("`{verb} {key} {rest:?}` is no command"),
+        }
+    }
+
+    /// What rids the borrower of the loan on a day.
+    fn payoff(&self, key: &str, on: Day) -> Payoff {
         let (_, loan) = self.desk.book.loan(key).unwrap();
-        let agreement = &self.desk.book.versions()[usize::from(loan.version)].agreement;
-        let (terms, today) = (loan.terms(agreement), self.desk.book.business_date());
+        let position = self.desk.book.position_on(loan, on);
+        position.payoff(&self.desk.book.terms(loan), on)
+    }
+
+    fn show_quote(&mut self, key: &str, on: Day) {
+        let quote = self.payoff(key, on);
+        let mut text = format!("payoff on {on}: {}", self.money(quote.total()));
+        for (name, amount) in [
+            ("principal", quote.principal),
+            ("interest", quote.interest),
+            ("penalty", quote.penalty),
+            ("fees", quote.fees),
+            ("prepayment fee", quote.prepayment_fee),
+            ("held", quote.held),
+        ] {
+            if !amount.is_zero() {
+                text += &format!(", {name} {}", self.money(amount));
+            }
+        }
+        writeln!(self.out, "{text}").unwrap();
+    }
+
+    /// What falls due from now on if everything is paid when it is due.
+    fn show_coming(&mut self, key: &str) {
+        let (_, loan) = self.desk.book.loan(key).unwrap();
+        let terms = self.desk.book.terms(loan);
         let mut position = loan.position.clone();
-        position.advance(&terms, today);
-        position.payoff(&terms, today)
+        let mut text = format!("  at {}\n", position.contract.rate);
+        while let Some(day) = position.next_due(&terms) {
+            position.advance(&terms, day);
+            let fallen = position.due.iter().filter(|due| due.day == day);
+            for due in fallen {
+                writeln!(
+                    text,
+                    "  {day}  principal {:>10}  interest {:>8}  left {:>10}",
+                    self.money(due.principal),
+                    self.money(due.interest),
+                    self.money(position.contract.principal)
+                )
+                .unwrap();
+            }
+        }
+        self.out += &text;
     }
 
     fn show_schedule(&mut self, key: &str) {
         let (_, loan) = self.desk.book.loan(key).unwrap();
-        let agreement = &self.desk.book.versions()[usize::from(loan.version)].agreement;
         let mut text =
             String::from(" no  due          principal   interest      total     balance\n");
-        for row in schedule(&loan.terms(agreement)) {
+        for row in schedule(&self.desk.book.terms(loan)) {
             let [principal, interest, total, balance] =
                 [row.principal, row.interest, row.total(), row.balance].map(|a| self.money(a));
-            writeln!(
+            write!(
                 text,
                 "{:3}  {}  {principal:>10} {interest:>10} {total:>10} {balance:>11}",
                 row.number, row.day
             )
             .unwrap();
+            if row.fee.is_positive() {
+                write!(text, "  fee {}", self.money(row.fee)).unwrap();
+            }
+            text += "\n";
         }
         self.out += &text;
     }
@@ -255,7 +417,7 @@ impl Scene {
                 agreement.file.class[usize::from(loan.class)].name,
                 position.days_past_due(book.business_date()),
                 self.money(position.outstanding()),
-                self.money(self.payoff(key))
+                self.money(self.payoff(key, book.business_date()).total())
             ),
             Status::Repaid => "repaid".to_owned(),
             Status::ChargedOff => "charged off".to_owned(),
@@ -273,10 +435,14 @@ impl Scene {
             .unwrap();
         }
         let totals = &position.totals;
-        let split = Split::of(totals, &loan.parts, agreement);
+        let split = loan.split(agreement);
+        let latest = &book.latest().unwrap().agreement;
+        let elsewhere: Amount = split.fees_elsewhere.iter().copied().sum();
         writeln!(text, "  received {}", self.money(totals.received)).unwrap();
         for (name, whole, parts) in [
-            ("fees", totals.fees, split.fees),
+            ("outstanding", position.outstanding(), split.outstanding),
+            ("capitalised", totals.capitalised, split.capitalised),
+            ("fees", totals.all_fees(), split.fees),
             ("penalty", totals.penalty, split.penalty),
             ("interest", totals.interest, split.interest),
             ("principal", totals.principal, split.principal),
@@ -288,13 +454,13 @@ impl Scene {
                 continue;
             }
             write!(text, "  {name} {} =", self.money(whole)).unwrap();
-            for (&lender, part) in agreement.lenders.iter().zip(parts) {
-                let id = &agreement.party(lender).id;
+            for (lender, part) in split.holders.iter().zip(parts) {
+                let id = &latest.party(lender).id;
                 write!(text, " {id} {}", self.money(part)).unwrap();
             }
             match name {
-                "fees" if split.fees_elsewhere.is_positive() => {
-                    write!(text, " others {}", self.money(split.fees_elsewhere)).unwrap();
+                "fees" if elsewhere.is_positive() => {
+                    write!(text, " others {}", self.money(elsewhere)).unwrap();
                 }
                 "recovered" if split.recovered_by_guarantor.is_positive() => {
                     let part = self.money(split.recovered_by_guarantor);
@@ -305,6 +471,8 @@ impl Scene {
             text += "\n";
         }
         for (name, amount) in [
+            ("drawn", totals.drawn),
+            ("credited", totals.credited),
             ("interest forgone", totals.interest_forgone),
             ("refunded", totals.refunded),
             ("held", totals.held()),

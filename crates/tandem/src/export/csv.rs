@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Writer, WriterBuilder};
 use tandem_domain::book::{
-    ApplicationRecord, ApplicationState, Book, Decided, DeclineReason, Event, Split, Version,
+    ApplicationRecord, ApplicationState, Book, Decided, DeclineReason, Event, Version, words,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::{Kind, Value};
 use tandem_domain::ledger::{Account, Entry, Posting};
-use tandem_domain::loan::Status;
+use tandem_domain::loan::{Action, Own, Status, Totals, Transaction};
 use tandem_domain::money::{Amount, Currency, Rate, format_decimal};
 use tandem_domain::party::PartyId;
 use tandem_domain::policy::Outcome as Answer;
@@ -235,6 +235,7 @@ pub(super) struct Tables {
     postings: Table,
     settlements: Table,
     decisions: Table,
+    instructions: Table,
     /// Values of each application; its row waits for what becomes of it.
     values: Vec<ByteRecord>,
     /// Plans that wait for their day.
@@ -251,6 +252,7 @@ impl Tables {
             postings: table("postings.csv", &POSTINGS)?,
             settlements: table("settlements.csv", &SETTLEMENTS)?,
             decisions: table("decisions.csv", &DECISIONS)?,
+            instructions: table("instructions.csv", &INSTRUCTIONS)?,
             folder: folder.to_owned(),
             values: Vec::new(),
             plans: BTreeMap::new(),
@@ -327,6 +329,48 @@ impl Tables {
         Ok(())
     }
 
+    /// What was done to a loan; a reversal has the number of what it takes back.
+    fn instruction(
+        &mut self,
+        key: &str,
+        loan: u32,
+        number: u32,
+        done: Option<&Transaction>,
+        change: &Totals,
+        book: &Book,
+    ) -> Outcome {
+        let of = &book.loans()[loan as usize];
+        let currency = book.versions()[usize::from(of.version)]
+            .agreement
+            .currency();
+        let plain = |amount| currency.plain(amount);
+        // Who bought a share may have joined the agreement later than the loan.
+        let latest = book.latest().map(|version| &version.agreement);
+        let written = done.zip(latest);
+        let written = written.map(|(done, agreement)| words::write(&done.action, agreement));
+        self.instructions.row([
+            key,
+            key_of(book, Some(loan)),
+            &number.to_string(),
+            &book.business_date().to_string(),
+            &done.map(|done| done.day.to_string()).unwrap_or_default(),
+            done.map_or("reversal", |done| done.action.name()),
+            &done
+                .and_then(|done| done.action.amount())
+                .map(plain)
+                .unwrap_or_default(),
+            &written.unwrap_or_default(),
+            &plain(change.received),
+            &plain(change.principal),
+            &plain(change.interest),
+            &plain(change.all_fees()),
+            &plain(change.penalty),
+            &plain(change.charged_off),
+            &plain(change.recovered),
+            currency.code(),
+        ])
+    }
+
     fn settlement(&mut self, plan: &Plan, paid_on: &str, book: &Book) -> Outcome {
         let Some(currency) = currency(book) else {
             return Ok(());
@@ -397,6 +441,7 @@ impl Tables {
     fn loans(&self, book: &Book) -> Outcome {
         let mut loans = Table::create(self.folder.join("loans.csv"), &LOANS)?;
         let mut shares = Table::create(self.folder.join("shares.csv"), &SHARES)?;
+        let mut sales = Table::create(self.folder.join("sales.csv"), &SALES)?;
         for loan in book.loans() {
             let record = &book.applications()[loan.application as usize];
             let agreement = &book.versions()[usize::from(loan.version)].agreement;
@@ -423,7 +468,7 @@ impl Tables {
                 &plain(totals.received),
                 &plain(totals.principal),
                 &plain(totals.interest),
-                &plain(totals.fees),
+                &plain(totals.all_fees()),
                 &plain(totals.penalty),
                 &plain(totals.held()),
                 &plain(totals.refunded),
@@ -431,33 +476,68 @@ impl Tables {
                 &plain(totals.interest_forgone),
                 &plain(totals.compensated),
                 &plain(totals.recovered),
+                &plain(totals.fees),
+                &plain(totals.instalment_fees),
+                &plain(totals.prepayment_fees),
+                &plain(totals.drawn),
+                &plain(totals.capitalised),
+                &plain(totals.credited),
                 code.code(),
             ])?;
-            let split = Split::of(totals, &loan.parts, agreement);
-            for (at, (&lender, part)) in agreement.lenders.iter().zip(&loan.parts).enumerate() {
-                if part.amount.is_zero() {
+            let split = loan.split(agreement);
+            let committed = loan.committed();
+            for (at, holder) in split.holders.iter().enumerate() {
+                let part = loan.parts.get(at).copied().unwrap_or_default();
+                let own = split.own(holder);
+                // A buyer has no part in the funding; a lender that took none never held any.
+                if at < loan.parts.len() && part.amount.is_zero() && own == Own::default() {
                     continue;
                 }
-                let outstanding = part.amount - split.principal[at] - split.charged_off[at];
                 shares.row([
                     record.key.as_ref(),
-                    &agreement.party(lender).id,
+                    name(book, holder),
                     &plain(part.amount),
-                    &fraction(Rate::of(part.amount, loan.principal)),
+                    &fraction(Rate::of(part.amount, committed)),
                     &fraction(part.rate),
-                    &plain(outstanding),
+                    &plain(own.outstanding),
                     &plain(split.principal[at]),
-                    &plain(split.interest[at]),
-                    &plain(split.fees[at]),
-                    &plain(split.penalty[at]),
-                    &plain(split.charged_off[at]),
-                    &plain(split.compensated[at]),
-                    &plain(split.recovered[at]),
-                    &plain(split.service_fee[at]),
+                    &plain(own.interest),
+                    &plain(own.fees),
+                    &plain(own.penalty),
+                    &plain(own.charged_off),
+                    &plain(own.compensated),
+                    &plain(own.recovered),
+                    &plain(own.service_fee),
+                    &plain(own.disbursed),
+                    &plain(own.capitalised),
+                    &plain(own.gain),
+                    &plain(own.premium),
+                    &plain(own.premium_released),
+                    &plain(own.premium_lost),
+                    code.code(),
+                ])?;
+            }
+            let sold = loan.history.iter().filter_map(|done| match done.action {
+                Action::Transfer(sale) => Some((done, sale)),
+                _ => None,
+            });
+            for ((done, sale), sold) in sold.zip(&split.sold) {
+                sales.row([
+                    record.key.as_ref(),
+                    &done.number.to_string(),
+                    &done.day.to_string(),
+                    name(book, sold.seller),
+                    name(book, sold.buyer),
+                    &fraction(sale.part),
+                    &fraction(sale.price),
+                    &plain(sold.principal),
+                    &plain(sold.price),
+                    &plain(sold.interest),
                     code.code(),
                 ])?;
             }
         }
+        sales.flush()?;
         loans.flush()?;
         shares.flush()
     }
@@ -492,6 +572,31 @@ impl Export for Tables {
         }
         match step.event {
             Event::Decided(decided) => self.decided(decided, step.book),
+            Event::Instructed {
+                key,
+                loan,
+                transaction,
+                change,
+                ..
+            } => {
+                let number = transaction.number;
+                self.instruction(key, *loan, number, Some(transaction), change, step.book)
+            }
+            Event::ChargedOff {
+                loan,
+                transaction,
+                change,
+            } => {
+                let number = transaction.number;
+                self.instruction("", *loan, number, Some(transaction), change, step.book)
+            }
+            Event::Reversed {
+                key,
+                loan,
+                number,
+                change,
+                ..
+            } => self.instruction(key, *loan, *number, None, change, step.book),
             Event::Planned(plan) => {
                 self.plans.insert(plan.window, plan.clone());
                 Ok(())
@@ -511,6 +616,7 @@ impl Export for Tables {
         self.postings.flush()?;
         self.settlements.flush()?;
         self.decisions.flush()?;
+        self.instructions.flush()?;
         self.applications(book)?;
         self.loans(book)?;
         self.balances(book)
@@ -580,7 +686,38 @@ const DECISIONS: [&str; 9] = [
     "reasons",
     "barred_by",
 ];
-const LOANS: [&str; 23] = [
+const INSTRUCTIONS: [&str; 16] = [
+    "key",
+    "loan",
+    "number",
+    "day",
+    "value_date",
+    "action",
+    "amount",
+    "instruction",
+    "received",
+    "principal",
+    "interest",
+    "fees",
+    "penalty",
+    "charged_off",
+    "recovered",
+    "currency",
+];
+const SALES: [&str; 11] = [
+    "loan",
+    "number",
+    "value_date",
+    "seller",
+    "buyer",
+    "part",
+    "price",
+    "principal",
+    "paid",
+    "interest",
+    "currency",
+];
+const LOANS: [&str; 29] = [
     "loan",
     "disbursed_on",
     "agreement_version",
@@ -603,9 +740,15 @@ const LOANS: [&str; 23] = [
     "interest_forgone",
     "compensated",
     "recovered",
+    "late_fees",
+    "instalment_fees",
+    "prepayment_fees",
+    "drawn",
+    "capitalised",
+    "credited",
     "currency",
 ];
-const SHARES: [&str; 15] = [
+const SHARES: [&str; 21] = [
     "loan",
     "lender",
     "amount",
@@ -620,6 +763,12 @@ const SHARES: [&str; 15] = [
     "compensated",
     "recovered",
     "service_fee",
+    "disbursed",
+    "capitalised",
+    "sale_gain",
+    "premium",
+    "premium_released",
+    "premium_lost",
     "currency",
 ];
 const POSTINGS: [&str; 11] = [

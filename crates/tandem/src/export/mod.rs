@@ -189,20 +189,20 @@ impl Wanted {
 }
 
 /// The parties of a book.
-fn parties(book: &Book) -> &[Party] {
+pub(crate) fn parties(book: &Book) -> &[Party] {
     book.latest()
         .map_or(&[], |version| &version.agreement.file.party)
 }
 
 /// The id of a party.
-fn name(book: &Book, party: PartyId) -> &str {
+pub(crate) fn name(book: &Book, party: PartyId) -> &str {
     parties(book)
         .get(party.index())
         .map_or("", |party| &party.id)
 }
 
 /// The key of the application that a loan came from.
-fn key_of(book: &Book, loan: Option<u32>) -> &str {
+pub(crate) fn key_of(book: &Book, loan: Option<u32>) -> &str {
     let loan = loan.and_then(|loan| book.loans().get(loan as usize));
     loan.map_or("", |loan| {
         &book.applications()[loan.application as usize].key

@@ -11,9 +11,10 @@
 //! | B-4 | the offer lapses |
 //! | B-5 | the offer is given back |
 
-use tandem_domain::book::{Answer, Application, Command, Documents, Payment};
+use tandem_domain::book::{Answer, Application, Command, Documents, Instruction, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
+use tandem_domain::loan::Action;
 use tandem_domain::money::{Amount, Rate};
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Memory, Store};
@@ -36,6 +37,7 @@ pub(crate) fn documents() -> Documents {
             include_str!("sample/cloud.toml").to_owned(),
         ],
         rulebook: None,
+        calendar: None,
     }
 }
 
@@ -76,12 +78,14 @@ fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
         application: key.to_owned(),
     };
     let pay = |key: &str, application: &str, on: &str, amount, prepay| {
-        Command::Pay(Payment {
+        Command::Instruct(Instruction {
             key: key.to_owned(),
             application: application.to_owned(),
             value_date: day(on),
-            amount: Amount(amount),
-            prepay,
+            action: match prepay {
+                true => Action::Prepay(Amount(amount), None),
+                false => Action::Repay(Amount(amount)),
+            },
         })
     };
     match today {
@@ -124,6 +128,130 @@ fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
         "2024-03-25" => vec![pay("P-4", "A-1", "2024-03-25", 350_000, false)],
         "2024-03-28" => vec![pay("P-5", "A-1", "2024-03-28", 400_000, true)],
         "2024-06-03" => vec![pay("P-6", "A-2", "2024-06-03", 350_000, false)],
+        _ => Vec::new(),
+    }
+}
+
+/// Another book, in which everything is done to loans that can be done to them.
+///
+/// | key | what becomes of it |
+/// |---|---|
+/// | C-1 | paid out in two parts; paid, charged back, put off, re-aged, repriced, sold in part, settled early |
+/// | C-2 | a payment reversed, a fee waived, a credit, a merchant's refund, partly written off; still active |
+pub(crate) fn eventful() -> Engine<Memory> {
+    let name = BookName::new("orchard").expect("a name");
+    let journal = Journal::open(Memory::new(name)).expect("it is empty");
+    let mut engine = Engine::open(journal).expect("it is empty");
+    let agreement = include_str!("sample/agreement.toml")
+        .replace("terms_months", "first_draw = \"60%\"\nterms_months")
+        .replace("[service_fee]", EVENTFUL)
+        .replace("earned_by = \"orchard\"\n\n[guarantee]", "of_collection = \"0.1%\"\nearned_by = \"orchard\"\n\n[guarantee]")
+        .replace("[roles]", "[[party]]\nid = \"lake-trust\"\nname = \"Lake Trust\"\nkind = \"other_lender\"\n\n[roles]");
+    let documents = Documents {
+        agreement,
+        calendar: Some(include_str!("sample/calendar.toml").to_owned()),
+        ..documents()
+    };
+    submit(&mut engine, Command::Sign(Box::new(documents)));
+    while engine.book().business_date() < day(EVENTFUL_END) {
+        let today = engine.book().business_date();
+        for command in eventful_commands(&engine, &today.to_string()) {
+            submit(&mut engine, command);
+        }
+        submit(&mut engine, Command::CloseDay { day: today });
+    }
+    engine
+}
+
+/// The business date when the other story ends.
+pub(crate) const EVENTFUL_END: &str = "2024-07-05";
+
+const EVENTFUL: &str = r#"[[fee]]
+at = "instalment"
+rate = "0.2%"
+of = "principal"
+earned_by = "orchard"
+
+[[fee]]
+at = "prepayment"
+rate = "1%"
+earned_by = "lenders"
+
+[service_fee]"#;
+
+fn eventful_commands(engine: &Engine<Memory>, today: &str) -> Vec<Command> {
+    let apply = |key: &str, amount| {
+        let values = vec![
+            Value::Number(amount),
+            Value::Number(6),
+            Value::Text("north".into()),
+            Value::Number(25_000_000),
+            number(percent(20)),
+            Value::Text("drill".into()),
+        ];
+        let version = engine.book().current().expect("it is signed").1;
+        Command::Apply(Box::new(Application {
+            key: key.to_owned(),
+            borrower: None,
+            decisions: version.decisions(&values),
+            values,
+        }))
+    };
+    let accept = |key: &str| Command::Accept {
+        application: key.to_owned(),
+    };
+    let on = |value_date: &str, key: &str, application: &str, words: &str| {
+        let version = engine.book().latest().expect("it is signed");
+        Command::Instruct(Instruction {
+            key: key.to_owned(),
+            application: application.to_owned(),
+            value_date: day(value_date),
+            action: words::parse(words, &version.agreement).expect("it can be read"),
+        })
+    };
+    let done = |key: &str, application: &str, words: &str| on(today, key, application, words);
+    let reverse = |key: &str, of: &str| Command::Reverse {
+        key: key.to_owned(),
+        of: of.to_owned(),
+    };
+    match today {
+        "2024-01-10" => vec![
+            apply("C-1", 1_000_000),
+            apply("C-2", 800_000),
+            accept("C-1"),
+            accept("C-2"),
+        ],
+        "2024-01-20" => vec![done("D-1", "C-1", "draw 4000.00 CNY")],
+        "2024-02-12" => vec![
+            on("2024-02-10", "D-2", "C-1", "pay 1800.00 CNY"),
+            done("E-1", "C-2", "pay 900.00 CNY"),
+        ],
+        "2024-02-15" => vec![
+            done("D-3", "C-1", "chargeback 1800.00 CNY"),
+            reverse("R-1", "E-1"),
+        ],
+        "2024-02-20" => vec![done("E-2", "C-2", "pay 700.00 CNY")],
+        "2024-02-19" => vec![done("E-3", "C-2", "waive fee 20.00 CNY")],
+        "2024-02-26" => vec![done("E-4", "C-2", "credit 35.00 CNY")],
+        "2024-03-01" => vec![
+            done("D-4", "C-1", "re-age 1"),
+            done("E-5", "C-2", "refund 500.00 CNY"),
+        ],
+        "2024-03-05" => vec![
+            done("D-5", "C-1", "due 2024-03-20"),
+            done("E-6", "C-2", "pause 1"),
+        ],
+        "2024-03-20" => vec![
+            done("D-6", "C-1", "pay 1820.00 CNY"),
+            done("D-7", "C-1", "sell 50% river-bank lake-trust 98%"),
+        ],
+        "2024-03-28" => vec![
+            done("D-8", "C-1", "rate 9%"),
+            done("D-9", "C-1", "re-amortise 2"),
+            done("E-7", "C-2", "write-off 300.00 CNY"),
+        ],
+        "2024-04-22" => vec![done("E-8", "C-2", "prepay 1200.00 CNY reduce")],
+        "2024-05-06" => vec![done("D-10", "C-1", "settle 9000.00 CNY")],
         _ => Vec::new(),
     }
 }

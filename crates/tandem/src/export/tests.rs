@@ -73,6 +73,7 @@ fn tables_agree_with_each_other() {
     golden(&text("decisions.csv"), "decisions");
     golden(&text("loans.csv"), "loans");
     golden(&text("shares.csv"), "shares");
+    golden(&text("instructions.csv"), "instructions");
     let settlements = text("settlements.csv");
     assert!(settlements.starts_with(
         "window,settle_on,paid_on,from,to,kind,amount,currency\n\
@@ -89,6 +90,32 @@ fn tables_agree_with_each_other() {
             "charged_off",
         ] {
             let shares = rows(&path.join("shares.csv"));
+            let own = shares.iter().filter(|share| share["loan"] == loan["loan"]);
+            let sum: i64 = own.map(|share| cents(&share[part])).sum();
+            assert_eq!(sum, cents(&loan[part]), "{part} of {}", loan["loan"]);
+        }
+    }
+}
+
+#[test]
+fn tables_show_what_was_done_to_loans() {
+    let folder = TempDir::new().unwrap();
+    let mut tables = Tables::create(folder.path()).unwrap();
+    write(sample::eventful().journal(), &mut [&mut tables]).unwrap();
+    for name in ["instructions", "sales", "loans", "shares"] {
+        let text = fs::read_to_string(folder.path().join(format!("{name}.csv"))).unwrap();
+        golden(&text, &format!("eventful-{name}"));
+    }
+    let whole = rows(&folder.path().join("loans.csv"));
+    let shares = rows(&folder.path().join("shares.csv"));
+    for loan in whole {
+        for part in [
+            "outstanding",
+            "principal",
+            "interest",
+            "penalty",
+            "charged_off",
+        ] {
             let own = shares.iter().filter(|share| share["loan"] == loan["loan"]);
             let sum: i64 = own.map(|share| cents(&share[part])).sum();
             assert_eq!(sum, cents(&loan[part]), "{part} of {}", loan["loan"]);
@@ -242,7 +269,8 @@ fn everything_is_written_in_one_go() {
     };
     assert_eq!(
         names(&out),
-        "applications.csv balances.csv decisions.csv loans.csv postings.csv settlements.csv shares.csv statements"
+        "applications.csv balances.csv decisions.csv instructions.csv loans.csv postings.csv sales.csv settlements.csv \
+         shares.csv statements"
     );
     assert_eq!(
         names(&out.join("statements")),

@@ -11,15 +11,15 @@
 //! - pays late by up to 40 days (6 %), with what lateness costs by then;
 //! - pays a few days early (20 %), or on the due date.
 
-use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Loan, Payment};
+use tandem_domain::book::{Book, Instruction, Loan};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::{Action, Position, Terms, Transaction};
 use tandem_domain::money::{Amount, Rate, Rounding};
 
 /// What a loan's borrower will pay, in order of value dates.
-pub(crate) fn payments(loan: &Loan, key: &str, agreement: &Agreement, seed: u64) -> Vec<Payment> {
-    let terms = loan.terms(agreement);
+pub(crate) fn payments(loan: &Loan, key: &str, book: &Book, seed: u64) -> Vec<Instruction> {
+    let terms = book.terms(loan);
+    let agreement = &book.versions()[usize::from(loan.version)].agreement;
     let mut borrower = Borrower {
         chance: Chance::new(seed, key),
         position: Position::disburse(&terms),
@@ -47,20 +47,19 @@ struct Borrower<'a> {
     write_off_after: i32,
     stops: u64,
     key: &'a str,
-    payments: Vec<Payment>,
+    payments: Vec<Instruction>,
 }
 
 impl Borrower<'_> {
     fn live(&mut self) {
-        while self.position.not_due.is_positive() {
-            let due = self.terms.due_date(self.position.next);
+        while let Some(due) = self.position.next_due(&self.terms) {
             if self.chance.happens(self.stops) {
                 if !self.stop(due) {
                     return;
                 }
             } else if self.chance.happens(12_000) {
                 let day = (due + -(self.chance.below(25) as i32)).max(self.last_payment());
-                let payoff = self.at(day).payoff(&self.terms, day);
+                let payoff = self.at(day).payoff(&self.terms, day).total();
                 self.pay(day, payoff, true);
                 return;
             } else {
@@ -86,7 +85,7 @@ impl Borrower<'_> {
         self.position = self.at(due);
         if self.chance.happens(6_000) {
             let part = Rate(10_000_000 + 1_000_000 * self.chance.below(30) as i64);
-            let amount = self.position.not_due.at(part, Rounding::Down);
+            let amount = self.position.contract.principal.at(part, Rounding::Down);
             self.pay(due, amount, true);
         }
     }
@@ -129,18 +128,23 @@ impl Borrower<'_> {
             return;
         }
         let action = if prepay {
-            Action::Prepay(amount)
+            Action::Prepay(amount, None)
         } else {
             Action::Repay(amount)
         };
-        self.position
-            .transact(&self.terms, Transaction { day, action });
-        self.payments.push(Payment {
+        self.position.transact(
+            &self.terms,
+            Transaction {
+                day,
+                action,
+                number: self.payments.len() as u32 + 1,
+            },
+        );
+        self.payments.push(Instruction {
             key: format!("{}/{}", self.key, self.payments.len() + 1),
             application: self.key.to_owned(),
             value_date: day,
-            amount,
-            prepay,
+            action,
         });
     }
 }

@@ -7,9 +7,9 @@ mod rebuild;
 
 use std::path::Path;
 
-use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Book, Command, Loan, Payment};
+use tandem_domain::book::{Book, Command, Instruction, Loan};
 use tandem_domain::calendar::Day;
+use tandem_domain::loan::Action;
 
 use crate::fail::Outcome;
 use crate::programme::Programme;
@@ -20,7 +20,7 @@ use crate::table::{PaymentRow, PaymentSource};
 pub(crate) struct Payments {
     source: Source,
     /// Payments that were read from a file.
-    pub(crate) rows: Vec<Payment>,
+    pub(crate) rows: Vec<Instruction>,
     /// Rows that could not be read.
     pub(crate) problems: Vec<String>,
     /// Name of the file of applications, for messages.
@@ -67,14 +67,14 @@ impl Payments {
     }
 
     /// What will be done to a loan, where it is made here and not read from a file.
-    pub(crate) fn of(&self, loan: &Loan, key: &str, agreement: &Agreement) -> Vec<(Day, Command)> {
+    pub(crate) fn of(&self, loan: &Loan, key: &str, book: &Book) -> Vec<(Day, Command)> {
         match &self.source {
             Source::File => Vec::new(),
-            Source::Behaviour { seed } => behaviour::payments(loan, key, agreement, *seed)
+            Source::Behaviour { seed } => behaviour::payments(loan, key, book, *seed)
                 .into_iter()
-                .map(|payment| (payment.value_date, Command::Pay(payment)))
+                .map(|payment| (payment.value_date, Command::Instruct(payment)))
                 .collect(),
-            Source::Outcome(outcomes) => outcomes.commands(loan, key, agreement),
+            Source::Outcome(outcomes) => outcomes.commands(loan, key, book),
         }
     }
 
@@ -115,12 +115,14 @@ impl Payments {
     }
 }
 
-fn payment(row: PaymentRow) -> Payment {
-    Payment {
+fn payment(row: PaymentRow) -> Instruction {
+    Instruction {
         key: row.key,
         application: row.application,
         value_date: row.value_date,
-        amount: row.amount,
-        prepay: row.prepay,
+        action: match row.prepay {
+            true => Action::Prepay(row.amount, None),
+            false => Action::Repay(row.amount),
+        },
     }
 }

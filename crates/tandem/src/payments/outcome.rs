@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Book, Command, Loan, Payment, Split};
+use tandem_domain::book::{Book, Command, Instruction, Loan};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::{Action, Position, Transaction};
 use tandem_domain::money::Amount;
@@ -34,31 +33,25 @@ impl Outcomes {
 
     /// What happened to a loan: a payment on each due date that has one; then, if it was paid in
     /// full, a last one of whatever is still owed, or its charge-off and what was recovered.
-    pub(crate) fn commands(
-        &self,
-        loan: &Loan,
-        key: &str,
-        agreement: &Agreement,
-    ) -> Vec<(Day, Command)> {
+    pub(crate) fn commands(&self, loan: &Loan, key: &str, book: &Book) -> Vec<(Day, Command)> {
         let Some(row) = self.rows.get(key) else {
             return Vec::new();
         };
         let (payments, _) = rebuild(&recorded(row, loan));
         let due = |month: u32| loan.disbursed_on.plus_months(month);
-        let terms = loan.terms(agreement);
+        let terms = book.terms(loan);
         let mut position = Position::disburse(&terms);
         let mut commands = Vec::new();
         let mut pay = |month: u32, amount: Amount| {
             if amount.is_positive() {
                 let number = commands.len() + 1;
-                let payment = Payment {
+                let payment = Instruction {
                     key: format!("{key}/{number}"),
                     application: key.to_owned(),
                     value_date: due(month),
-                    amount,
-                    prepay: true,
+                    action: Action::Prepay(amount, None),
                 };
-                commands.push((due(month), Command::Pay(payment)));
+                commands.push((due(month), Command::Instruct(payment)));
             }
         };
         for (index, &amount) in payments.iter().enumerate() {
@@ -66,7 +59,7 @@ impl Outcomes {
             position.advance(&terms, due(month));
             let last = row.paid_off && index + 1 == payments.len();
             let amount = if last {
-                position.payoff(&terms, due(month))
+                position.payoff(&terms, due(month)).total()
             } else {
                 amount
             };
@@ -74,7 +67,8 @@ impl Outcomes {
                 &terms,
                 Transaction {
                     day: due(month),
-                    action: Action::Prepay(amount),
+                    action: Action::Prepay(amount, None),
+                    number: month,
                 },
             );
             pay(month, amount);
@@ -125,15 +119,12 @@ impl Outcomes {
                     .add(totals.fees + totals.penalty, row.recorded.late_fees);
             }
             let agreement = &book.versions()[usize::from(loan.version)].agreement;
-            let split = Split::of(totals, &loan.parts, agreement);
+            let split = loan.split(agreement);
             for (party, recorded) in &row.recorded.receipts {
                 let id = agreement.party_id(party);
-                let place = agreement
-                    .lenders
-                    .iter()
-                    .position(|&lender| Some(lender) == id);
+                let place = id.and_then(|id| split.holders.find(id));
                 let received = place.map_or(Amount::ZERO, |place| split.received(place));
-                let alone = place.is_some_and(|place| loan.parts[place].amount == loan.principal);
+                let alone = place.is_some_and(|place| split.disbursed[place] == loan.principal);
                 for name in [party.clone(), format!("{party} alone")]
                     .into_iter()
                     .take(1 + usize::from(alone))

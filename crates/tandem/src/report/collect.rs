@@ -52,11 +52,16 @@ impl Collector {
                 let record = &step.book.applications()[*application as usize];
                 self.decisions.month(record.decided_on).disbursed += 1;
             }
-            Event::Paid {
+            Event::Instructed {
                 transaction,
                 change,
                 ..
-            } => self.take_payment(*transaction, change, step.book),
+            } => self.take_instruction(*transaction, change, step.book),
+            Event::Reversed { change, .. } => {
+                self.payments.reversed += 1;
+                self.payments.received += change.received;
+                self.losses.add(change);
+            }
             Event::ChargedOff {
                 transaction,
                 change,
@@ -85,14 +90,23 @@ impl Collector {
             Event::Signed { .. }
             | Event::Withdrawn { .. }
             | Event::DayEnded { .. }
+            | Event::Fixed { .. }
             | Event::Adjusted { .. } => {}
         }
     }
 
-    fn take_payment(&mut self, transaction: Transaction, change: &Totals, book: &Book) {
-        self.payments.count += 1;
+    fn take_instruction(&mut self, transaction: Transaction, change: &Totals, book: &Book) {
+        let payment = matches!(
+            transaction.action,
+            Action::Repay(_) | Action::Prepay(..) | Action::Settle(_)
+        );
+        if payment {
+            self.payments.count += 1;
+            self.payments.back_dated += u32::from(transaction.day < book.business_date());
+        } else {
+            self.payments.others += 1;
+        }
         self.payments.received += change.received;
-        self.payments.back_dated += u32::from(transaction.day < book.business_date());
         self.losses.add(change);
     }
 
@@ -127,14 +141,16 @@ impl Collector {
 }
 
 /// Accounts that make a party's result, in the order of its statement.
-pub(super) const RESULT: [Account; 8] = [
+pub(super) const RESULT: [Account; 10] = [
     Account::InterestIncome,
     Account::PenaltyIncome,
     Account::FeeIncome,
     Account::ServiceFeeIncome,
     Account::RecoveryIncome,
+    Account::SaleGain,
     Account::ServiceFeeExpense,
     Account::GuaranteeExpense,
+    Account::GoodwillExpense,
     Account::ImpairmentLoss,
 ];
 
@@ -282,13 +298,17 @@ impl Outcomes {
     }
 }
 
-/// Money from borrowers.
+/// Money from borrowers, less what was charged back or reversed.
 #[derive(Default)]
 pub(super) struct Payments {
     pub(super) count: u32,
     pub(super) received: Amount,
     /// Payments whose value date lay before the business date.
     pub(super) back_dated: u32,
+    /// What else was done to loans: plans changed, shares sold, payments charged back.
+    pub(super) others: u32,
+    /// Instructions that were taken back.
+    pub(super) reversed: u32,
 }
 
 /// The book on the evening of a day.

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tandem_domain::agreement::{Agreement, FeeTerms, Limit, LimitScope};
-use tandem_domain::book::{
-    ApplicationState, Book, Clause, DeclineReason, Loan, Pool, Split, Version,
-};
+use tandem_domain::book::{ApplicationState, Book, Clause, DeclineReason, Loan, Pool, Version};
 use tandem_domain::calendar::Day;
-use tandem_domain::cost::all_in_cost;
+use tandem_domain::cost::all_in_cost_by;
 use tandem_domain::ledger::Account;
-use tandem_domain::loan::{Status, schedule};
+use tandem_domain::loan::{Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency, Rate, Rounding};
 use tandem_domain::party::{PartyId, PartyKind};
 use tandem_domain::rulebook::Check;
@@ -104,6 +102,9 @@ pub(super) struct Funded {
 /// One lender's part of what was lent, and what became of it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Lent {
+    /// True if it has or had a part of a loan.
+    holds: bool,
+    /// Loans that it funded.
     pub(super) loans: u32,
     pub(super) amount: Amount,
     /// Its yearly rate times its principal.
@@ -170,7 +171,7 @@ impl Figures {
         let first = collector.closes.first().map_or(last, |close| close.day);
         let mut performance = Performance::default();
         for loan in book.loans() {
-            performance.add(loan, &versions[usize::from(loan.version)].agreement, last);
+            performance.add(loan, book, last);
         }
         Figures {
             unit: Unit::for_amounts(latest.currency(), funded.amount),
@@ -228,9 +229,18 @@ impl Figures {
         lenders
     }
 
+    /// The lenders, and those that bought shares from them.
+    pub(super) fn holders(&self) -> Vec<PartyId> {
+        let lenders = &self.agreement().lenders;
+        let parties = self.agreement().parties().map(|(party, _)| party);
+        parties
+            .filter(|party| lenders.contains(party) || self.funded.lenders[party.index()].holds)
+            .collect()
+    }
+
     /// Names of a set of lenders given as bits.
     pub(super) fn names(&self, bits: u32) -> Vec<&str> {
-        let lenders = self.lenders().into_iter();
+        let lenders = self.holders().into_iter();
         lenders
             .filter(|lender| bits & (1 << lender.0) != 0)
             .map(|lender| self.name(lender))
@@ -244,7 +254,7 @@ impl Figures {
 
     /// Result of all lenders over all years.
     pub(super) fn lenders_result(&self) -> Amount {
-        self.lenders()
+        self.holders()
             .into_iter()
             .map(|lender| self.result(lender))
             .sum()
@@ -315,38 +325,41 @@ impl Funded {
         let (mut rates, mut costs, mut months) = (0.0, 0.0, 0.0);
         for loan in book.loans() {
             let agreement = &book.versions()[usize::from(loan.version)].agreement;
-            let principal = loan.principal.0 as f64;
-            let cost = costs_known.of(loan, agreement);
+            let cost = costs_known.of(loan, book);
+            let lent = loan.principal + loan.position.totals.drawn;
             funded.loans += 1;
-            funded.amount += loan.principal;
+            funded.amount += lent;
             funded.highest_cost = funded.highest_cost.max(cost);
-            rates += principal * fraction(loan.rate);
-            costs += principal * fraction(cost);
-            months += principal * f64::from(loan.months);
+            let weight = lent.0 as f64;
+            rates += weight * fraction(loan.rate);
+            costs += weight * fraction(cost);
+            months += weight * f64::from(loan.months);
             match loan.position.status {
                 Status::Active => funded.active += 1,
                 Status::Repaid => funded.repaid += 1,
                 Status::ChargedOff => funded.charged_off += 1,
             }
-            let split = Split::of(&loan.position.totals, &loan.parts, agreement);
+            let split = loan.split(agreement);
             let mut bits = 0;
-            for (at, (lender, part)) in agreement.lenders.iter().zip(&loan.parts).enumerate() {
-                if part.amount.is_zero() {
-                    continue;
+            // Those that bought a share later have its income, but did not fund the loan.
+            for (at, holder) in split.holders.iter().enumerate() {
+                let own = split.own(holder);
+                let sums = &mut funded.lenders[holder.index()];
+                sums.holds |= own != Own::default();
+                if let Some(part) = loan.parts.get(at).filter(|part| part.amount.is_positive()) {
+                    bits |= 1 << holder.0;
+                    sums.loans += 1;
+                    sums.amount += own.disbursed;
+                    sums.weighted_rate += own.disbursed.0 as f64 * fraction(part.rate);
                 }
-                bits |= 1 << lender.0;
-                let lent = &mut funded.lenders[lender.index()];
-                lent.loans += 1;
-                lent.amount += part.amount;
-                lent.weighted_rate += part.amount.0 as f64 * fraction(part.rate);
-                lent.interest += split.interest[at];
-                lent.principal += split.principal[at];
-                lent.charged_off += split.charged_off[at];
-                lent.compensated += split.compensated[at];
-                lent.recovered += split.recovered[at];
+                sums.interest += own.interest;
+                sums.principal += split.principal[at];
+                sums.charged_off += own.charged_off;
+                sums.compensated += own.compensated;
+                sums.recovered += own.recovered;
             }
             let sums = together.entry(bits).or_default();
-            *sums = (sums.0 + 1, sums.1 + loan.principal);
+            *sums = (sums.0 + 1, sums.1 + lent);
         }
         for application in book.applications() {
             match application.state {
@@ -378,17 +391,27 @@ impl Funded {
 struct Costs(BTreeMap<(u16, Rate, u16), Rate>);
 
 impl Costs {
-    fn of(&mut self, loan: &Loan, agreement: &Agreement) -> Rate {
+    fn of(&mut self, loan: &Loan, book: &Book) -> Rate {
+        let agreement = &book.versions()[usize::from(loan.version)].agreement;
         let work_out = || {
             let fees = agreement.disbursement_fees.iter();
             let fees = fees.map(|fee| fee.on(loan.principal, agreement.file.product.rounding));
-            all_in_cost(
+            all_in_cost_by(
+                agreement.file.product.cycle,
                 loan.principal - fees.sum(),
-                &schedule(&loan.terms(agreement)),
+                &schedule(&book.terms(loan)),
             )
         };
-        let fixed = |fee: &FeeTerms| !fee.amount.is_zero();
-        if agreement.disbursement_fees.iter().any(fixed) {
+        // Fees that are not a part of the amount, and a rate or due dates that follow the calendar.
+        let fixed = |fee: &FeeTerms| {
+            !fee.amount.is_zero() || !fee.minimum.is_zero() || fee.maximum < Amount::MAX
+        };
+        let mut fees = agreement
+            .disbursement_fees
+            .iter()
+            .chain(&agreement.loan_fees.instalment);
+        let product = &agreement.file.product;
+        if fees.any(fixed) || product.floating.is_some() || product.due_day.is_some() {
             return work_out();
         }
         let key = (loan.version, loan.rate, loan.months);

@@ -1,8 +1,9 @@
 //! A small book for tests: two banks, a platform, a guarantor and seven applications.
 
-use tandem_domain::book::{Application, Book, Command, Documents, Payment, Version};
+use tandem_domain::book::{Application, Book, Command, Documents, Instruction, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
+use tandem_domain::loan::Action;
 use tandem_domain::money::Amount;
 use tandem_engine::{Engine, replay};
 use tandem_journal::{BookName, Journal, Memory};
@@ -221,6 +222,7 @@ fn signed() -> (Engine<Memory>, Version) {
         agreement: AGREEMENT.into(),
         policies: vec![OAK.into(), ELM.into()],
         rulebook: None,
+        calendar: None,
     };
     let version = Version::parse(documents.clone()).unwrap();
     let journal = Journal::open(Memory::new(BookName::new("small").unwrap())).unwrap();
@@ -271,12 +273,14 @@ fn run() -> (Book, Collector) {
                 if number == 6 {
                     amount = Amount(amount.0 * 2);
                 }
-                let _ = submit(Command::Pay(Payment {
+                let _ = submit(Command::Instruct(Instruction {
                     key: format!("{key}-{number}"),
                     application: key,
                     value_date: day,
-                    amount,
-                    prepay: paid < 0,
+                    action: match paid < 0 {
+                        true => Action::Prepay(amount, None),
+                        false => Action::Repay(amount),
+                    },
                 }));
             }
         }

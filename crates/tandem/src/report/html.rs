@@ -278,7 +278,7 @@ impl Report {
         let result = figures.lenders_result();
         tiles.push(Tile {
             name: "Lenders’ yield after losses".into(),
-            value: rate(figures.yearly(result, &figures.years, &figures.lenders())),
+            value: rate(figures.yearly(result, &figures.years, &figures.holders())),
             unit: "a year".into(),
             detail: format!("{} earned in all", unit.full(result)),
             paid: Paid::Wholly,

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tandem_domain::agreement::Agreement;
-use tandem_domain::book::Loan;
+use tandem_domain::book::{Book, Loan};
 use tandem_domain::calendar::Day;
-use tandem_domain::loan::{Action, Position, Status, Terms};
+use tandem_domain::loan::{Action, Position, Status, Terms, Transaction};
 use tandem_domain::money::Amount;
 
 use super::text::Month;
@@ -22,7 +21,7 @@ pub(super) struct Performance {
 pub(super) struct Flow {
     /// Principal and interest that fell due.
     pub(super) due: Amount,
-    /// Principal, interest, penalties and late fees collected.
+    /// Principal, interest, penalties and fees collected.
     pub(super) collected: Amount,
     /// Principal collected before it was due.
     pub(super) prepaid: Amount,
@@ -67,8 +66,8 @@ impl Vintage {
 
 impl Performance {
     /// Tells a loan again up to the end of day `end`.
-    pub(super) fn add(&mut self, loan: &Loan, agreement: &Agreement, end: Day) {
-        let terms = loan.terms(agreement);
+    pub(super) fn add(&mut self, loan: &Loan, book: &Book, end: Day) {
+        let terms = book.terms(loan);
         let mut teller = Teller {
             terms: &terms,
             position: Position::disburse(&terms),
@@ -79,7 +78,7 @@ impl Performance {
             .entry(Month::of(loan.disbursed_on))
             .or_default();
         vintage.loans += 1;
-        vintage.disbursed += loan.principal;
+        vintage.disbursed += loan.principal + loan.position.totals.drawn;
         let mut history = loan.history.iter().peekable();
         let mut age = 0;
         loop {
@@ -89,16 +88,16 @@ impl Performance {
             }
             age += 1;
             while let Some(transaction) = history.next_if(|next| next.day < day) {
-                teller.transact(transaction.day, transaction.action);
+                teller.transact(*transaction);
             }
             teller.advance(day);
             while let Some(transaction) = history.next_if(|next| next.day == day) {
-                teller.transact(day, transaction.action);
+                teller.transact(*transaction);
             }
             teller.note(vintage, age, day);
         }
         for transaction in history {
-            teller.transact(transaction.day, transaction.action);
+            teller.transact(*transaction);
         }
         vintage.months = Some(vintage.months.map_or(age, |months| months.min(age)));
     }
@@ -139,10 +138,9 @@ struct Teller<'a> {
 impl Teller<'_> {
     /// Lets the contract run to a due date; what falls due there is counted.
     fn advance(&mut self, day: Day) {
-        let before = self.billed();
-        let (not_due, used) = (self.position.not_due, self.used());
+        let (to_come, billed, used) = (self.to_come(), self.billed(), self.used());
         self.position.advance(self.terms, day);
-        let due = not_due - self.position.not_due + self.billed() - before;
+        let due = to_come - self.to_come() + self.billed() - billed;
         let collected = self.used() - used;
         if !due.is_zero() || !collected.is_zero() {
             let flow = self.months.entry(Month::of(day)).or_default();
@@ -151,20 +149,27 @@ impl Teller<'_> {
         }
     }
 
-    fn transact(&mut self, day: Day, action: Action) {
+    fn transact(&mut self, transaction: Transaction) {
         // The contract runs to the day first, so that only the transaction is seen below.
-        self.advance(day);
-        let (not_due, used) = (self.position.not_due, self.used());
+        self.advance(transaction.day);
+        let (to_come, used) = (self.to_come(), self.used());
         let recovered = self.position.totals.recovered;
-        self.position
-            .transact(self.terms, tandem_domain::loan::Transaction { day, action });
-        let collected = self.used() - used;
-        let flow = self.months.entry(Month::of(day)).or_default();
+        self.position.transact(self.terms, transaction);
+        let (collected, left) = (self.used() - used, self.to_come());
+        let flow = self.months.entry(Month::of(transaction.day)).or_default();
         flow.collected += collected;
         flow.recovered += self.position.totals.recovered - recovered;
-        if matches!(action, Action::Prepay(_)) {
-            flow.prepaid += not_due - self.position.not_due;
+        if matches!(
+            transaction.action,
+            Action::Repay(_) | Action::Prepay(..) | Action::Settle(_) | Action::Refund(_)
+        ) {
+            flow.prepaid += to_come - left;
         }
+    }
+
+    /// Principal that has not fallen due, but for interest that became principal.
+    fn to_come(&self) -> Amount {
+        self.position.contract.principal - self.position.totals.capitalised
     }
 
     /// Interest that ever fell due.
@@ -172,10 +177,10 @@ impl Teller<'_> {
         self.position.totals.interest + self.position.interest_due()
     }
 
-    /// Money used for the loan before charge-off.
+    /// Borrowers' money used for the loan before charge-off.
     fn used(&self) -> Amount {
         let totals = &self.position.totals;
-        totals.principal + totals.interest + totals.penalty + totals.fees
+        totals.principal + totals.interest + totals.penalty + totals.all_fees() - totals.credited
     }
 
     fn note(&self, vintage: &mut Vintage, age: usize, day: Day) {

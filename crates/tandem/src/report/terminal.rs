@@ -156,7 +156,7 @@ impl Report {
             format!("result{mark}"),
             format!("a year{mark}"),
         ]);
-        for lender in figures.lenders() {
+        for lender in figures.holders() {
             let lent = &funded.lenders[lender.index()];
             let result = figures.result(lender);
             table.row([
@@ -184,7 +184,7 @@ impl Report {
             rate(funded.rate),
             unit.show(figures.losses.charged_off),
             unit.show(result),
-            rate(figures.yearly(result, &figures.years, &figures.lenders())),
+            rate(figures.yearly(result, &figures.years, &figures.holders())),
         ]);
         screen.table(&table)
     }

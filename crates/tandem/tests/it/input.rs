@@ -99,7 +99,7 @@ fn bad_documents_are_refused_before_anything_is_written() {
             "agreement.toml",
             "rulebook = \"cn\"",
             "rulebook = \"xx\"",
-            "rulebook: there is no rulebook `xx`; there are cn, or write",
+            "rulebook: there is no rulebook `xx`; there are cn, in, or write",
         ),
         (
             "agreement.toml",

@@ -6,5 +6,6 @@ mod common;
 mod crash;
 mod input;
 mod public_loans;
+mod quote;
 mod schedule;
 mod tamper;

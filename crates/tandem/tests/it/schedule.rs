@@ -39,7 +39,9 @@ fn compare(name: &str, found: &str) {
 
 #[test]
 fn schedules_are_printed_as_they_were() {
-    for name in ["annuity", "linear", "bullet", "one"] {
+    for name in [
+        "annuity", "linear", "bullet", "one", "flat", "negative", "weeks", "start",
+    ] {
         let terms = golden(&format!("{name}.toml"));
         let terms = terms.to_str().unwrap();
         let of = |format| tandem(&["schedule", "--terms", terms, "--format", format]).unwrap();
@@ -65,6 +67,11 @@ fn the_terms_of_the_documentation_are_good() {
         "notionalPrincipal",
         "initialExchangeDate",
         "30E360",
+        "30U360",
+        "NAM",
+        "SCMF",
+        "rateSteps",
+        "instalmentFee",
     ] {
         assert!(schema.contains(&format!("\"{name}\"")), "{schema}");
     }
@@ -111,8 +118,8 @@ fn terms_that_are_wrong_are_refused_with_line_and_field() {
         ),
         (
             "30E360",
-            "AA",
-            "line 4, dayCountConvention: unknown variant `AA`, expected one of `A360`, `A365`, `30E360`",
+            "BUS252",
+            "line 4, dayCountConvention: unknown variant `BUS252`, expected one of `A360`, `A365`, `AA`, `30E360`, `30E360ISDA`, `30U360`",
         ),
         (
             "2022-01-01",
@@ -137,7 +144,7 @@ fn terms_that_are_wrong_are_refused_with_line_and_field() {
         (
             "\"ANN\"",
             "\"UMP\"",
-            "line 1, contractType: unknown variant `UMP`, expected one of `ANN`, `LAM`, `PAM`",
+            "line 1, contractType: unknown variant `UMP`, expected one of `ANN`, `LAM`, `NAM`, `PAM`",
         ),
         (
             "\"1.2%\"",
@@ -157,7 +164,7 @@ fn terms_that_are_wrong_are_refused_with_line_and_field() {
         (
             "instalments",
             "maturity",
-            "line 6, maturity: unknown field `maturity`, expected one of `contractType`, `notionalPrincipal`, `nominalInterestRate`, `dayCountConvention`, `initialExchangeDate`, `instalments`, `fees`",
+            "line 6, maturity: unknown field `maturity`, expected one of `contractType`, `notionalPrincipal`, `nominalInterestRate`, `dayCountConvention`, `initialExchangeDate`, `instalments`, `fees`, `cycleOfPrincipalRedemption`, `endOfMonthConvention`, `businessDayConvention`, `calendar`, `nextPrincipalRedemptionPayment`, `interestOnly`, `balloon`, `downPayment`, `flatRate`, `rateSteps`, `instalmentFee`",
         ),
         (
             "instalments = 6\n",
@@ -175,6 +182,140 @@ fn terms_that_are_wrong_are_refused_with_line_and_field() {
             );
         }
     }
+    // Terms that may be left out come last in the file.
+    let last = good.lines().count() + 1;
+    for (added, expected) in [
+        (
+            "cycleOfPrincipalRedemption = \"1M\"",
+            "cycleOfPrincipalRedemption: `1M` is not a period; write P, a number and one of D, W, M, Q, H, Y, for example P1M",
+        ),
+        (
+            "cycleOfPrincipalRedemption = \"P0W\"",
+            "cycleOfPrincipalRedemption: must not be empty",
+        ),
+        (
+            "cycleOfPrincipalRedemption = \"P17Y\"",
+            "cycleOfPrincipalRedemption: the loan must end within 100 years",
+        ),
+        (
+            "cycleOfPrincipalRedemption = \"P65535W\"",
+            "cycleOfPrincipalRedemption: the loan must end within 100 years",
+        ),
+        (
+            "endOfMonthConvention = \"LAST\"",
+            "endOfMonthConvention: unknown variant `LAST`, expected `SD` or `EOM`",
+        ),
+        (
+            "businessDayConvention = \"SCX\"",
+            "businessDayConvention: unknown variant `SCX`, expected one of `NOS`, `SCF`, `SCMF`, `SCP`, `SCMP`, `CSF`, `CSMF`, `CSP`, `CSMP`",
+        ),
+        (
+            "businessDayConvention = \"SCF\"",
+            "businessDayConvention: goes with a calendar; write calendar = \"MF\" for Monday to Friday, or name a file",
+        ),
+        (
+            "calendar = \"MF\"",
+            "calendar: does nothing without businessDayConvention; write for example \"SCMF\"",
+        ),
+        (
+            "nextPrincipalRedemptionPayment = \"900.00 CNY\"",
+            "nextPrincipalRedemptionPayment: goes only with contractType NAM",
+        ),
+        (
+            "interestOnly = 6",
+            "interestOnly: must leave an instalment of principal",
+        ),
+        (
+            "balloon = \"100%\"",
+            "balloon: must lie between 0% and 100%",
+        ),
+        (
+            "downPayment = \"-1%\"",
+            "downPayment: must lie between 0% and 100%",
+        ),
+        (
+            "downPayment = \"98%\"",
+            "downPayment: takes with the fees all of the principal; the borrower must receive something",
+        ),
+        (
+            "instalmentFee = \"101%\"",
+            "instalmentFee: must lie between 0% and 100%",
+        ),
+        (
+            "rateSteps = [{ fromInstalment = 0, times = \"0%\" }]",
+            "rateSteps[0].fromInstalment: must be the number of an instalment, later than that of the step before",
+        ),
+        (
+            "rateSteps = [{ fromInstalment = 7, times = \"0%\" }]",
+            "rateSteps[0].fromInstalment: must be the number of an instalment, later than that of the step before",
+        ),
+        (
+            "rateSteps = [{ fromInstalment = 2, times = \"0%\" }, { fromInstalment = 2, times = \"50%\" }]",
+            "rateSteps[1].fromInstalment: must be the number of an instalment, later than that of the step before",
+        ),
+        (
+            "rateSteps = [{ fromInstalment = 2, times = \"7000%\" }]",
+            "rateSteps[0].times: must not be negative, nor give a rate above 1000%",
+        ),
+        (
+            "rateSteps = [{ from = 2 }]",
+            "rateSteps[0].from: unknown field `from`, expected `fromInstalment` or `times`",
+        ),
+        (
+            "flatRate = \"yes\"",
+            "flatRate: invalid type: string \"yes\", expected a boolean",
+        ),
+    ] {
+        let wrong = format!("{good}{added}\n");
+        assert_eq!(
+            error(&["schedule", "--terms"], "terms.toml", wrong.as_bytes()),
+            format!("error: terms.toml, line {last}, {expected}\n"),
+        );
+    }
+    let negative = good.replace("\"ANN\"", "\"NAM\"");
+    for (added, expected) in [
+        (
+            "",
+            "line 1, contractType: NAM needs nextPrincipalRedemptionPayment",
+        ),
+        (
+            "nextPrincipalRedemptionPayment = \"0 CNY\"\n",
+            "line 8, nextPrincipalRedemptionPayment: must be above zero",
+        ),
+        (
+            "nextPrincipalRedemptionPayment = \"1 EUR\"\n",
+            "line 8, nextPrincipalRedemptionPayment: must be in the currency of notionalPrincipal",
+        ),
+        (
+            "nextPrincipalRedemptionPayment = \"1 CNY\"\nballoon = \"9%\"\n",
+            "line 9, balloon: goes only with contractType ANN or LAM",
+        ),
+    ] {
+        assert_eq!(
+            error(
+                &["schedule", "--terms"],
+                "terms.toml",
+                format!("{negative}{added}").as_bytes()
+            ),
+            format!("error: terms.toml, {expected}\n"),
+        );
+    }
+    let grown = negative.replace("= 6", "= 400").replace("14.4%", "900%")
+        + "nextPrincipalRedemptionPayment = \"1 CNY\"\n";
+    assert_eq!(
+        error(&["schedule", "--terms"], "terms.toml", grown.as_bytes()),
+        "error: terms.toml, line 8, nextPrincipalRedemptionPayment: is so far below the interest that the \
+         principal outgrows all amounts\n"
+    );
+    let bullet = good.replace("\"ANN\"", "\"PAM\"") + "interestOnly = 1\n";
+    assert_eq!(
+        error(&["schedule", "--terms"], "terms.toml", bullet.as_bytes()),
+        "error: terms.toml, line 8, interestOnly: goes not with contractType PAM, of which all instalments \
+         are of interest alone\n"
+    );
+    let calendar = format!("{good}businessDayConvention = \"SCF\"\ncalendar = \"days.toml\"\n");
+    let missing = error(&["schedule", "--terms"], "terms.toml", calendar.as_bytes());
+    assert!(missing.starts_with("error: days.toml: "), "{missing}");
     // Everything that is wrong is said at once.
     let two = good.replace("= 6", "= 0").replace("14.4%", "-1%");
     assert_eq!(

@@ -4,6 +4,7 @@ use tandem_domain::agreement::{Amortisation, FeeTime, FundingMode, Netting, Reco
 use tandem_domain::money::Rate;
 
 use super::{ACCENT, facts_block};
+use crate::check::particulars;
 use crate::report::Report;
 use crate::report::figures::{fraction, party_words};
 use crate::report::page::{Block, Cell, Kind, Paid, Section, Table, numbers};
@@ -32,7 +33,7 @@ impl Report {
                 "",
             ],
         );
-        for lender in figures.lenders() {
+        for lender in figures.holders() {
             let lent = &funded.lenders[lender.index()];
             lenders.plain(vec![
                 Cell::words(figures.name(lender)),
@@ -202,6 +203,8 @@ impl Report {
             let at = match fee.at {
                 FeeTime::Disbursement => "at disbursement",
                 FeeTime::Overdue => "for an overdue instalment",
+                FeeTime::Instalment => "with each instalment",
+                FeeTime::Prepayment => "on what is prepaid",
             };
             let to = agreement.party_id(&fee.earned_by);
             let to = to.map_or("the lenders", |party| figures.name(party));
@@ -225,6 +228,9 @@ impl Report {
                         Amortisation::EqualInstalment => "equal instalments",
                         Amortisation::EqualPrincipal => "equal parts of principal",
                         Amortisation::Bullet => "repaid at the end",
+                        Amortisation::FixedInstalment => "fixed instalments",
+                        Amortisation::Planned => "repaid by a plan",
+                        Amortisation::Revolving => "a credit line with a minimum payment",
                     }
                 ),
             ),
@@ -251,12 +257,27 @@ impl Report {
             ),
             ("Fees from borrowers", fees.collect::<Vec<_>>().join("; ")),
         ];
+        let particulars = particulars(product);
+        if !particulars.is_empty() {
+            facts.insert(2, ("Besides", particulars.join("; ")));
+        }
         if let Some((party, of_interest)) = agreement.service_fee {
             facts.push((
                 "Service fee",
                 format!(
-                    "{} of interest to {}",
+                    "{} of interest{} to {}",
                     written(of_interest),
+                    match agreement.loan_fees.collection {
+                        None => String::new(),
+                        Some(fee) if fee.minimum.is_zero() => {
+                            format!(" and {} of each payment", written(fee.rate))
+                        }
+                        Some(fee) => format!(
+                            " and {} of each payment, at least {},",
+                            written(fee.rate),
+                            currency.show(fee.minimum)
+                        ),
+                    },
                     figures.name(party)
                 ),
             ));

@@ -29,7 +29,7 @@ impl Report {
             head,
             ..Table::default()
         };
-        let lenders = figures.lenders();
+        let lenders = figures.holders();
         for (party, entry) in figures.agreement().parties() {
             let lines = result_lines(years, party);
             if lines
@@ -277,7 +277,7 @@ impl Report {
 }
 
 /// The lines of a party's statement, each with the accounts that it sums up.
-const STATEMENT: [(&str, &[Account]); 7] = [
+const STATEMENT: [(&str, &[Account]); 9] = [
     ("Interest", &[Account::InterestIncome]),
     (
         "Fees and penalties",
@@ -287,6 +287,8 @@ const STATEMENT: [(&str, &[Account]); 7] = [
     ("Collected after charge-off", &[Account::RecoveryIncome]),
     ("Service fees paid", &[Account::ServiceFeeExpense]),
     ("Guarantee paid", &[Account::GuaranteeExpense]),
+    ("Goodwill credits", &[Account::GoodwillExpense]),
+    ("Gain on sold shares", &[Account::SaleGain]),
     ("Losses", &[Account::ImpairmentLoss]),
 ];
 

@@ -189,7 +189,7 @@ impl Report {
             (MIDDLE, "prepaid principal".to_owned()),
         ]);
         let payments = &figures.payments;
-        let facts = [
+        let mut facts = vec![
             (
                 "Payments",
                 format!(
@@ -211,10 +211,20 @@ impl Report {
                 format!("{} collected", unit.full(figures.losses.recovered)),
             ),
         ];
+        if payments.others + payments.reversed > 0 {
+            facts.push((
+                "Other instructions",
+                format!(
+                    "{} changed a plan, sold a share or gave money back; {} were reversed",
+                    count(payments.others),
+                    count(payments.reversed)
+                ),
+            ));
+        }
         Some(Section {
             id: "collections",
             title: "Collections".into(),
-            lead: "What fell due is principal and interest by the terms of each loan. What was collected on it includes late payments, penalties and late fees, so a month can bring in more than fell due.".into(),
+            lead: "What fell due is principal and interest by the terms of each loan. What was collected on it includes late payments, penalties and fees, so a month can bring in more than fell due.".into(),
             blocks: vec![Block::Figure(figure), facts_block(facts, Paid::Wholly)],
         })
     }
@@ -359,7 +369,7 @@ impl Report {
             ],
         )
         .paid();
-        let rows = figures.lenders().into_iter().map(|lender| {
+        let rows = figures.holders().into_iter().map(|lender| {
             let lent = figures.funded.lenders[lender.index()];
             (figures.name(lender).to_owned(), lent, Kind::Plain)
         });

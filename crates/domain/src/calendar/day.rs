@@ -1,5 +1,4 @@
-//! Days, monthly cycles and day counts. The business calendar has weekends only; holidays come
-//! with the loan engine's calendars.
+//! Civil dates and their arithmetic.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -32,7 +31,7 @@ impl Day {
         {
             return None;
         }
-        Some(Day::of(year, month, day))
+        Some(Day::of((year, month, day)))
     }
 
     /// Year, month (1–12) and day of month.
@@ -60,7 +59,7 @@ impl Day {
         )
     }
 
-    fn of(year: i32, month: u32, day: u32) -> Day {
+    pub(super) fn of((year, month, day): (i32, u32, u32)) -> Day {
         let year = year - i32::from(month <= 2);
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
@@ -77,22 +76,45 @@ impl Day {
 
     /// The same day of month `months` later, or that month's last day if it is shorter.
     pub fn plus_months(self, months: u32) -> Day {
-        let (year, month, day) = self.ymd_after(months);
-        Day::of(year, month, day)
+        self.shift_months(i32::try_from(months).expect("month overflow"))
     }
 
-    /// Year, month and day of month of [`Day::plus_months`].
-    fn ymd_after(self, months: u32) -> (i32, u32, u32) {
+    /// [`Day::plus_months`], also backwards.
+    pub(super) fn shift_months(self, months: i32) -> Day {
+        Day::of(self.ymd_after(months))
+    }
+
+    /// Year, month and day of month of [`Day::shift_months`].
+    pub(super) fn ymd_after(self, months: i32) -> (i32, u32, u32) {
         let (year, month, day) = self.ymd();
-        let index = month - 1 + months;
-        let (year, month) = (year + (index / 12) as i32, index % 12 + 1);
+        let index = month as i32 - 1 + months;
+        let (year, month) = (year + index.div_euclid(12), index.rem_euclid(12) as u32 + 1);
         (year, month, day.min(days_in_month(year, month)))
+    }
+
+    /// The last day of the day's month.
+    pub fn month_end(self) -> Day {
+        let (year, month, _) = self.ymd();
+        Day::of((year, month, days_in_month(year, month)))
+    }
+
+    /// The day of the week.
+    pub fn weekday(self) -> Weekday {
+        // 1970-01-01 was a Thursday.
+        Weekday::ALL[(self.0 + 3).rem_euclid(7) as usize]
+    }
+
+    /// The day of month `day`, or the last one if the month is shorter, `months` after this
+    /// day's month.
+    pub fn in_month(self, months: u32, day: u32) -> Day {
+        let (year, month, _) = self.ymd();
+        let first = Day::of((year, month, 1)).plus_months(months);
+        (first + (day as i32 - 1)).min(first.month_end())
     }
 
     /// True on Saturday and Sunday.
     pub fn is_weekend(self) -> bool {
-        // 1970-01-01 was a Thursday.
-        matches!((self.0 + 3).rem_euclid(7), 5 | 6)
+        matches!(self.weekday(), Weekday::Saturday | Weekday::Sunday)
     }
 
     /// The business day that lies `days` business days after this one; no days after a weekend
@@ -112,10 +134,14 @@ impl Day {
     }
 }
 
-fn days_in_month(year: i32, month: u32) -> u32 {
+pub(super) fn is_leap_year(year: i32) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+pub(super) fn days_in_month(year: i32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if is_leap_year(year) => 29,
         2 => 28,
         _ => 31,
     }
@@ -161,89 +187,43 @@ impl FromStr for Day {
 
 written_as_text!(Day, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2018-02-28");
 
-/// How the time between two days becomes a fraction of a year (ACTUS `dayCountConvention`).
-///
-/// Each convention here gives every day a number, and the fraction is the difference of the two
-/// numbers over the basis. Interest over adjoining periods therefore adds up, and the accrued
-/// interest of a whole portfolio is one linear function of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Deserialize, JsonSchema)]
-#[cbor(index_only)]
-pub enum DayCount {
-    /// Actual days over 360.
-    #[n(0)]
-    #[serde(rename = "A/360")]
-    A360,
-    /// Actual days over 365.
-    #[n(1)]
-    #[serde(rename = "A/365")]
-    A365,
-    /// Months of 30 days over 360 (Eurobond basis): day 31 counts as day 30.
-    #[n(2)]
-    #[serde(rename = "30E/360")]
-    E30360,
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weekday {
+    /// Monday.
+    Monday,
+    /// Tuesday.
+    Tuesday,
+    /// Wednesday.
+    Wednesday,
+    /// Thursday.
+    Thursday,
+    /// Friday.
+    Friday,
+    /// Saturday.
+    Saturday,
+    /// Sunday.
+    Sunday,
 }
 
-impl DayCount {
-    /// All conventions, in the order of [`DayCount::index`].
-    pub const ALL: [DayCount; 3] = [DayCount::A360, DayCount::A365, DayCount::E30360];
-
-    /// The convention's position in [`DayCount::ALL`].
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// Days of a year.
-    pub fn basis(self) -> i128 {
-        match self {
-            DayCount::A365 => 365,
-            DayCount::A360 | DayCount::E30360 => 360,
-        }
-    }
-
-    /// The number of a day; differences of numbers are days of interest.
-    pub fn number(self, day: Day) -> i32 {
-        match self {
-            DayCount::A360 | DayCount::A365 => day.0,
-            DayCount::E30360 => thirty(day.ymd()),
-        }
-    }
-
-    /// The number of the day `months` after another.
-    pub fn number_after(self, day: Day, months: u32) -> i32 {
-        match self {
-            DayCount::A360 | DayCount::A365 => day.plus_months(months).0,
-            DayCount::E30360 => thirty(day.ymd_after(months)),
-        }
-    }
-
-    /// Days of interest from one day to another.
-    pub fn days(self, from: Day, to: Day) -> i32 {
-        self.number(to) - self.number(from)
-    }
-}
-
-/// The number of a day in months of 30 days.
-fn thirty((year, month, day): (i32, u32, u32)) -> i32 {
-    360 * year + 30 * month as i32 + day.min(30) as i32
-}
-
-impl fmt::Display for DayCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DayCount::A360 => "A/360",
-            DayCount::A365 => "A/365",
-            DayCount::E30360 => "30E/360",
-        })
-    }
+impl Weekday {
+    /// The week from Monday on.
+    pub const ALL: [Weekday; 7] = [
+        Weekday::Monday,
+        Weekday::Tuesday,
+        Weekday::Wednesday,
+        Weekday::Thursday,
+        Weekday::Friday,
+        Weekday::Saturday,
+        Weekday::Sunday,
+    ];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn day(text: &str) -> Day {
-        text.parse().expect("a date")
-    }
+    use crate::calendar::date as day;
 
     #[test]
     fn every_day_of_four_centuries_survives_the_round_trip() {
@@ -283,26 +263,18 @@ mod tests {
         assert_eq!(day("2018-01-31").plus_months(2), day("2018-03-31"));
         assert_eq!(day("2019-11-30").plus_months(15), day("2021-02-28"));
         assert_eq!(day("2018-12-15").plus_months(12), day("2019-12-15"));
+        assert_eq!(day("2018-03-31").shift_months(-1), day("2018-02-28"));
+        assert_eq!(day("2018-01-15").shift_months(-13), day("2016-12-15"));
+        assert_eq!(day("2016-02-10").month_end(), day("2016-02-29"));
     }
 
     #[test]
     fn business_days_pass_over_weekends() {
         // 2018-03-02 was a Friday.
+        assert_eq!(day("2018-03-02").weekday(), Weekday::Friday);
         assert!(!day("2018-03-02").is_weekend() && day("2018-03-03").is_weekend());
         assert_eq!(day("2018-03-02").plus_business_days(1), day("2018-03-05"));
         assert_eq!(day("2018-03-03").plus_business_days(1), day("2018-03-05"));
         assert_eq!(day("2018-03-05").plus_business_days(5), day("2018-03-12"));
-    }
-
-    #[test]
-    fn day_counts_follow_their_conventions() {
-        let (from, to) = (day("2018-01-31"), day("2018-03-01"));
-        assert_eq!(DayCount::A360.days(from, to), 29);
-        assert_eq!(DayCount::A365.days(from, to), 29);
-        assert_eq!(DayCount::E30360.days(from, to), 31);
-        assert_eq!(
-            DayCount::E30360.days(day("2018-02-28"), day("2018-03-31")),
-            32
-        );
     }
 }

@@ -1,0 +1,466 @@
+//! Deciding what is done to a loan: every instruction is tried against the loan as it stood at
+//! its value date, and refused for one precise reason.
+
+use super::command::{Answer, Instruction, Refusal, Replacement};
+use super::decide::{INSTRUCTION_KEY, check_key, digest};
+use super::event::Event;
+use super::{Book, Loan, Version};
+use crate::agreement::{Amortisation, Component};
+use crate::calendar::Day;
+use crate::ledger::Entry;
+use crate::loan::{Action, Position, Sale, Status, Terms, Timeline, Transaction, evaluate};
+use crate::money::{Amount, Money, Rate};
+use crate::party::{PartyId, PartyKind};
+
+/// Most instalments that can be added to a loan at once.
+const MOST_INSTALMENTS: u16 = 480;
+/// Highest price of a share that is sold.
+const HIGHEST_PRICE: Rate = Rate(2 * Rate::ONE.0);
+
+impl Book {
+    pub(super) fn decide_instruction(
+        &self,
+        instruction: Instruction,
+    ) -> Result<Option<Event>, Refusal> {
+        let Instruction {
+            key,
+            application,
+            value_date,
+            action,
+        } = instruction;
+        check_key(&key, INSTRUCTION_KEY)?;
+        if action
+            .amount()
+            .is_some_and(|amount| !amount.is_positive() || amount > Amount::MAX)
+        {
+            return Err(Refusal::BadAmount);
+        }
+        let body = digest(&(&application, value_date, action));
+        if let Some(known) = self.instructions.get(key.as_str()) {
+            return if known.body == body {
+                Ok(None)
+            } else {
+                Err(Refusal::KeyUsed(key))
+            };
+        }
+        let place = self.loan_of(&application)?;
+        let loan = &self.loans[place as usize];
+        if value_date < loan.disbursed_on {
+            return Err(Refusal::BeforeDisbursement {
+                value_date,
+                disbursed_on: loan.disbursed_on,
+            });
+        }
+        if value_date > self.business_date {
+            return Err(Refusal::InFuture {
+                value_date,
+                business_date: self.business_date,
+            });
+        }
+        let attempt = Attempt {
+            book: self,
+            version: self.version_of(loan),
+            loan,
+            application: &application,
+            day: value_date,
+            at: self.position_on(loan, value_date),
+            terms: self.terms(loan),
+        };
+        attempt.check(action)?;
+        let transaction = Transaction {
+            day: value_date,
+            action,
+            number: loan.entered + 1,
+        };
+        let change = self
+            .after(loan, transaction)
+            .totals
+            .since(&loan.position.totals);
+        Ok(Some(Event::Instructed {
+            key,
+            body,
+            loan: place,
+            transaction,
+            change,
+        }))
+    }
+
+    /// A loan as it stood at the end of a day, by all that is known now.
+    pub fn position_on(&self, loan: &Loan, day: Day) -> Position {
+        let terms = self.terms(loan);
+        let known = loan.history.partition_point(|earlier| earlier.day <= day);
+        if known == loan.history.len() && day >= self.business_date.previous() {
+            let mut position = loan.position.clone();
+            position.advance(&terms, day);
+            return position;
+        }
+        evaluate(&terms, &loan.history[..known], day)
+    }
+
+    pub(super) fn decide_reversal(&self, key: String, of: &str) -> Result<Option<Event>, Refusal> {
+        check_key(&key, INSTRUCTION_KEY)?;
+        let body = digest(&of);
+        if let Some(known) = self.instructions.get(key.as_str()) {
+            return if known.body == body {
+                Ok(None)
+            } else {
+                Err(Refusal::KeyUsed(key))
+            };
+        }
+        let Some(carried) = self.instructions.get(of) else {
+            return Err(Refusal::UnknownInstruction(of.to_owned()));
+        };
+        let loan = &self.loans[carried.loan as usize];
+        if !loan
+            .history
+            .iter()
+            .any(|known| known.number == carried.number)
+        {
+            return Err(Refusal::NotReversible(of.to_owned()));
+        }
+        let without = self.without(loan, carried.number);
+        Ok(Some(Event::Reversed {
+            key,
+            body,
+            loan: carried.loan,
+            number: carried.number,
+            change: without.totals.since(&loan.position.totals),
+        }))
+    }
+
+    /// A loan's position without one of its transactions.
+    pub(super) fn without(&self, loan: &Loan, number: u32) -> Position {
+        let mut history = loan.history.clone();
+        history.retain(|known| known.number != number);
+        evaluate(&self.terms(loan), &history, self.business_date.previous())
+    }
+
+    pub(super) fn decide_fixing(
+        &self,
+        index: String,
+        day: Day,
+        rate: Rate,
+    ) -> Result<Option<Event>, Refusal> {
+        let (least, most) = (Rate(-Rate::ONE.0), Rate::ONE);
+        if !(least..=most).contains(&rate) {
+            let what = "a reference rate";
+            return Err(Refusal::BadRate {
+                what,
+                rate,
+                least,
+                most,
+            });
+        }
+        let known = self.fixings.get(&index).and_then(|fixings| fixings.last());
+        if known.is_some_and(|last| last.day == day && last.rate == rate) {
+            return Ok(None);
+        }
+        let late = day < self.business_date && !self.loans.is_empty();
+        if late || known.is_some_and(|last| last.day >= day) {
+            let business_date = self.business_date;
+            return Err(Refusal::LateFixing {
+                index,
+                day,
+                business_date,
+            });
+        }
+        Ok(Some(Event::Fixed { index, day, rate }))
+    }
+
+    /// Sells all that a lender holds, loan by loan. What was sold before is left out, so that an
+    /// interrupted replacement can be sent again.
+    pub(super) fn replace_lender(
+        &mut self,
+        replacement: &Replacement,
+        events: &mut Vec<Event>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Result<Answer, Refusal> {
+        let version = self.latest().ok_or(Refusal::NotSigned)?;
+        let party = |id: &str, what| {
+            let found = version.agreement.party_id(id);
+            found.ok_or_else(|| Refusal::BadParty {
+                party: id.to_owned(),
+                what,
+            })
+        };
+        let sale = Sale {
+            seller: party(&replacement.seller, NOT_A_PARTY)?,
+            buyer: party(&replacement.buyer, NOT_A_PARTY)?,
+            part: Rate::ONE,
+            price: replacement.price,
+        };
+        let mut commands = Vec::new();
+        for loan in &self.loans {
+            let agreement = &self.version_of(loan).agreement;
+            let holds = loan.split(agreement).own(sale.seller).outstanding;
+            if loan.position.status == Status::Active && holds.is_positive() {
+                let application = self.applications[loan.application as usize].key.to_string();
+                commands.push(Instruction {
+                    key: format!("{}/{application}", replacement.key),
+                    application,
+                    value_date: self.business_date,
+                    action: Action::Transfer(sale),
+                });
+            }
+        }
+        // All are tried before the first is carried out.
+        let decided = commands
+            .into_iter()
+            .map(|command| self.decide_instruction(command));
+        let decided: Vec<_> = decided.collect::<Result<_, _>>()?;
+        let mut answer = Answer::Known;
+        for event in decided.into_iter().flatten() {
+            self.apply(&event, entries);
+            events.push(event);
+            answer = Answer::Done;
+        }
+        Ok(answer)
+    }
+
+    /// The steps of a loan that is disbursed on the business date, if they are known.
+    pub(super) fn timeline(&self, version: &Version, months: u16) -> Option<&Timeline> {
+        let place = self
+            .versions
+            .iter()
+            .position(|known| std::ptr::eq(known, version))?;
+        let key = (place as u16, self.business_date, months);
+        let place = self.timeline_places.get(&key)?;
+        Some(&self.timelines[*place as usize])
+    }
+}
+
+const NOT_A_PARTY: &str = "be found among the parties; sign an amendment that adds it";
+
+/// An instruction that is tried.
+struct Attempt<'a> {
+    book: &'a Book,
+    version: &'a Version,
+    loan: &'a Loan,
+    application: &'a str,
+    day: Day,
+    /// The loan at the end of the value date, without the instruction.
+    at: Position,
+    terms: Terms<'a>,
+}
+
+impl Attempt<'_> {
+    fn check(&self, action: Action) -> Result<(), Refusal> {
+        let product = self.terms.product;
+        let status = self.at.status;
+        let payment = matches!(
+            action,
+            Action::Repay(_) | Action::Prepay(..) | Action::Refund(_) | Action::Chargeback(_)
+        );
+        match status {
+            // A payment that belongs before what repaid the loan evaluates it anew.
+            Status::Repaid if !matches!(action, Action::Chargeback(_)) => {
+                return Err(Refusal::LoanRepaid(self.application.to_owned()));
+            }
+            Status::ChargedOff if !payment => {
+                return Err(Refusal::LoanChargedOff(self.application.to_owned()));
+            }
+            _ => {}
+        }
+        let name = action.name();
+        let not_possible = |reason| {
+            Err(Refusal::NotPossible {
+                action: name,
+                reason,
+            })
+        };
+        match action {
+            Action::Repay(_) | Action::Prepay(..) | Action::Refund(_) => Ok(()),
+            Action::ChargeOff { .. } => not_possible("write the loan off by its own command"),
+            Action::Settle(amount) => {
+                let payoff = self.at.payoff(&self.terms, self.day).total();
+                if amount < payoff {
+                    return Err(Refusal::ShortOfPayoff {
+                        amount: self.money(amount),
+                        payoff: self.money(payoff),
+                        day: self.day,
+                    });
+                }
+                Ok(())
+            }
+            Action::Draw(amount) => {
+                // What was drawn later counts as well.
+                let undrawn = |position| self.loan.undrawn(position, &self.version.agreement);
+                let undrawn = undrawn(&self.at).min(undrawn(&self.loan.position));
+                if self.loan.committed() == self.loan.principal
+                    && product.amortisation != Amortisation::Revolving
+                {
+                    return not_possible("the loan was paid out in full at once; offer a new loan");
+                }
+                if self.at.timeline(&self.terms).end() <= self.day {
+                    return not_possible("the last instalment has fallen due; offer a new loan");
+                }
+                self.at_most(amount, "what is left to draw", undrawn)
+            }
+            Action::Chargeback(amount) => {
+                let totals = &self.at.totals;
+                let kept = totals.received - totals.refunded;
+                self.at_most(amount, "what was received and not given back", kept)
+            }
+            Action::Waive { component, amount } => {
+                let payoff = self.at.payoff(&self.terms, self.day);
+                let accrued = self.at.accrued(&self.terms, self.day);
+                match component {
+                    Component::Fee => self.at_most(amount, "the fees due", payoff.fees),
+                    Component::Penalty => self.at_most(amount, "the penalty", payoff.penalty),
+                    Component::Interest => {
+                        let due = payoff.interest.saturating_less(accrued);
+                        self.at_most(amount, "the interest due", due)
+                    }
+                    Component::Principal => not_possible("principal is not waived; write it off"),
+                }
+            }
+            Action::Credit(amount) => {
+                let payoff = self.at.payoff(&self.terms, self.day);
+                self.at_most(amount, "what is owed", payoff.without_prepayment_fee())
+            }
+            Action::WriteOff(amount) => {
+                let outstanding = self.at.outstanding();
+                if amount == outstanding {
+                    return not_possible(
+                        "it is all that is outstanding; write the loan off by its own command",
+                    );
+                }
+                self.at_most(amount, "the principal outstanding", outstanding)
+            }
+            Action::ChangeDueDate(to) => {
+                let due = self.next_due(name)?;
+                let steps = &self.at.timeline(&self.terms).steps;
+                let place = usize::from(self.at.contract.next);
+                let before = place
+                    .checked_sub(1)
+                    .map_or(self.day, |place| steps[place].day);
+                let after = before.max(self.day);
+                if to <= after || to > product.after(due, 1) {
+                    return Err(Refusal::BadDueDate { due, to, after });
+                }
+                Ok(())
+            }
+            Action::Pause { cycles, .. } => {
+                self.next_due(name)?;
+                match cycles {
+                    1..=24 => Ok(()),
+                    _ => not_possible("a payment holiday has 1 to 24 cycles; send so many"),
+                }
+            }
+            Action::ReAge { more } => {
+                if self.at.behind_since().is_none_or(|since| since >= self.day) {
+                    return not_possible(
+                        "nothing is overdue; re-amortise to change what is to come",
+                    );
+                }
+                self.more(name, more)
+            }
+            Action::ReAmortise { more } => {
+                if !self.at.contract.principal.is_positive() {
+                    return not_possible("all principal is due already; re-age the loan");
+                }
+                self.more(name, more)
+            }
+            Action::ChangeRate(rate) => self.within("a rate", rate, Rate::ZERO, Rate::ONE),
+            Action::Transfer(sale) => self.check_sale(sale),
+        }
+    }
+
+    fn check_sale(&self, sale: Sale) -> Result<(), Refusal> {
+        let latest = self
+            .book
+            .latest()
+            .map_or(&self.version.agreement, |latest| &latest.agreement);
+        let bad = |party: PartyId, what| {
+            let known = latest.file.party.get(party.index());
+            Err(Refusal::BadParty {
+                party: known.map_or_else(|| party.0.to_string(), |party| party.id.clone()),
+                what,
+            })
+        };
+        let agreement = &self.version.agreement;
+        let split =
+            crate::loan::Split::of(&self.at, self.loan.principal, &self.loan.parts, agreement);
+        if !split.own(sale.seller).outstanding.is_positive() {
+            return bad(
+                sale.seller,
+                "sell: it holds nothing of the loan on that day; name a holder",
+            );
+        }
+        if sale.buyer == sale.seller {
+            return bad(sale.buyer, "buy from itself; name another party");
+        }
+        match latest
+            .file
+            .party
+            .get(sale.buyer.index())
+            .map(|party| party.kind)
+        {
+            None => return bad(sale.buyer, NOT_A_PARTY),
+            Some(PartyKind::Platform | PartyKind::Guarantor) => {
+                return bad(
+                    sale.buyer,
+                    "buy: it is not a lender by its kind; name a lender",
+                );
+            }
+            Some(_) => {}
+        }
+        self.within("a part", sale.part, Rate(1), Rate::ONE)?;
+        self.within("a price", sale.price, Rate::ZERO, HIGHEST_PRICE)
+    }
+
+    fn money(&self, amount: Amount) -> Money {
+        Money {
+            amount,
+            currency: self.version.agreement.currency(),
+        }
+    }
+
+    fn at_most(&self, amount: Amount, what: &'static str, most: Amount) -> Result<(), Refusal> {
+        if amount <= most {
+            return Ok(());
+        }
+        Err(Refusal::TooMuch {
+            amount: self.money(amount),
+            what,
+            most: self.money(most),
+            day: self.day,
+        })
+    }
+
+    fn within(
+        &self,
+        what: &'static str,
+        rate: Rate,
+        least: Rate,
+        most: Rate,
+    ) -> Result<(), Refusal> {
+        if (least..=most).contains(&rate) {
+            return Ok(());
+        }
+        Err(Refusal::BadRate {
+            what,
+            rate,
+            least,
+            most,
+        })
+    }
+
+    fn next_due(&self, action: &'static str) -> Result<Day, Refusal> {
+        self.at.next_due(&self.terms).ok_or(Refusal::NotPossible {
+            action,
+            reason: "the last instalment has fallen due; re-age what is overdue",
+        })
+    }
+
+    fn more(&self, action: &'static str, more: u16) -> Result<(), Refusal> {
+        let not_possible = |reason| Err(Refusal::NotPossible { action, reason });
+        if more > MOST_INSTALMENTS {
+            return not_possible("at most 480 instalments can be added at once; add fewer");
+        }
+        if more == 0 && self.at.timeline(&self.terms).end() <= self.day {
+            return not_possible("the last instalment has fallen due; add instalments");
+        }
+        Ok(())
+    }
+}
