@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod data;
 mod export;
 mod fail;
@@ -63,6 +64,9 @@ enum Command {
     Schedule(schedule::Options),
     /// Prints what a loan or dated flows cost a year, as the EU and the US ask it to be said.
     Apr(schedule::AprOptions),
+    /// Holds the loan engine's arithmetic against a public standard.
+    #[command(subcommand)]
+    Conformance(conformance::Suite),
     /// Measures throughput on this machine.
     Bench(bench::Options),
 }
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Command::Export(options) => export::export(&options),
         Command::Schedule(options) => schedule::schedule(&options),
         Command::Apr(options) => schedule::apr(&options),
+        Command::Conformance(suite) => conformance::conformance(&suite),
         Command::Bench(options) => bench::bench(&options),
     };
     match done {

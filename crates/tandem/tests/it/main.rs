@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
+mod conformance;
 mod crash;
 mod input;
 mod public_loans;
