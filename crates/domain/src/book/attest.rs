@@ -76,6 +76,10 @@ impl Book {
         put(self.pool.disbursed.0.into());
         put(self.pool.used.0.into());
         put(self.ledgers.entries().into());
+        for fixing in self.fixings.values().flatten() {
+            put(fixing.day.0.into());
+            put(fixing.rate.0.into());
+        }
         for amount in self
             .ledgers
             .all_balances()

@@ -270,7 +270,8 @@ pub struct Close {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loan::Action;
+    use crate::agreement::{Component, Prepayment};
+    use crate::loan::{Action, Sale};
     use crate::party::PartyId;
     use crate::policy::Outcome;
     use crate::settlement::Transfer;
@@ -329,6 +330,34 @@ mod tests {
             transaction,
             change: Totals::default(),
         };
+        let sale = Sale {
+            seller: PartyId(0),
+            buyer: PartyId(2),
+            part: Rate(5),
+            price: Rate(9),
+        };
+        let done = |action| Event::Instructed {
+            key: "i".into(),
+            body: 1,
+            loan: 2,
+            transaction: Transaction {
+                action,
+                ..transaction
+            },
+            change: Totals::default(),
+        };
+        let reversed = Event::Reversed {
+            key: "r".into(),
+            body: 1,
+            loan: 2,
+            number: 3,
+            change: Totals::default(),
+        };
+        let fixed = Event::Fixed {
+            index: "LPR1Y".into(),
+            day: Day(3),
+            rate: Rate(4),
+        };
         let owed = Transfer {
             from: PartyId(0),
             to: PartyId(1),
@@ -361,6 +390,33 @@ mod tests {
             ),
             (Event::Planned(plan), "820881840102818300010580"),
             (adjusted, "82098281018120"),
+            (
+                done(Action::Prepay(Amount(4), Some(Prepayment::NextInstalments))),
+                "8204856169010283038201820402019000000000000000000000000000000000",
+            ),
+            (
+                done(Action::Waive {
+                    component: Component::Interest,
+                    amount: Amount(4),
+                }),
+                "8204856169010283038207820204019000000000000000000000000000000000",
+            ),
+            (
+                done(Action::Pause {
+                    cycles: 2,
+                    interest: true,
+                }),
+                "820485616901028303820a8202f5019000000000000000000000000000000000",
+            ),
+            (
+                done(Action::Transfer(sale)),
+                "820485616901028303820f818400020509019000000000000000000000000000000000",
+            ),
+            (
+                reversed,
+                "820b8561720102039000000000000000000000000000000000",
+            ),
+            (fixed, "820c83654c505231590304"),
         ];
         for (event, expected) in cases {
             let bytes = minicbor::to_vec(&event).expect("encoding into memory cannot fail");

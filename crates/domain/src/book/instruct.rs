@@ -111,11 +111,8 @@ impl Book {
             return Err(Refusal::UnknownInstruction(of.to_owned()));
         };
         let loan = &self.loans[carried.loan as usize];
-        if !loan
-            .history
-            .iter()
-            .any(|known| known.number == carried.number)
-        {
+        let in_effect = |known: &Transaction| known.number == carried.number;
+        if carried.number == 0 || !loan.history.iter().any(in_effect) {
             return Err(Refusal::NotReversible(of.to_owned()));
         }
         let without = self.without(loan, carried.number);

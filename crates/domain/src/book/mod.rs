@@ -9,6 +9,7 @@ pub mod attest;
 mod close;
 mod command;
 mod decide;
+mod enrol;
 mod event;
 mod gate;
 mod instruct;
