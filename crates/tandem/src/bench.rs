@@ -15,6 +15,7 @@ use tandem_domain::field::Value;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Memory, Sqlite, Store};
 
+use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
 use crate::run::progress;
@@ -158,20 +159,13 @@ fn measure<S: Store>(
     }
     let per = |total: f64| total / applications as f64;
     let (loans, per_second) = (book.loans().len(), applications as f64 / seconds);
-    println!(
-        "{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked"
-    );
-    println!(
-        "{:.0} bytes of journal an application, {:.2} µs of processor time",
+    export::show(&format!(
+        "{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked\n\
+         {:.0} bytes of journal an application, {:.2} µs of processor time\n\
+         the writer was busy {:.0}% of the time; the book is right\n{}\n",
         per(stats.body_bytes as f64),
-        per(cpu * 1e6)
-    );
-    println!(
-        "the writer was busy {:.0}% of the time; the book is right",
-        100.0 * writing / seconds
-    );
-    println!(
-        "{}",
+        per(cpu * 1e6),
+        100.0 * writing / seconds,
         json!({
             "applications": applications,
             "seconds": round(seconds),
@@ -184,8 +178,7 @@ fn measure<S: Store>(
             "decision_ns": decision_ns.round(),
             "peak_memory_mib": peak_memory_mib(),
         })
-    );
-    Ok(())
+    ))
 }
 
 /// What one lender's decision on one application takes, on one core.

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use schemars::{JsonSchema, schema_for};
 use tandem_domain::agreement::{
-    AgreementFile, Amortisation, Excess, FeeBase, FeeTime, FundingMode, LimitScope, Netting,
-    Prepayment, Product, Recognition,
+    Agreement, AgreementFile, Amortisation, Excess, FeeBase, FeeTime, FundingMode, LimitScope,
+    Netting, Prepayment, Product, Recognition,
 };
 use tandem_domain::book::Version;
 use tandem_domain::calendar::{BusinessCalendar, CalendarFile, Day, Period};
@@ -19,10 +19,12 @@ use tandem_domain::party::{Party, PartyKind};
 use tandem_domain::policy::PolicyFile;
 use tandem_domain::rulebook::{Check, Rulebook};
 
+use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::programme::{Programme, read_text, read_version};
+use crate::instruct;
+use crate::programme::{Programme, Read, read_text, read_version};
 use crate::schedule::TermsFile;
-use crate::table::Mapping;
+use crate::table::{Mapping, PaymentSource};
 use crate::words::counted;
 
 /// A file format with a JSON Schema.
@@ -55,39 +57,69 @@ pub(crate) fn schema(format: Format) -> Outcome {
         Format::Calendar => of::<CalendarFile>(),
         Format::Terms => of::<TermsFile>(),
     };
-    println!("{}", text?);
-    Ok(())
+    export::show(&(text? + "\n"))
 }
 
 /// Checks a programme's folder or one file and explains it.
 pub(crate) fn check(path: &Path) -> Outcome {
-    if path.is_dir() {
-        let programme = Programme::read(path)?;
-        print!("{}", explain(&programme.version));
-        println!("\nThe programme is valid.");
-        if programme.applications_path(None).is_file() {
-            let read = programme.applications(None)?;
-            println!(
-                "Applications: {} rows are good, {} are not.",
-                read.rows.len(),
-                read.problems.len()
-            );
-            read.problems
-                .iter()
-                .take(10)
-                .for_each(|problem| println!("  {problem}"));
-        }
-        return Ok(());
+    export::show(&match path.is_dir() {
+        true => of_programme(&Programme::read(path)?)?,
+        false => of_file(path)?,
+    })
+}
+
+/// Most bad rows of a file that are shown.
+const SHOWN: usize = 10;
+
+fn of_programme(programme: &Programme) -> Outcome<String> {
+    let mut text = explain(&programme.version);
+    text += "\nThe programme is valid.\n";
+    if programme.applications_path(None).is_file() {
+        rows(&mut text, "Applications", programme.applications(None)?);
     }
+    if let PaymentSource::File(columns) = &programme.mapping.payments {
+        match programme.folder.join(&columns.file).is_file() {
+            true => rows(&mut text, "Payments", programme.payments()?),
+            false => text += &format!("Payments: there is no {} yet.\n", columns.file),
+        }
+    }
+    if programme.folder.join(instruct::FILE).is_file() {
+        rows(&mut text, "Instructions", programme.instructions()?);
+    }
+    Ok(text)
+}
+
+/// How many rows of a file are good, and what is wrong with the others.
+fn rows<T>(text: &mut String, what: &str, read: Read<T>) {
+    let Read { rows, problems } = read;
+    let (good, bad) = (counted(rows.len() as u64, "row"), problems.len());
+    let is = |count| if count == 1 { "is" } else { "are" };
+    *text += &match bad {
+        0 => format!("{what}: {good}, all good.\n"),
+        bad => format!(
+            "{what}: {good} {} good, {bad} {} not.\n",
+            is(rows.len()),
+            is(bad)
+        ),
+    };
+    for problem in problems.iter().take(SHOWN) {
+        *text += &format!("  {problem}\n");
+    }
+    if bad > SHOWN {
+        *text += &format!("  and {} more\n", bad - SHOWN);
+    }
+}
+
+fn of_file(path: &Path) -> Outcome<String> {
     let text = read_text(path)?;
     let document = Document::parse(&text).map_err(|problem| Failure::problems(path, &[problem]))?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    if document.has("party") {
-        let agreement = tandem_domain::agreement::Agreement::parse(&text);
+    Ok(if document.has("party") {
+        let agreement = Agreement::parse(&text);
         agreement.map_err(|problems| Failure::problems(path, &problems))?;
         match read_version(folder) {
-            Ok((version, _)) => print!("{}", explain(&version)),
-            Err(failure) => println!("The agreement is valid. Beside it: {}", failure.0),
+            Ok((version, _)) => explain(&version),
+            Err(failure) => format!("The agreement is valid. Beside it: {}\n", failure.0),
         }
     } else if document.has("offer") {
         let folder = folder
@@ -95,49 +127,47 @@ pub(crate) fn check(path: &Path) -> Outcome {
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         let agreement_path = folder.join("agreement.toml");
-        let agreement = tandem_domain::agreement::Agreement::parse(&read_text(&agreement_path)?)
+        let agreement = Agreement::parse(&read_text(&agreement_path)?)
             .map_err(|problems| Failure::problems(&agreement_path, &problems))?;
         let policy = tandem_domain::policy::Policy::parse(&text, &agreement)
             .map_err(|problems| Failure::problems(path, &problems))?;
-        println!(
-            "The policy of `{}`, version {}, is valid: {} reasons, {} offers.",
+        format!(
+            "The policy of `{}`, version {}, is valid: {} reasons, {} offers.\n",
             policy.file.lender,
             policy.file.version,
             policy.reasons.len(),
             policy.file.offer.len()
-        );
+        )
     } else if document.has("rule") {
         let book = Rulebook::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
-        println!(
-            "The rulebook `{}`, version {}, is valid: {} rules.",
+        format!(
+            "The rulebook `{}`, version {}, is valid: {} rules.\n",
             book.id,
             book.version,
             book.rule.len()
-        );
+        )
     } else if document.has("weekend") {
         let calendar = BusinessCalendar::parse(&text);
         let calendar = calendar.map_err(|problems| Failure::problems(path, &problems))?;
         let file: CalendarFile = document
             .read()
             .map_err(|problem| Failure::problems(path, &[problem]))?;
-        println!(
-            "The calendar `{}` is valid: {} without business besides weekends, {} worked.",
+        format!(
+            "The calendar `{}` is valid: {} without business besides weekends, {} worked.\n",
             calendar.id,
-            counted(file.holiday.len(), "day"),
-            counted(file.working.len(), "weekend day")
-        );
+            counted(file.holiday.len() as u64, "day"),
+            counted(file.working.len() as u64, "weekend day")
+        )
     } else if document.has("applications") {
         Mapping::parse(&text).map_err(|problems| Failure::problems(path, &problems))?;
-        println!(
-            "The mapping is valid. Check its folder to see whether it fits the agreement and the files."
-        );
+        "The mapping is valid. Check its folder to see whether it fits the agreement and the files.\n"
+            .to_owned()
     } else {
         return Err(Failure(format!(
             "{}: this is no agreement ([[party]]), policy ([[offer]]), rulebook ([[rule]]), calendar (weekend) or mapping ([applications])",
             path.display()
         )));
-    }
-    Ok(())
+    })
 }
 
 /// What is particular about a product, a line each.

@@ -12,8 +12,8 @@ use tandem_domain::field::STANDARD;
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{
-    Action, Instalment, Ops, Position, Sold, Split, Status, Terms, Totals, Transaction, earner,
-    schedule,
+    Action, Due, Instalment, Ops, Position, Sold, Split, Status, Terms, Totals, Transaction,
+    earner, schedule,
 };
 use tandem_domain::money::{Amount, Currency, Rate};
 use tandem_domain::party::{MAX_PARTIES, PartyId};
@@ -24,7 +24,7 @@ use tandem_journal::{Journal, Store};
 use crate::data::{self, BookOption};
 use crate::export::{self, grid::Grid};
 use crate::fail::{Failure, Outcome};
-use crate::words::{counted, details};
+use crate::words::{counted, distance, in_words, title};
 
 /// Options of `tandem history`.
 #[derive(clap::Args)]
@@ -47,6 +47,40 @@ fn tell<S: Store>(journal: &mut Journal<S>, key: &str) -> Outcome<String> {
     story.end(&book)
 }
 
+/// A loan before a command, by its place.
+pub(crate) type Before = (u32, Loan);
+
+/// Tells what an instruction has just done to a loan, and what comes next; `of` is the key of the
+/// instruction that was taken back.
+pub(crate) fn done(key: &str, of: Option<&str>, (place, before): &Before, book: &Book) -> String {
+    let loan = &book.loans()[*place as usize];
+    let mut story = Story::new(key);
+    story.loan = Some(*place);
+    story.before = Some((before.position.clone(), before.class));
+    story.next = true;
+    let change = loan.position.totals.since(&before.position.totals);
+    let is_in = |history: &[Transaction], wanted: &Transaction| {
+        history.iter().any(|known| known.number == wanted.number)
+    };
+    let mut gone = before.history.iter();
+    let gone = gone.find(|known| !is_in(&loan.history, known));
+    let mut new = loan.history.iter();
+    let new = new.find(|known| !is_in(&before.history, known));
+    match (of, gone, new) {
+        (Some(of), Some(gone), _) => {
+            story.done.push((of.to_owned(), *gone));
+            story.reversed(key, gone.number, &change, book);
+        }
+        (_, _, Some(new)) if matches!(new.action, Action::ChargeOff { .. }) => {
+            story.charged_off(&change, book);
+        }
+        (_, _, Some(new)) => story.instructed(key, new, &change, book),
+        _ => {}
+    }
+    story.overdue(loan, book);
+    story.text.trim_start().to_owned()
+}
+
 /// Columns of a terminal that is not wide.
 const WIDTH: usize = 100;
 
@@ -66,6 +100,8 @@ struct Story<'k> {
     /// What was done to the loan, with the keys.
     done: Vec<(String, Transaction)>,
     entries: Vec<Entry>,
+    /// Says after everything that is done what falls due next.
+    next: bool,
 }
 
 impl Story<'_> {
@@ -79,6 +115,7 @@ impl Story<'_> {
             before: None,
             done: Vec::new(),
             entries: Vec::new(),
+            next: false,
         }
     }
 
@@ -419,7 +456,7 @@ impl Story<'_> {
             Action::Repay(_) | Action::Prepay(..) if change.recovered.is_positive() => "Recovery",
             action => title(&action),
         };
-        let words = terms_in_words(&transaction.action, book, currency);
+        let words = in_words(&transaction.action, export::parties(book), currency);
         let mut line = format!("{what} {key}: {words}");
         if transaction.day != today {
             let _ = write!(line, ", value date {}", transaction.day);
@@ -427,22 +464,24 @@ impl Story<'_> {
         self.event(today, line);
         if transaction.day < today {
             self.note("It came to the book late: the loan was worked out anew from that date.");
+            self.late_fees_changed(&loan.position, currency);
         }
         if let Action::Transfer(_) = transaction.action {
             self.sold(transaction.number, loan, agreement, book);
         }
         self.shared(change, loan, agreement);
-        let replanned = matches!(
-            transaction.action,
-            Action::Draw(_)
-                | Action::ChangeDueDate(_)
-                | Action::Pause { .. }
-                | Action::ReAge { .. }
-                | Action::ReAmortise { .. }
-                | Action::ChangeRate(_)
-        );
+        let replanned = self.next
+            || matches!(
+                transaction.action,
+                Action::Draw(_)
+                    | Action::ChangeDueDate(_)
+                    | Action::Pause { .. }
+                    | Action::ReAge { .. }
+                    | Action::ReAmortise { .. }
+                    | Action::ChangeRate(_)
+            );
         if replanned {
-            self.plan(&loan.position, &book.terms(loan));
+            self.plan(&loan.position, &book.terms(loan), agreement);
         }
         self.stands(loan, currency);
     }
@@ -457,15 +496,33 @@ impl Story<'_> {
             return;
         };
         let what = lower_first(title(&done.action));
-        let words = terms_in_words(&done.action, book, currency);
+        let words = in_words(&done.action, export::parties(book), currency);
         let line = format!(
             "Reversal of {of}: {what}, {words}, value date {} ({key})",
             done.day
         );
         self.event(today, line);
         self.note("The loan was worked out anew without it.");
+        self.late_fees_changed(&loan.position, currency);
         self.shared(change, loan, agreement);
+        if self.next {
+            self.plan(&loan.position, &book.terms(loan), agreement);
+        }
         self.stands(loan, currency);
+    }
+
+    /// Late fees that another past brings, or takes away.
+    fn late_fees_changed(&mut self, now: &Position, currency: Currency) {
+        let before = self.before.as_ref();
+        let before = before.map_or(Amount::ZERO, |(position, _)| late_fees(position));
+        let more = late_fees(now) - before;
+        if more.is_positive() {
+            let more = currency.grouped(more);
+            self.note(format_args!("With it comes a late fee of {more}."));
+        } else if !more.is_zero() {
+            let less = currency.grouped(-more);
+            self.note(format_args!("The late fee of {less} falls away."));
+        }
     }
 
     /// What a sale came to.
@@ -485,7 +542,7 @@ impl Story<'_> {
     }
 
     /// What is still to fall due.
-    fn plan(&mut self, position: &Position, terms: &Terms<'_>) {
+    fn plan(&mut self, position: &Position, terms: &Terms<'_>, agreement: &Agreement) {
         let coming = &position.timeline(terms).steps[usize::from(position.contract.next)..];
         let coming = coming
             .iter()
@@ -494,10 +551,20 @@ impl Story<'_> {
         let Some(next) = position.next_due(terms) else {
             return;
         };
+        let mut then = position.clone();
+        then.advance(terms, next);
+        let due = then.due.iter().filter(|due| due.day == next);
+        let due: Amount = due
+            .map(|due| due.principal + due.interest + due.instalment_fee)
+            .sum();
+        let amount = match due {
+            Amount::ZERO => String::new(),
+            due => format!(", {},", agreement.currency().grouped(due)),
+        };
         self.note(match coming {
-            1 => format!("The last instalment falls due on {next}."),
+            1 => format!("The last instalment{amount} falls due on {next}."),
             count => format!(
-                "The next of {count} instalments falls due on {next}, the last on {}.",
+                "The next of {count} instalments{amount} falls due on {next}, the last on {}.",
                 position.timeline(terms).end()
             ),
         });
@@ -547,9 +614,6 @@ impl Story<'_> {
             return;
         };
         let (now, terms, currency) = (&loan.position, book.terms(loan), agreement.currency());
-        let late_fees = |position: &Position| {
-            position.totals.fees + position.due.iter().map(|due| due.fee).sum()
-        };
         if late_fees(now) > late_fees(&past) {
             let fee = currency.show(late_fees(now) - late_fees(&past));
             self.event(today, format_args!("Late fee of {fee}"));
@@ -559,8 +623,10 @@ impl Story<'_> {
             usize::from(past.contract.next),
             usize::from(now.contract.next),
         );
+        let mut fell_due = false;
         for place in from..to {
             let ops = steps[place].ops;
+            fell_due |= ops.has(Ops::INTEREST) || ops.has(Ops::DOWN_PAYMENT);
             if ops.has(Ops::INTEREST) {
                 let passed = steps[..=place]
                     .iter()
@@ -575,7 +641,8 @@ impl Story<'_> {
                 self.event(today, "The payment holiday ends: interest runs again");
             }
         }
-        if now.contract.rate != past.contract.rate {
+        let resumed = steps[from..to].iter().any(|step| step.ops.has(Ops::RESUME));
+        if now.contract.rate != past.contract.rate && !resumed {
             self.note(format_args!(
                 "The rate is {} from now on.",
                 now.contract.rate
@@ -602,9 +669,11 @@ impl Story<'_> {
                 Amount::ZERO => String::new(),
                 _ => format!(", fee {fee}"),
             };
-            self.note(format_args!(
-                "To pay: {all} (principal {principal}, interest {interest}{fee})."
-            ));
+            let words = format!("{all} (principal {principal}, interest {interest}{fee})");
+            match fell_due {
+                true => self.note(format_args!("To pay: {words}.")),
+                false => self.event(today, format_args!("Unpaid of what fell due: {words}")),
+            }
         }
     }
 
@@ -660,6 +729,24 @@ impl Story<'_> {
                 "Principal outstanding {}.",
                 currency.grouped(loan.position.outstanding())
             )),
+        }
+    }
+
+    /// What has fallen due and is not paid.
+    fn overdue(&mut self, loan: &Loan, book: &Book) {
+        let Some((_, agreement)) = self.of(book) else {
+            return;
+        };
+        let mut now = loan.position.clone();
+        now.advance(&book.terms(loan), book.business_date());
+        let Some(since) = now.due.iter().map(|due| due.day).min() else {
+            return;
+        };
+        let all = |due: &Due| due.principal + due.interest + due.fee + due.instalment_fee;
+        let unpaid: Amount = now.due.iter().map(all).sum();
+        if loan.position.status == Status::Active && unpaid.is_positive() {
+            let unpaid = agreement.currency().grouped(unpaid);
+            self.note(format_args!("Unpaid since {since}: {unpaid}."));
         }
     }
 
@@ -927,34 +1014,9 @@ fn signed(sales: &[Sold], sign: i64) -> impl Iterator<Item = (&Sold, i64)> {
     sales.iter().map(move |sold| (sold, sign))
 }
 
-/// What an action is, at the beginning of a line.
-fn title(action: &Action) -> &'static str {
-    match action {
-        Action::Repay(_) => "Payment",
-        Action::Prepay(..) => "Prepayment",
-        Action::ChargeOff { .. } => "Write-off",
-        Action::Settle(_) => "Early settlement",
-        Action::Draw(_) => "Draw",
-        Action::Refund(_) => "Merchant’s refund",
-        Action::Chargeback(_) => "Chargeback",
-        Action::Waive { .. } => "Waiver",
-        Action::Credit(_) => "Goodwill credit",
-        Action::ChangeDueDate(_) => "Change of due date",
-        Action::Pause { .. } => "Payment holiday",
-        Action::ReAge { .. } => "Re-aging",
-        Action::ReAmortise { .. } => "Re-amortisation",
-        Action::ChangeRate(_) => "Change of rate",
-        Action::WriteOff(_) => "Partial write-off",
-        Action::Transfer(_) => "Sale of a share",
-    }
-}
-
-/// Its amount and what else it says.
-fn terms_in_words(action: &Action, book: &Book, currency: Currency) -> String {
-    let amount = action.amount().map(|amount| currency.show(amount));
-    let details = details(action, export::parties(book), currency);
-    let words: Vec<_> = amount.into_iter().chain(details).collect();
-    words.join(", ")
+/// Late fees that were charged and are not waived, paid or not.
+fn late_fees(position: &Position) -> Amount {
+    position.totals.fees + position.due.iter().map(|due| due.fee).sum()
 }
 
 fn lower_first(words: &str) -> String {
@@ -1007,22 +1069,6 @@ pub(crate) fn unknown(key: &str, book: &Book) -> Failure {
         (near, _) => format!("near it are {}", near.join(", ")),
     };
     Failure(format!("there is no application `{key}`; {hint}"))
-}
-
-/// Edits that lead from one text to the other (Levenshtein), small and large letters alike.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().flat_map(char::to_lowercase).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (place, character) in one.chars().flat_map(char::to_lowercase).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = place + 1;
-        for (at, &wanted) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != wanted);
-            diagonal = row[at + 1];
-            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -1088,12 +1134,5 @@ mod tests {
              a word and a word and a word and a word and a word and a word and a word and a word and\n\
              \u{20}             a word and a word and\n"
         );
-    }
-
-    #[test]
-    fn distances_count_edits() {
-        assert_eq!(distance("M-00012", "m-00021"), 2);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", "abc"), 0);
     }
 }

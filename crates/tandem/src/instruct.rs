@@ -4,14 +4,19 @@
 use std::path::Path;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Answer, Command, Instruction, Replacement, words};
+use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, words};
 use tandem_domain::calendar::Day;
+use tandem_domain::loan::Status;
+use tandem_domain::money::{Amount, Rate};
 use tandem_engine::Engine;
 use tandem_journal::{Journal, Sqlite};
 
 use crate::data::BookOption;
+use crate::export::{self, grid::Grid};
 use crate::fail::{Failure, Outcome};
-use crate::programme::{Read, read_text};
+use crate::history::{self, Before};
+use crate::table::{self, Fault, RowProblem, Table, TableError};
+use crate::words::counted;
 
 /// Name of the file in a programme's folder.
 pub(crate) const FILE: &str = "instructions.csv";
@@ -48,7 +53,7 @@ Instructions:
   replace SELLER BUYER 100%   (all loans; the loan is `-`)
   fix LPR1Y 3.45%             (a reference rate; the loan is `-`)";
 
-/// Carries an instruction out in a book and says what it changed.
+/// Carries an instruction out in a book and says what it changed, and what comes next.
 pub(crate) fn instruct(options: &Options) -> Outcome {
     let database = options.book.database()?;
     let mut engine = Engine::open(Journal::open(Sqlite::open(&database)?)?)?;
@@ -56,64 +61,170 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
     let Some(version) = book.latest() else {
         return Err(Failure("nothing is signed in this book".to_owned()));
     };
-    let agreement = version.agreement.clone();
-    let row = Row {
+    let wording = Wording {
         key: &options.key,
         loan: &options.loan,
         value_date: options.value_date.unwrap_or(book.business_date()),
         text: &options.instruction.join(" "),
     };
-    let command = row.command(&agreement).map_err(Failure)?;
-    let loan_of = match &command {
-        Command::Reverse { of, .. } => book.instruction(of).map(|(place, _)| place),
-        _ => book.loan(&options.loan).map(|(place, _)| place),
-    };
-    let before = loan_of.map(|place| {
-        let loan = &book.loans()[place as usize];
-        loan.split(&book.versions()[usize::from(loan.version)].agreement)
-    });
-    for answer in engine.submit([command])? {
-        match answer {
-            Err(refusal) => return Err(Failure(format!("{}: {refusal}", refusal.code()))),
-            Ok(Answer::Known) => {
-                println!("known: `{}` was carried out before", options.key);
-                return Ok(());
+    let command = wording
+        .command(&version.agreement)
+        .map_err(|(_, message)| Failure(message))?;
+    let before = concerned(&command, &options.loan, book)?;
+    let answers = engine.submit([command.clone()])?;
+    let answer = answers.into_iter().next().unwrap_or(Ok(Answer::Known));
+    let answer = answer.map_err(|refusal| Failure(format!("{}: {refusal}", refusal.code())))?;
+    if answer == Answer::Known {
+        let key = &options.key;
+        return export::show(&match command {
+            Command::ReplaceLender(Replacement { seller, .. }) => {
+                format!(
+                    "{seller} holds nothing, or `{key}` was carried out before: nothing changed\n"
+                )
             }
-            Ok(Answer::Done) => println!("done: {}", row.text),
-        }
+            _ => format!("`{key}` was carried out before: nothing changed\n"),
+        });
     }
     let book = engine.book();
-    if let (Some(place), Some(before)) = (loan_of, before) {
-        let loan = &book.loans()[place as usize];
-        let after = loan.split(&book.versions()[usize::from(loan.version)].agreement);
-        let show = |amount| agreement.currency().show(amount);
-        println!("outstanding {}", show(loan.position.outstanding()));
-        for party in after.holders.iter() {
-            let change = after.own(party).since(&before.own(party));
-            println!(
-                "  {:12} received {}, outstanding {}",
-                agreement.party(party).id,
-                show(change.received),
-                show(after.own(party).outstanding)
-            );
-        }
-    }
-    Ok(())
+    export::show(&match &command {
+        Command::ReplaceLender(replacement) => replaced(replacement, &before, book),
+        Command::Fix { index, day, rate } => format!("Reference rate {index}: {rate} from {day}\n"),
+        Command::Reverse { key, of } => told(key, Some(of), &before, book),
+        _ => told(&options.key, None, &before, book),
+    })
 }
 
+fn told(key: &str, of: Option<&str>, before: &[Before], book: &Book) -> String {
+    let told = before.iter();
+    told.map(|before| history::done(key, of, before, book))
+        .collect()
+}
+
+/// The loans that a command is about, as they are before it; the error says what is wrong with the
+/// loan that the user named.
+fn concerned(command: &Command, named: &str, book: &Book) -> Outcome<Vec<Before>> {
+    let of = |place: u32| (place, book.loans()[place as usize].clone());
+    let key_of = |place: u32| export::key_of(book, Some(place));
+    match command {
+        Command::ReplaceLender(Replacement { seller, .. }) => {
+            let seller = book
+                .latest()
+                .and_then(|version| version.agreement.party_id(seller));
+            let places = 0..book.loans().len() as u32;
+            let holds = |place: &u32| {
+                let loan = &book.loans()[*place as usize];
+                let agreement = &book.versions()[usize::from(loan.version)].agreement;
+                let split = loan.split(agreement);
+                loan.position.status == Status::Active
+                    && seller.is_some_and(|seller| split.own(seller).outstanding.is_positive())
+            };
+            Ok(places.filter(holds).map(of).collect())
+        }
+        Command::Reverse { of: key, .. } => match book.instruction(key) {
+            Some((place, _)) if named != ALL && named != key_of(place) => Err(Failure(format!(
+                "`{key}` was done to {}, not to {named}; name that loan, or `{ALL}`",
+                key_of(place)
+            ))),
+            carried => Ok(carried.into_iter().map(|(place, _)| of(place)).collect()),
+        },
+        Command::Fix { .. } => Ok(Vec::new()),
+        _ if book.application(named).is_none() => Err(history::unknown(named, book)),
+        _ => Ok(book
+            .loan(named)
+            .into_iter()
+            .map(|(place, _)| of(place))
+            .collect()),
+    }
+}
+
+/// What the replacement of a lender came to, loan by loan.
+fn replaced(replacement: &Replacement, before: &[Before], book: &Book) -> String {
+    let Replacement {
+        key,
+        seller,
+        buyer,
+        price,
+    } = replacement;
+    let Some(currency) = book.latest().map(|version| version.agreement.currency()) else {
+        return String::new();
+    };
+    let mut grid = Grid::new(1, ["loan", "principal", "price", "interest"]);
+    let mut sums = [Amount::ZERO; 3];
+    for (place, _) in before {
+        let loan = &book.loans()[*place as usize];
+        let split = loan.split(&book.versions()[usize::from(loan.version)].agreement);
+        let Some(sold) = split.sold.last() else {
+            continue;
+        };
+        let amounts = [sold.principal, sold.price, sold.interest];
+        for (sum, amount) in sums.iter_mut().zip(amounts) {
+            *sum += amount;
+        }
+        let [principal, price, interest] = amounts.map(|amount| currency.grouped(amount));
+        grid.row([
+            export::key_of(book, Some(*place)),
+            &principal,
+            &price,
+            &interest,
+        ]);
+    }
+    let [principal, paid, interest] = sums.map(|amount| currency.grouped(amount));
+    grid.row(["all", &principal, &paid, &interest]);
+    let (count, today) = (counted(before.len() as u64, "loan"), book.business_date());
+    let part = match *price {
+        Rate::ONE => "at par".to_owned(),
+        price => format!("at {price}"),
+    };
+    format!(
+        "{today}  Replacement {key}: {seller} sells all it holds of {count} to {buyer} {part}\n{}\
+         {:12}{buyer} pays {seller} {}.\n",
+        grid.plain(12),
+        "",
+        currency.show(sums[1] + sums[2])
+    )
+}
+
+/// What stands for the loan where an instruction is about all of them.
+const ALL: &str = "-";
+
 /// An instruction as a row or a command line writes it.
-struct Row<'a> {
+struct Wording<'a> {
     key: &'a str,
     loan: &'a str,
     value_date: Day,
     text: &'a str,
 }
 
-impl Row<'_> {
-    fn command(&self, agreement: &Agreement) -> Result<Command, String> {
+/// Which part of an instruction is wrong.
+#[derive(Clone, Copy)]
+enum Part {
+    Loan,
+    Text,
+}
+
+impl Wording<'_> {
+    /// The command, or which part is wrong and why.
+    fn command(&self, agreement: &Agreement) -> Result<Command, (Part, String)> {
         let key = self.key.to_owned();
         let application = self.loan.to_owned();
+        let wrong = |message: String| (Part::Text, message);
+        let rate = |text: &str| {
+            let rate: Result<Rate, _> = text.parse();
+            rate.map_err(|error| wrong(error.to_string()))
+        };
         let words: Vec<_> = self.text.split_whitespace().collect();
+        let about_all = matches!(words[..], ["replace" | "fix", ..]);
+        let reverses = matches!(words[..], ["reverse", ..]);
+        if about_all != (self.loan == ALL) && !reverses {
+            let verb = words.first().unwrap_or(&"");
+            return Err((
+                Part::Loan,
+                match about_all {
+                    true => format!("`{verb}` is about all loans; write `{ALL}` for the loan"),
+                    false => format!("`{verb}` is about one loan; name its application"),
+                },
+            ));
+        }
         match words[..] {
             ["reverse", of] => Ok(Command::Reverse {
                 key,
@@ -124,90 +235,93 @@ impl Row<'_> {
                 key,
                 seller: seller.to_owned(),
                 buyer: buyer.to_owned(),
-                price: price.parse().map_err(|error| format!("{error}"))?,
+                price: rate(price)?,
             })),
-            ["fix", index, rate] => Ok(Command::Fix {
+            ["fix", index, value] => Ok(Command::Fix {
                 index: index.to_owned(),
                 day: self.value_date,
-                rate: rate.parse().map_err(|error| format!("{error}"))?,
+                rate: rate(value)?,
             }),
+            ["reverse", ..] => Err(wrong(unread(self.text, "reverse KEY"))),
+            ["charge-off", ..] => Err(wrong(unread(self.text, "charge-off"))),
+            ["replace", ..] => Err(wrong(unread(self.text, "replace seller buyer 100%"))),
+            ["fix", ..] => Err(wrong(unread(self.text, "fix LPR1Y 3.45%"))),
             _ => Ok(Command::Instruct(Instruction {
                 key,
                 application,
                 value_date: self.value_date,
-                action: words::parse(self.text, agreement)?,
+                action: words::parse(self.text, agreement).map_err(|error| {
+                    // The verbs of commands that are no actions on one loan are known here alone.
+                    let more = match error.contains("write one of") {
+                        true => ", reverse, charge-off, replace, fix",
+                        false => "",
+                    };
+                    wrong(error + more)
+                })?,
             })),
         }
     }
 }
 
-/// Reads the instructions of a programme: the business date on which each is entered, and the
-/// command. A bad row is a problem with its line; the others go on.
-pub(crate) fn read(path: &Path, agreement: &Agreement) -> Outcome<Read<(Day, Command)>> {
-    let mut read = Read::default();
-    if !path.is_file() {
-        return Ok(read);
-    }
-    let text = read_text(path)?;
-    let mut reader = ::csv::ReaderBuilder::new()
-        .trim(::csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let header = reader.headers()?.clone();
-    let place = |name: &str| header.iter().position(|column| column == name);
-    let wanted = |name: &str| {
-        let missing = format!(
-            "{}, line 1: there is no column `{name}`; the columns are key, loan, value_date, \
-             instruction and, if an instruction comes later than its value date, entered",
-            path.display()
-        );
-        place(name).ok_or(Failure(missing))
-    };
-    let (key, loan) = (wanted("key")?, wanted("loan")?);
-    let (value_date, instruction) = (wanted("value_date")?, wanted("instruction")?);
-    let entered = place("entered");
-    for record in reader.records() {
-        let mut problem = |line: u64, what: String| {
-            read.problems
-                .push(format!("{}, line {line}{what}", path.display()));
+fn unread(text: &str, example: &str) -> String {
+    format!("`{text}` cannot be read; write for example `{example}`")
+}
+
+/// A row of a programme's instructions.
+pub(crate) struct Row {
+    /// Line on which it begins, from 1.
+    pub(crate) line: u64,
+    /// Business date on which it is entered.
+    pub(crate) entered: Day,
+    /// What it asks for.
+    pub(crate) command: Command,
+}
+
+/// Reads the instructions of a programme. A bad row is a problem with its line; the others go on.
+pub(crate) fn rows(
+    path: &Path,
+    agreement: &Agreement,
+) -> Result<impl Iterator<Item = Result<Row, RowProblem>>, TableError> {
+    let mut table = Table::open(path)?;
+    let hint = "; the columns are key, loan, value_date, instruction and, if an instruction comes \
+                later than its value date, entered";
+    let [key, loan, value_date, instruction] =
+        ["key", "loan", "value_date", "instruction"].map(|name| table.wanted(name, hint));
+    let (key, loan, value_date, instruction) = (key?, loan?, value_date?, instruction?);
+    let entered = table.column("entered");
+    let read = move |row: &table::Row<'_>, line| {
+        let date = |at: usize| -> Result<Day, Fault> {
+            let date = row.text(at)?.parse();
+            date.map_err(|error| Fault::at(at, format!("{error}")))
         };
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                let line = error.position().map_or(1, |position| position.line());
-                problem(
-                    line,
-                    ": has more or fewer cells than the header, or is no text".to_owned(),
-                );
-                continue;
+        let wording = Wording {
+            key: &row.text(key)?,
+            loan: &row.text(loan)?,
+            value_date: date(value_date)?,
+            text: &row.text(instruction)?,
+        };
+        let late = entered.map(|at| Ok::<_, Fault>((at, row.text(at)?)));
+        let late = late.transpose()?.filter(|(_, text)| !text.is_empty());
+        let entered = match late {
+            Some((at, _)) if date(at)? < wording.value_date => {
+                let message = "lies before the value date; an instruction is not entered before it";
+                return Err(Fault::at(at, message));
             }
+            Some((at, _)) => date(at)?,
+            None => wording.value_date,
         };
-        let line = record.position().map_or(1, |position| position.line());
-        let cell = |at: usize| record.get(at).unwrap_or_default();
-        let date = |name: &str, text: &str| {
-            text.parse::<Day>()
-                .map_err(|error| format!(", {name}: {error}"))
-        };
-        let row = date("value_date", cell(value_date)).and_then(|value_date| {
-            let row = Row {
-                key: cell(key),
-                loan: cell(loan),
-                value_date,
-                text: cell(instruction),
+        let command = wording.command(agreement).map_err(|(part, message)| {
+            let at = match part {
+                Part::Loan => loan,
+                Part::Text => instruction,
             };
-            let entered = match entered.map(cell).filter(|text| !text.is_empty()) {
-                Some(text) => date("entered", text)?,
-                None => value_date,
-            };
-            let command = row.command(agreement);
-            Ok((
-                entered,
-                command.map_err(|error| format!(", instruction: {error}"))?,
-            ))
-        });
-        match row {
-            Ok(row) => read.rows.push(row),
-            Err(what) => problem(line, what),
-        }
-    }
-    Ok(read)
+            Fault::at(at, message)
+        })?;
+        Ok(Row {
+            line,
+            entered,
+            command,
+        })
+    };
+    Ok(std::iter::from_fn(move || table.read(read)))
 }

@@ -10,6 +10,7 @@ use tandem_domain::policy::Policy;
 use tandem_domain::rulebook::{self, Rulebook};
 
 use crate::fail::{Failure, Outcome};
+use crate::instruct;
 use crate::table::{
     ApplicationReader, ApplicationRow, Mapping, OutcomeReader, OutcomeRow, PaymentReader,
     PaymentRow, PaymentSource, RowProblem, TableError,
@@ -54,8 +55,8 @@ impl Programme {
     pub(crate) fn applications(&self, instead: Option<&Path>) -> Outcome<Read<ApplicationRow>> {
         let path = self.applications_path(instead);
         self.read_rows(
-            &path,
             ApplicationReader::open(&path, &self.mapping, &self.version.agreement.scope),
+            "name the file with --applications, or in mapping.toml, applications.file",
         )
     }
 
@@ -66,9 +67,19 @@ impl Programme {
         };
         let path = self.folder.join(&columns.file);
         self.read_rows(
-            &path,
             PaymentReader::open(&path, &self.mapping, &self.version.agreement.scope),
+            "name the file in mapping.toml, payments.file",
         )
+    }
+
+    /// Reads the file of instructions, if there is one.
+    pub(crate) fn instructions(&self) -> Outcome<Read<instruct::Row>> {
+        let path = self.folder.join(instruct::FILE);
+        if !path.is_file() {
+            return Ok(Read::default());
+        }
+        let rows = instruct::rows(&path, &self.version.agreement);
+        self.read_rows(rows, "it must be a file that can be read")
     }
 
     /// Reads recorded outcomes, if the mapping names their columns.
@@ -81,36 +92,27 @@ impl Programme {
             None => self.applications_path(applications),
         };
         self.read_rows(
-            &path,
             OutcomeReader::open(&path, &self.mapping, &self.version.agreement.scope),
+            match outcome.file {
+                Some(_) => "name the file in mapping.toml, payments.outcome.file",
+                None => "name the file with --applications, or in mapping.toml",
+            },
         )
     }
 
     fn read_rows<T>(
         &self,
-        path: &Path,
         reader: Result<impl Iterator<Item = Result<T, RowProblem>>, TableError>,
+        hint: &str,
     ) -> Outcome<Read<T>> {
-        let mut read = Read {
-            rows: Vec::new(),
-            problems: Vec::new(),
-        };
         let reader = reader.map_err(|error| match error {
             TableError::Mapping(problems) => {
                 Failure::problems(&self.folder.join("mapping.toml"), &problems)
             }
-            TableError::Open { .. } => Failure(format!(
-                "{error}; name the file with --applications, or in mapping.toml"
-            )),
-            TableError::Header(_) => Failure(format!("{}: {error}", path.display())),
+            TableError::Open { .. } => Failure(format!("{error}; {hint}")),
+            TableError::Header(_) => Failure(error.to_string()),
         })?;
-        for row in reader {
-            match row {
-                Ok(row) => read.rows.push(row),
-                Err(problem) => read.problems.push(problem.to_string()),
-            }
-        }
-        Ok(read)
+        Ok(reader.collect())
     }
 }
 
@@ -118,6 +120,19 @@ impl Programme {
 pub(crate) struct Read<T> {
     pub(crate) rows: Vec<T>,
     pub(crate) problems: Vec<String>,
+}
+
+impl<T> FromIterator<Result<T, RowProblem>> for Read<T> {
+    fn from_iter<I: IntoIterator<Item = Result<T, RowProblem>>>(rows: I) -> Read<T> {
+        let mut read = Read::default();
+        for row in rows {
+            match row {
+                Ok(row) => read.rows.push(row),
+                Err(problem) => read.problems.push(problem.to_string()),
+            }
+        }
+        read
+    }
 }
 
 impl<T> Default for Read<T> {

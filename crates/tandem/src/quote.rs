@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
 use serde::Serialize;
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{ApplicationState, Book, Loan};
@@ -14,7 +13,7 @@ use tandem_domain::money::{Amount, Currency};
 use tandem_domain::party::PartyId;
 
 use crate::data::{self, BookOption};
-use crate::export::{self, grid::Grid};
+use crate::export::{self, Layout, grid::Grid};
 use crate::fail::{Failure, Outcome};
 use crate::history;
 use crate::words::counted;
@@ -30,16 +29,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DATE")]
     on: Option<Day>,
     /// How to write the quote.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// Amounts in minor units.
-    Json,
+    #[arg(long, value_enum, default_value_t = Layout::Table)]
+    format: Layout,
 }
 
 /// Prints what settles a loan.
@@ -47,8 +38,8 @@ pub(crate) fn quote(options: &Options) -> Outcome {
     let book = data::read(&options.book.database()?, &mut |_| {})?;
     let quote = Quote::of(&book, &options.loan, options.on)?;
     export::show(&match options.format {
-        Format::Table => quote.table(),
-        Format::Json => quote.json()?,
+        Layout::Table => quote.table(),
+        Layout::Json => quote.json()?,
     })
 }
 

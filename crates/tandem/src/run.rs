@@ -1,9 +1,10 @@
 //! Running a programme: from its applications to final settlement.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tandem_domain::book::{Application, Command};
@@ -46,6 +47,10 @@ pub(crate) struct Options {
 /// Applications in one durable batch of commands.
 const BATCH: usize = 1_000;
 
+/// Files in the folder for results, besides the tables.
+const PROBLEMS: &str = "problems.txt";
+const REPORT: &str = "report.html";
+
 /// How many problems are shown; all of them are written to `problems.txt`.
 const SHOWN: usize = 10;
 
@@ -54,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let programme = Programme::read(&options.programme)?;
     let applications = programme.applications(options.applications.as_deref())?;
     let payments = Payments::read(&programme, options.applications.as_deref())?;
+    let instructions = programme.instructions()?;
     let id = &programme.version.agreement.file.id;
     let folder = |chosen: &Option<PathBuf>, default: &str| {
         chosen
@@ -64,11 +70,16 @@ pub(crate) fn run(options: &Options) -> Outcome {
         folder(&options.data, data::DEFAULT),
         folder(&options.out, "out"),
     );
-    for folder in [&data, &out] {
-        fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    fs::create_dir_all(&data).map_err(|error| Failure::io(&data, &error))?;
+    // What is written last must be possible before anything is done.
+    export::folder(&out)?;
+    for file in [PROBLEMS, REPORT] {
+        let path = out.join(file);
+        let opened = File::options().create(true).append(true).open(&path);
+        opened.map_err(|error| Failure::io(&path, &error))?;
     }
     let database = data.join(DATABASE);
-    let mut run = Run::open(&database, &programme, applications, payments)?;
+    let mut run = Run::open(&database, &programme, applications, payments, instructions)?;
     run.live(options.until)?;
     // The writer lets the journal go before it is read back.
     let Run {
@@ -81,11 +92,37 @@ pub(crate) fn run(options: &Options) -> Outcome {
     conclude(&programme, &database, &out, &problems, &payments)
 }
 
+/// A command, and the file and line that it comes from.
+struct Asked {
+    command: Command,
+    from: Option<(Arc<str>, u64)>,
+}
+
+impl From<Command> for Asked {
+    fn from(command: Command) -> Asked {
+        Asked {
+            command,
+            from: None,
+        }
+    }
+}
+
+impl Asked {
+    /// How messages name it; a day's close has no name.
+    fn name(&self) -> Option<String> {
+        let name = name(&self.command)?;
+        Some(match &self.from {
+            Some((file, line)) => format!("{file}, line {line}: {name}"),
+            None => name,
+        })
+    }
+}
+
 struct Run {
     engine: Engine<Sqlite>,
     applications: BTreeMap<Day, Vec<ApplicationRow>>,
-    /// Payments and charge-offs to come, by value date.
-    calendar: BTreeMap<Day, Vec<Command>>,
+    /// Payments and instructions to come, by the day on which they are entered.
+    calendar: BTreeMap<Day, Vec<Asked>>,
     payments: Payments,
     /// Loans whose payments are in the calendar.
     expected: usize,
@@ -100,6 +137,7 @@ impl Run {
         programme: &Programme,
         applications: Read<ApplicationRow>,
         mut payments: Payments,
+        mut instructions: Read<instruct::Row>,
     ) -> Outcome<Run> {
         let name = BookName::new(programme.version.agreement.file.id.clone())?;
         let store = if database.is_file() {
@@ -126,22 +164,25 @@ impl Run {
         }
         let mut problems = applications.problems;
         problems.append(&mut payments.problems);
-        let path = programme.folder.join(instruct::FILE);
-        let mut instructions = instruct::read(&path, &programme.version.agreement)?;
         problems.append(&mut instructions.problems);
         let mut by_date = BTreeMap::<Day, Vec<ApplicationRow>>::new();
         for row in applications.rows {
             by_date.entry(row.date).or_default().push(row);
         }
-        let mut calendar = BTreeMap::<Day, Vec<Command>>::new();
-        for payment in std::mem::take(&mut payments.rows) {
-            calendar
-                .entry(payment.value_date)
-                .or_default()
-                .push(Command::Instruct(payment));
+        let mut calendar = BTreeMap::<Day, Vec<Asked>>::new();
+        let mut ask = |day, command, file: &Arc<str>, line| {
+            calendar.entry(day).or_default().push(Asked {
+                command,
+                from: Some((file.clone(), line)),
+            });
+        };
+        for (line, payment) in std::mem::take(&mut payments.rows) {
+            let day = payment.value_date;
+            ask(day, Command::Instruct(payment), &payments.file, line);
         }
-        for (entered, command) in instructions.rows {
-            calendar.entry(entered).or_default().push(command);
+        let file = instruct::FILE.into();
+        for row in instructions.rows {
+            ask(row.entered, row.command, &file, row.line);
         }
         Ok(Run {
             engine,
@@ -177,7 +218,7 @@ impl Run {
                 }
             }
             self.take_up_to(day, &mut commands, &bar)?;
-            commands.push(Command::CloseDay { day });
+            commands.push(Command::CloseDay { day }.into());
             if commands.len() >= BATCH {
                 self.submit(&mut commands)?;
                 bar.set_message(format!(
@@ -193,7 +234,7 @@ impl Run {
     }
 
     /// Has the applications up to a day decided and adds the payments up to it to `commands`.
-    fn take_up_to(&mut self, day: Day, commands: &mut Vec<Command>, bar: &ProgressBar) -> Outcome {
+    fn take_up_to(&mut self, day: Day, commands: &mut Vec<Asked>, bar: &ProgressBar) -> Outcome {
         for rows in up_to(&mut self.applications, day) {
             self.submit(commands)?;
             for rows in rows.chunks(BATCH) {
@@ -266,7 +307,7 @@ impl Run {
         for loan in &book.loans()[self.expected..] {
             let key = &book.applications()[loan.application as usize].key;
             for (day, command) in self.payments.of(loan, key, book) {
-                self.calendar.entry(day).or_default().push(command);
+                self.calendar.entry(day).or_default().push(command.into());
             }
         }
         self.expected = book.loans().len();
@@ -274,12 +315,12 @@ impl Run {
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot
     /// be closed ends the run.
-    fn submit(&mut self, commands: &mut Vec<Command>) -> Outcome {
-        let named: Vec<_> = commands.iter().map(name).collect();
-        for (name, answer) in named
-            .into_iter()
-            .zip(self.engine.submit(commands.drain(..))?)
-        {
+    fn submit(&mut self, commands: &mut Vec<Asked>) -> Outcome {
+        let named: Vec<_> = commands.iter().map(Asked::name).collect();
+        for (name, answer) in named.into_iter().zip(
+            self.engine
+                .submit(commands.drain(..).map(|asked| asked.command))?,
+        ) {
             match (name, answer) {
                 (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
@@ -332,7 +373,7 @@ fn conclude(
     let passed = checks.iter().all(|check| check.passed);
     export::write_all(out, database)?;
     write(
-        &out.join("problems.txt"),
+        &out.join(PROBLEMS),
         &problems
             .iter()
             .map(|line| format!("{line}\n"))
@@ -352,24 +393,35 @@ fn conclude(
             generated_with: env!("CARGO_PKG_VERSION").to_owned(),
         },
     );
-    write(&out.join("report.html"), &report.html())?;
-    let stdout = std::io::stdout();
-    report.print(&mut stdout.lock(), 100, stdout.is_terminal())?;
+    write(&out.join(REPORT), &report.html())?;
+    let mut text = Vec::new();
+    report.print(&mut text, 100, std::io::stdout().is_terminal())?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
     if let Some(compared) = compared {
-        println!("\n{compared}");
+        text += &format!("\n{compared}\n");
     }
     for problem in problems.iter().take(SHOWN) {
-        println!("! {problem}");
+        text += &format!("! {problem}\n");
     }
-    println!("{}", proofs.join("\n"));
+    if problems.len() > SHOWN {
+        text += &format!(
+            "! and {} more; all are in {}\n",
+            problems.len() - SHOWN,
+            out.join(PROBLEMS).display()
+        );
+    }
     let digest: String = book
         .digest()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    println!("report   {}", out.join("report.html").display());
-    println!("journal  {}", database.display());
-    println!("digest   {digest}");
+    text += &format!(
+        "{}\nreport   {}\njournal  {}\ndigest   {digest}\n",
+        proofs.join("\n"),
+        out.join(REPORT).display(),
+        database.display()
+    );
+    export::show(&text)?;
     if passed {
         Ok(())
     } else {

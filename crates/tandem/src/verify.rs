@@ -38,7 +38,13 @@ pub(crate) fn verify(options: &Options) -> Outcome {
     let bar = progress(journal.head().seq);
     let result = read(&mut journal, &bar);
     bar.finish_and_clear();
-    let (checks, text) = result.inspect_err(|_| println!("✗ {JOURNAL}"))?;
+    let (checks, text) = match result {
+        Ok(read) => read,
+        Err(failure) => {
+            export::show(&format!("✗ {JOURNAL}\n"))?;
+            return Err(failure);
+        }
+    };
     export::show(&text)?;
     let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
     if failed.is_empty() {

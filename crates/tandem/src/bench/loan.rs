@@ -13,6 +13,7 @@ use tandem_domain::loan::{
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::party::PartyId;
 
+use crate::export;
 use crate::fail::{Failure, Outcome};
 
 const MONTHS: u16 = 36;
@@ -106,9 +107,8 @@ pub(super) fn measure(agreement: &Agreement) -> Outcome {
          {positions:>9} without parting it among the lenders\n  \
          {schedules:>9} schedules a second, each with its instalment calculated"
     );
-    println!("{text}");
-    println!(
-        "{}",
+    export::show(&format!(
+        "{text}\n{}\n",
         json!({
             "evaluations_per_s": evaluations,
             "positions_per_s": positions,
@@ -116,8 +116,7 @@ pub(super) fn measure(agreement: &Agreement) -> Outcome {
             "instalments": MONTHS,
             "lenders": 3,
         })
-    );
-    Ok(())
+    ))
 }
 
 /// How often a second something can be done to each of the samples in turn.

@@ -20,12 +20,12 @@ mod terms;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use self::compare::{Verdict, judge};
 use self::number::Decimal;
-use crate::export::grid::Grid;
+use crate::export::{self, Layout, grid::Grid};
 use crate::fail::{Failure, Outcome};
 
 /// What the program is held against.
@@ -52,16 +52,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "X", default_value = "0.00000001", value_parser = tolerance)]
     tolerance: Decimal,
     /// How to write the outcome.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
+    #[arg(long, value_enum, default_value_t = Layout::Table)]
+    format: Layout,
 }
 
 fn tolerance(text: &str) -> Result<Decimal, String> {
@@ -142,10 +134,10 @@ struct Report {
 /// Runs the contracts of a folder.
 fn actus(options: &Options) -> Outcome {
     let report = Report::of(&options.folder, options.tolerance)?;
-    match options.format {
-        Format::Table => print!("{}", report.table()),
-        Format::Json => println!("{}", report.json()),
-    }
+    export::show(&match options.format {
+        Layout::Table => report.table(),
+        Layout::Json => report.json() + "\n",
+    })?;
     for unread in &report.unread {
         eprintln!("{}", Failure(unread.clone()));
     }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Rounding;
 
+use crate::table::parts;
+
 /// Decimals beyond this are rounded away; the published figures have up to 18.
 const MOST_DECIMALS: u32 = 20;
 
@@ -43,25 +45,13 @@ impl Decimal {
             Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
             None => (text, 0),
         };
-        let (sign, unsigned) = match number.strip_prefix('-') {
-            Some(rest) => (-1, rest),
-            None => (1, number.strip_prefix('+').unwrap_or(number)),
-        };
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + fraction.len() == 0
-            || !is_digits(whole)
-            || !is_digits(fraction)
-            || exponent.abs() > 40
-        {
+        let (sign, whole, fraction) = parts(number)?;
+        if exponent.abs() > 40 {
             return None;
         }
         // Digits that cannot matter are dropped, so that the rest fits.
         let fraction = &fraction[..fraction.len().min(MOST_DECIMALS as usize + 2)];
-        let digits = whole
-            .trim_start_matches('0')
-            .bytes()
-            .chain(fraction.bytes());
+        let digits = whole.bytes().chain(fraction.bytes());
         let mut decimals = i32::try_from(fraction.len()).ok()? - exponent;
         let mut mantissa: i128 = 0;
         for digit in digits {

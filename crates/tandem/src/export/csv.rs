@@ -19,7 +19,7 @@ use tandem_domain::policy::Outcome as Answer;
 use tandem_domain::settlement::Plan;
 use tandem_engine::Step;
 
-use super::{Export, create, create_folder, key_of, name, parties};
+use super::{Export, create, key_of, name, parties};
 use crate::fail::{Failure, Outcome};
 
 /// A CSV file being written.
@@ -246,7 +246,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Starts the tables in a folder.
     pub(super) fn create(folder: &Path) -> Outcome<Tables> {
-        create_folder(folder)?;
+        super::folder(folder)?;
         let table = |name, header: &[&str]| Table::create(folder.join(name), header);
         Ok(Tables {
             postings: table("postings.csv", &POSTINGS)?,

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use tandem_domain::book::{Book, Event};
 use tandem_domain::calendar::Day;
 use tandem_domain::party::{Party, PartyId};
@@ -111,6 +111,27 @@ pub(crate) fn write_all(out: &Path, database: &Path) -> Outcome {
         &mut data::open(database)?,
         &mut [&mut tables, &mut statements],
     )
+}
+
+/// Makes a folder for tables, unless that would write over a programme.
+pub(crate) fn folder(out: &Path) -> Outcome {
+    if out.join("agreement.toml").exists() {
+        return Err(Failure(format!(
+            "{} is a programme's folder: the tables would be written over its applications.csv and \
+             instructions.csv; name another folder with --out",
+            out.display()
+        )));
+    }
+    create_folder(out)
+}
+
+/// How a command writes what it found.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Layout {
+    /// For people.
+    Table,
+    /// For programs; amounts of money in minor units.
+    Json,
 }
 
 /// Writes a text to the terminal.

@@ -66,16 +66,7 @@ fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
             number(debts),
             Value::Text(purpose.into()),
         ];
-        let version = engine.book().current().expect("it is signed").1;
-        Command::Apply(Box::new(Application {
-            key: key.to_owned(),
-            borrower: None,
-            decisions: version.decisions(&values),
-            values,
-        }))
-    };
-    let accept = |key: &str| Command::Accept {
-        application: key.to_owned(),
+        application(engine, key, values)
     };
     let pay = |key: &str, application: &str, on: &str, amount, prepay| {
         Command::Instruct(Instruction {
@@ -189,16 +180,7 @@ fn eventful_commands(engine: &Engine<Memory>, today: &str) -> Vec<Command> {
             number(percent(20)),
             Value::Text("drill".into()),
         ];
-        let version = engine.book().current().expect("it is signed").1;
-        Command::Apply(Box::new(Application {
-            key: key.to_owned(),
-            borrower: None,
-            decisions: version.decisions(&values),
-            values,
-        }))
-    };
-    let accept = |key: &str| Command::Accept {
-        application: key.to_owned(),
+        application(engine, key, values)
     };
     let on = |value_date: &str, key: &str, application: &str, words: &str| {
         let version = engine.book().latest().expect("it is signed");
@@ -253,6 +235,22 @@ fn eventful_commands(engine: &Engine<Memory>, today: &str) -> Vec<Command> {
         "2024-04-22" => vec![done("E-8", "C-2", "prepay 1200.00 CNY reduce")],
         "2024-05-06" => vec![done("D-10", "C-1", "settle 9000.00 CNY")],
         _ => Vec::new(),
+    }
+}
+
+fn application<S: Store>(engine: &Engine<S>, key: &str, values: Vec<Value>) -> Command {
+    let version = engine.book().current().expect("it is signed").1;
+    Command::Apply(Box::new(Application {
+        key: key.to_owned(),
+        borrower: None,
+        decisions: version.decisions(&values),
+        values,
+    }))
+}
+
+fn accept(key: &str) -> Command {
+    Command::Accept {
+        application: key.to_owned(),
     }
 }
 

@@ -171,10 +171,7 @@ impl Statement {
 
     /// Takes an event, its postings apart.
     fn event(&mut self, step: &Step<'_>) -> Outcome {
-        if self.wanted.look(step) {
-            let path = self.lines_path.take();
-            self.csv = path.map(|path| Table::create(path, &LINES)).transpose()?;
-        }
+        self.wanted.look(step);
         let Some(party) = self.wanted.party else {
             return Ok(());
         };
@@ -251,10 +248,29 @@ impl Statement {
             };
             self.lines.entry(account).or_default().push(line);
         }
+        self.start_lines()?;
         if let (Some(csv), Some(currency)) = (&mut self.csv, currency(book)) {
             csv.row(self.cells.line(book, &currency, entry, posting, balance))?;
         }
         Ok(())
+    }
+
+    /// Begins the CSV file, once it is known that there is something to state.
+    fn start_lines(&mut self) -> Outcome {
+        if let Some(path) = self.lines_path.take() {
+            self.csv = Some(Table::create(path, &LINES)?);
+        }
+        Ok(())
+    }
+
+    /// First and last day that the book knows of.
+    fn life(book: &Book) -> Period {
+        let signed = book.versions().first();
+        let today = book.business_date();
+        Period {
+            first: signed.map_or(today, |version| version.agreement.file.effective_from),
+            last: today,
+        }
     }
 
     /// Every balance must be the ledger's.
@@ -288,8 +304,15 @@ impl Statement {
         let (Some(party), Some(currency)) = (self.wanted.party, currency(book)) else {
             return Err(self.wanted.missing(book));
         };
-        let last = book.business_date().previous();
-        if self.period.last > last {
+        let life = Statement::life(book);
+        if self.period.last < life.first || self.period.first > life.last {
+            return Err(Failure(format!(
+                "there is nothing to state for that month: the book goes from {} to {}",
+                life.first, life.last
+            )));
+        }
+        self.start_lines()?;
+        if self.period.last > life.last.previous() {
             self.tie(party, book)?;
         }
         if let Some(csv) = &mut self.csv {
@@ -403,12 +426,9 @@ impl Page<'_> {
         let title = versions
             .last()
             .map_or("", |version| &version.agreement.file.title);
-        let signed = versions
-            .first()
-            .map(|version| version.agreement.file.effective_from);
+        let life = Statement::life(self.book);
         let Period { first, last } = self.statement.period;
-        let first = first.max(signed.unwrap_or(first));
-        let last = last.min(self.book.business_date());
+        let (first, last) = (first.max(life.first), last.min(life.last));
         format!(
             "# Statement of {} ({})\n\n{title}\n\n{first} to {last}, amounts in {}. Debit balances are positive, \
              credit balances negative.\n",

@@ -6,6 +6,7 @@ mod outcome;
 mod rebuild;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tandem_domain::book::{Book, Command, Instruction, Loan};
 use tandem_domain::calendar::Day;
@@ -19,8 +20,10 @@ use crate::table::{PaymentRow, PaymentSource};
 /// The payments of a run.
 pub(crate) struct Payments {
     source: Source,
-    /// Payments that were read from a file.
-    pub(crate) rows: Vec<Instruction>,
+    /// Payments that were read from a file, and their lines.
+    pub(crate) rows: Vec<(u64, Instruction)>,
+    /// Name of the file of payments, for messages.
+    pub(crate) file: Arc<str>,
     /// Rows that could not be read.
     pub(crate) problems: Vec<String>,
     /// Name of the file of applications, for messages.
@@ -36,18 +39,17 @@ enum Source {
 impl Payments {
     /// Reads what the programme's mapping names.
     pub(crate) fn read(programme: &Programme, applications: Option<&Path>) -> Outcome<Payments> {
-        let applications_file = programme
-            .applications_path(applications)
-            .display()
-            .to_string();
+        let applications_file = file_name(&programme.applications_path(applications));
         let mut payments = Payments {
             source: Source::File,
             rows: Vec::new(),
+            file: "".into(),
             problems: Vec::new(),
             applications_file,
         };
         match &programme.mapping.payments {
-            PaymentSource::File(_) => {
+            PaymentSource::File(columns) => {
+                payments.file = columns.file.as_str().into();
                 let read = programme.payments()?;
                 payments.problems = read.problems;
                 payments.rows = read.rows.into_iter().map(payment).collect();
@@ -115,8 +117,13 @@ impl Payments {
     }
 }
 
-fn payment(row: PaymentRow) -> Instruction {
-    Instruction {
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn payment(row: PaymentRow) -> (u64, Instruction) {
+    let payment = Instruction {
         key: row.key,
         application: row.application,
         value_date: row.value_date,
@@ -124,5 +131,6 @@ fn payment(row: PaymentRow) -> Instruction {
             true => Action::Prepay(row.amount, None),
             false => Action::Repay(row.amount),
         },
-    }
+    };
+    (row.line, payment)
 }

@@ -150,8 +150,9 @@ impl Report {
             say(
                 Paid::Wholly,
                 format!(
-                    "{} were written off, {} ({} of what was lent){cover}.",
+                    "{} {} written off, {} ({} of what was lent){cover}.",
                     things(losses.loans, "loan"),
+                    if losses.loans == 1 { "was" } else { "were" },
                     unit.full(losses.charged_off),
                     percent(ratio(losses.charged_off, funded.amount)),
                 ),
@@ -173,7 +174,7 @@ impl Report {
             format!(
                 "After service fees and losses the lenders earned {}, {} a year on the principal outstanding.",
                 unit.full(result),
-                rate(figures.yearly(result, &figures.years, &lenders)),
+                rate(figures.yearly(result, &figures.years, &figures.holders())),
             ),
         );
         paragraphs
@@ -299,7 +300,7 @@ impl Report {
     fn sections(&self) -> Vec<Section> {
         let sections = [
             Some(self.decisions()),
-            Some(self.reasons()),
+            self.reasons(),
             Some(self.lending()),
             self.comparison(),
             self.portfolio(),

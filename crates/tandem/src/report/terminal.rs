@@ -139,6 +139,9 @@ impl Report {
             let words = format!("{}: kept out by {}", figures.name(*lender), words.name);
             table.row([words, String::new(), count(*times), String::new()]);
         }
+        if figures.reasons.is_empty() && figures.barred.is_empty() {
+            return Ok(());
+        }
         screen.table(&table)
     }
 
@@ -207,9 +210,15 @@ impl Report {
             facts.push((
                 format!("Outstanding{mark}"),
                 format!(
-                    "{} in {}; at most {} on {}",
-                    unit.words(now.outstanding),
-                    things(now.active, "loan"),
+                    "{}; at most {} on {}",
+                    match now.active {
+                        0 => "nothing".to_owned(),
+                        active => format!(
+                            "{} in {}",
+                            unit.words(now.outstanding),
+                            things(active, "loan")
+                        ),
+                    },
                     unit.words(peak.outstanding),
                     date(peak.day)
                 ),

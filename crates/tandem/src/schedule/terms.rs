@@ -487,16 +487,12 @@ impl TermsFile {
             let months = each as u16 * count;
             return Timeline::of(product, start, months, &self.days);
         }
-        // As many months as hold all instalments, and may hold one or two more.
+        // A timeline is of months: of as many as hold all instalments, the last is made the end.
         let last = cycle.after(start, count.into());
-        let months = (1..=MOST + 1).find(|&months| start.plus_months(months.into()) >= last);
-        let months = months.unwrap_or(MOST);
+        let months = (1..=MOST).find(|&months| start.plus_months(months.into()) >= last);
+        let months = months.unwrap_or(MOST + 1);
         let mut timeline = Timeline::of(product, start, months, &self.days);
-        let down = timeline
-            .steps
-            .iter()
-            .filter(|step| step.ops.has(Ops::DOWN_PAYMENT))
-            .count();
+        let down = usize::from(self.down_payment != Rate::ZERO);
         timeline.steps.truncate(down + usize::from(count));
         if let Some(end) = timeline.steps.last_mut() {
             let counted = match product.business_days.calculation {
@@ -504,10 +500,7 @@ impl TermsFile {
                 Calculation::CalculateFirst => last,
             };
             end.ops = Ops::INTEREST | Ops::MATURITY;
-            // The last day of February counts otherwise when the loan ends on it.
-            if product.day_count == DayCount::E30360Isda {
-                end.number = product.day_count.number_at_maturity(counted);
-            }
+            end.number = product.day_count.number_at_maturity(counted);
         }
         timeline
     }

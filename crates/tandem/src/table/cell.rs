@@ -49,8 +49,8 @@ pub(crate) struct Number {
     pub(crate) factor: Decimal,
     pub(crate) digits: u32,
     pub(crate) sign: Sign,
-    /// It is not rounded; decimals are an error.
-    pub(crate) whole: bool,
+    /// It is not rounded: what is finer is an error.
+    pub(crate) exact: bool,
 }
 
 /// Which numbers make sense.
@@ -114,6 +114,16 @@ impl Cell {
         Ok((!missing).then_some(text))
     }
 
+    /// Something that is wrong with what stands in the column.
+    pub(crate) fn fault(&self, message: String) -> Fault {
+        let place = match &self.source {
+            Source::Columns(places, _) => places.first().copied(),
+            Source::Quotient([dividend, _], _) => Some(*dividend),
+            Source::Constant(_) => None,
+        };
+        Fault { place, message }
+    }
+
     fn nothing(&self, place: Option<usize>) -> Result<Value, Fault> {
         match self.required {
             true => Err(Fault {
@@ -146,7 +156,14 @@ impl Number {
             .ok_or_else(|| NumberError::TooLarge(clip(shown).into_owned()).to_string())?;
         let shown = || clip(shown);
         match self.sign {
-            _ if self.whole && !exact => Err(format!("`{}` is not a whole number", shown())),
+            _ if self.exact && !exact => Err(match self.digits {
+                0 => format!("`{}` is not a whole number", shown()),
+                digits => NumberError::TooPrecise {
+                    text: shown().into_owned(),
+                    digits,
+                }
+                .to_string(),
+            }),
             Sign::NotNegative if number < 0 => Err(format!(
                 "`{}` is negative; write zero or more, or allow it in the mapping with negative = true",
                 shown()
@@ -189,6 +206,7 @@ impl DateFormat {
             DateFormat::IsoMonth => ("YYYY-MM", "2018-02"),
             DateFormat::NamedMonth => ("Mon-YYYY", "Feb-2018"),
             DateFormat::MonthFirst => ("M/D/YYYY", "2/28/2018"),
+            DateFormat::DayFirst => ("DD.MM.YYYY", "28.02.2018"),
             DateFormat::YearFirst => ("YYYY/M/D", "2018/2/28"),
             DateFormat::Digits => ("YYYYMMDD", "20180228"),
         }
@@ -198,9 +216,9 @@ impl DateFormat {
         let year = |part| number(part, 4..=4).map(|year| year as i32);
         let two = |part| number(part, 2..=2);
         let short = |part| number(part, 1..=2);
-        let slashed = || {
-            let (first, rest) = text.split_once('/')?;
-            let (second, third) = rest.split_once('/')?;
+        let parted = |by| {
+            let (first, rest) = text.split_once(by)?;
+            let (second, third) = rest.split_once(by)?;
             Some((first, second, third))
         };
         match self {
@@ -214,11 +232,15 @@ impl DateFormat {
                 Day::from_ymd(year(of_year)?, named_month(name)?, 1)
             }
             DateFormat::MonthFirst => {
-                let (month, day, of_year) = slashed()?;
+                let (month, day, of_year) = parted('/')?;
+                Day::from_ymd(year(of_year)?, short(month)?, short(day)?)
+            }
+            DateFormat::DayFirst => {
+                let (day, month, of_year) = parted('.')?;
                 Day::from_ymd(year(of_year)?, short(month)?, short(day)?)
             }
             DateFormat::YearFirst => {
-                let (of_year, month, day) = slashed()?;
+                let (of_year, month, day) = parted('/')?;
                 Day::from_ymd(year(of_year)?, short(month)?, short(day)?)
             }
             DateFormat::Digits => {
@@ -305,8 +327,10 @@ mod tests {
 
     #[test]
     fn each_date_format_reads_its_own_form_only() {
-        use DateFormat::{Digits, Iso, IsoMonth, MonthFirst, NamedMonth, YearFirst};
-        let formats = [Iso, IsoMonth, NamedMonth, MonthFirst, YearFirst, Digits];
+        use DateFormat::{DayFirst, Digits, Iso, IsoMonth, MonthFirst, NamedMonth, YearFirst};
+        let formats = [
+            Iso, IsoMonth, NamedMonth, MonthFirst, DayFirst, YearFirst, Digits,
+        ];
         for format in formats {
             for other in formats {
                 let (_, example) = other.describe();
@@ -331,6 +355,10 @@ mod tests {
             "é/3/2018",
         ] {
             assert_eq!(day(MonthFirst, text), None, "{text}");
+        }
+        assert_eq!(day(DayFirst, "3.12.2018"), Some("2018-12-03".into()));
+        for text in ["28.02.18", "12.13.2018", "28.02.2018.", "28,02,2018"] {
+            assert_eq!(day(DayFirst, text), None, "{text}");
         }
         for text in ["20180229", "2018é12", "0000000é", "２０18"] {
             assert_eq!(day(Digits, text), None, "{text}");

@@ -66,16 +66,9 @@ impl FromStr for Decimal {
         if text.is_empty() {
             return Err(NumberError::Empty);
         }
-        let (sign, unsigned) = match text.strip_prefix('-') {
-            Some(rest) => (-1, rest),
-            None => (1, text.strip_prefix('+').unwrap_or(text)),
-        };
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {
+        let Some((sign, whole, fraction)) = parts(text) else {
             return Err(NumberError::NotANumber(clip(text).into_owned()));
-        }
-        let whole = whole.trim_start_matches('0');
+        };
         if whole.len() > 15 {
             return Err(NumberError::TooLarge(clip(text).into_owned()));
         }
@@ -87,6 +80,18 @@ impl FromStr for Decimal {
             decimals: fraction.len() as u32,
         })
     }
+}
+
+/// Sign, digits before the point without zeros in front, and digits behind it.
+pub(crate) fn parts(number: &str) -> Option<(i128, &str, &str)> {
+    let (sign, unsigned) = match number.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, number.strip_prefix('+').unwrap_or(number)),
+    };
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = whole.len() + fraction.len() > 0 && is_digits(whole) && is_digits(fraction);
+    fits.then(|| (sign, whole.trim_start_matches('0'), fraction))
 }
 
 /// A decimal factor, written as text so that it is exact: `"6.5"`.

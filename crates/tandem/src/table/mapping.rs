@@ -184,6 +184,9 @@ pub(crate) enum DateFormat {
     /// 2/28/2018
     #[serde(rename = "M/D/YYYY")]
     MonthFirst,
+    /// 28.02.2018
+    #[serde(rename = "DD.MM.YYYY")]
+    DayFirst,
     /// 2018/2/28
     #[serde(rename = "YYYY/M/D")]
     YearFirst,
@@ -244,7 +247,7 @@ struct Payments {
     value_date: Option<DateColumn>,
     /// Source `file`: what was paid.
     amount: Option<MoneyColumn>,
-    /// Source `file`: which payments are prepayments; without it none is.
+    /// Source `file`: which payments are prepayments; without it all are ordinary.
     kind: Option<PaymentKind>,
     /// Source `behaviour`: its settings.
     behaviour: Option<Behaviour>,
@@ -338,18 +341,22 @@ pub(crate) struct PaymentColumns {
     pub(crate) value_date: DateColumn,
     /// What was paid.
     pub(crate) amount: MoneyColumn,
-    /// Which are prepayments.
+    /// Which are prepayments, and which ordinary.
     pub(crate) kind: Option<PaymentKind>,
 }
 
-/// Which payments are prepayments.
+/// Which payments are prepayments, and which ordinary; one without a word is ordinary.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PaymentKind {
     /// The column.
     pub(crate) column: String,
     /// The words that mean a prepayment.
+    #[serde(default)]
     pub(crate) prepay: Vec<String>,
+    /// The words that mean an ordinary payment.
+    #[serde(default)]
+    pub(crate) pay: Vec<String>,
 }
 
 /// A seeded model of how borrowers pay.

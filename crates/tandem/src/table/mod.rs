@@ -15,8 +15,12 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decimal::parts;
 pub(crate) use mapping::{Mapping, PaymentSource};
 #[cfg(test)]
 use plan::RecordedRow;
 pub(crate) use plan::{ApplicationRow, OutcomeRow, PaymentRow};
-pub(crate) use reader::{ApplicationReader, OutcomeReader, PaymentReader, RowProblem, TableError};
+pub(crate) use reader::{
+    ApplicationReader, OutcomeReader, PaymentReader, RowProblem, Table, TableError,
+};
+pub(crate) use rows::{Fault, Row};

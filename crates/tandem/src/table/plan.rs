@@ -5,7 +5,8 @@ use tandem_domain::field::Value;
 use tandem_domain::money::Amount;
 
 use super::cell::Cell;
-use super::mapping::{Mapping, MoneyColumn, PaymentSource};
+use super::decimal::clip;
+use super::mapping::{Mapping, MoneyColumn, PaymentKind, PaymentSource};
 use super::planner::Planner;
 use super::rows::{Fault, Row};
 
@@ -141,7 +142,7 @@ pub(crate) struct PaymentPlan {
     application: Cell,
     value_date: Cell,
     amount: Cell,
-    kind: Option<(Cell, Vec<String>)>,
+    kind: Option<(Cell, PaymentKind)>,
 }
 
 impl Plan for PaymentPlan {
@@ -156,12 +157,10 @@ impl Plan for PaymentPlan {
             key: planner.text("payments.key", &columns.key, true),
             application: planner.text("payments.application", &columns.application, true),
             value_date: planner.date("payments.value_date", &columns.value_date, true),
-            amount: planner.payment("payments.amount", &columns.amount),
+            amount: planner.payment("payments.amount", &columns.amount, true),
             kind: kind.map(|kind| {
-                (
-                    planner.text("payments.kind.column", &kind.column, false),
-                    kind.prepay.clone(),
-                )
+                let cell = planner.text("payments.kind.column", &kind.column, false);
+                (cell, kind.clone())
             }),
         })
     }
@@ -169,7 +168,10 @@ impl Plan for PaymentPlan {
     fn read(&self, row: &Row<'_>, line: u64) -> Result<PaymentRow, Fault> {
         let key = text(&self.key, row)?.unwrap_or_default();
         let prepay = match &self.kind {
-            Some((cell, words)) => text(cell, row)?.is_some_and(|word| words.contains(&word)),
+            Some((cell, kind)) => match text(cell, row)? {
+                Some(word) => is_prepayment(&word, kind).map_err(|message| cell.fault(message))?,
+                None => false,
+            },
             None => false,
         };
         Ok(PaymentRow {
@@ -181,6 +183,21 @@ impl Plan for PaymentPlan {
             key,
         })
     }
+}
+
+/// True if a word means a prepayment, false if an ordinary payment.
+fn is_prepayment(word: &str, kind: &PaymentKind) -> Result<bool, String> {
+    let is_in = |words: &[String]| words.iter().any(|known| known == word);
+    if is_in(&kind.prepay) || is_in(&kind.pay) {
+        return Ok(is_in(&kind.prepay));
+    }
+    let known = kind.prepay.iter().chain(&kind.pay).map(String::as_str);
+    Err(format!(
+        "`{}` is no kind of payment that the mapping knows; there are {}; leave the cell empty for \
+         an ordinary payment, or name the word in the mapping, payments.kind",
+        clip(word),
+        known.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// The cells of an outcome.
@@ -225,7 +242,7 @@ impl Plan for OutcomePlan {
         Some(OutcomePlan {
             application: planner.text(&path("application"), &columns.application, true),
             paid_off: (paid_off, columns.paid_off.values.clone()),
-            instalment: planner.payment(&path("instalment"), &columns.instalment),
+            instalment: planner.payment(&path("instalment"), &columns.instalment, false),
             last_payment_date: planner.date(
                 &path("last_payment_date"),
                 &columns.last_payment_date,

@@ -8,6 +8,7 @@ use tandem_domain::money::Currency;
 use super::cell::{Cell, Date, Number, Reading, Sign, Source};
 use super::decimal::{Decimal, Factor, clip};
 use super::mapping::{DateColumn, FieldMapping, Mapping, MoneyColumn, OneOrMore};
+use crate::words::distance;
 
 /// Most columns that a message lists.
 const MAX_LISTED: usize = 60;
@@ -93,12 +94,17 @@ impl<'m> Planner<'m> {
         self.money_of_sign(path, column, required, sign)
     }
 
-    /// Money that is above zero.
-    pub(crate) fn payment(&mut self, path: &str, column: &MoneyColumn) -> Cell {
+    /// Money that is above zero. Without a factor it has no more decimals than its currency, if
+    /// it must be exact.
+    pub(crate) fn payment(&mut self, path: &str, column: &MoneyColumn, exact: bool) -> Cell {
         if column.negative {
             self.problem(&format!("{path}.negative"), ABOVE_ZERO);
         }
-        self.money_of_sign(path, column, true, Sign::Positive)
+        let mut cell = self.money_of_sign(path, column, true, Sign::Positive);
+        if let Source::Columns(_, Reading::Number(number)) = &mut cell.source {
+            number.exact = exact && column.scale.is_none();
+        }
+        cell
     }
 
     fn money_of_sign(
@@ -115,7 +121,7 @@ impl<'m> Planner<'m> {
             factor: factor(column.scale),
             digits,
             sign,
-            whole: false,
+            exact: false,
         };
         plain(
             Source::Columns(vec![place], Reading::Number(number)),
@@ -272,7 +278,7 @@ impl<'m> Planner<'m> {
                     self.problem(&format!("{path}.unit"), message);
                 }
                 Reading::Number(Number {
-                    whole: true,
+                    exact: true,
                     ..number(mapping, 0, term)
                 })
             }
@@ -376,7 +382,7 @@ fn number(mapping: &FieldMapping, digits: u32, positive: bool) -> Number {
         factor: factor(mapping.scale),
         digits,
         sign,
-        whole: false,
+        exact: false,
     }
 }
 
@@ -399,21 +405,6 @@ fn similar<'n>(meant: &str, names: &'n [String]) -> Vec<&'n str> {
         .collect();
     near.sort();
     near.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// The number of letters to insert, remove or exchange (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let exchanged = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
 }
 
 #[cfg(test)]
@@ -443,6 +434,5 @@ mod tests {
             ["annual_income_joint"]
         );
         assert_eq!(similar("colour", &names), [""; 0]);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -16,7 +16,7 @@ use super::decimal::clip;
 use super::mapping::Mapping;
 use super::plan::{ApplicationPlan, OutcomePlan, PaymentPlan, Plan};
 use super::planner::{Header, Planner};
-use super::rows::{Fault, Rows};
+use super::rows::{Fault, Row, Rows};
 
 /// Reads applications.
 pub(crate) type ApplicationReader = Reader<ApplicationPlan>;
@@ -27,10 +27,16 @@ pub(crate) type OutcomeReader = Reader<OutcomePlan>;
 
 /// The rows of a file: what was read, or what is wrong with a row. It always goes on to the end.
 pub(crate) struct Reader<P> {
+    table: Table,
+    plan: P,
+}
+
+/// A file whose first row names its columns.
+pub(crate) struct Table {
+    /// Its name in messages.
     file: Arc<str>,
     names: Vec<String>,
     rows: Rows<Box<dyn Read + Send>>,
-    plan: P,
 }
 
 /// What is wrong with a row.
@@ -91,6 +97,50 @@ fn listed(problems: &[Problem]) -> String {
 impl<P: Plan> Reader<P> {
     /// Opens a file; it may be gzipped, whatever its name.
     pub(crate) fn open(path: &Path, mapping: &Mapping, scope: &Scope) -> Result<Self, TableError> {
+        Self::of(Table::open(path)?, mapping, scope)
+    }
+
+    /// Reads from anywhere; `file` is its name in messages.
+    #[cfg(test)]
+    pub(crate) fn new(
+        file: &str,
+        input: impl Read + Send + 'static,
+        mapping: &Mapping,
+        scope: &Scope,
+    ) -> Result<Self, TableError> {
+        Self::of(Table::new(file, input)?, mapping, scope)
+    }
+
+    fn of(table: Table, mapping: &Mapping, scope: &Scope) -> Result<Self, TableError> {
+        let header = Header {
+            file: &table.file,
+            names: &table.names,
+        };
+        let mut planner = Planner::new(mapping, scope, Some(header))
+            .map_err(|problem| TableError::Mapping(vec![problem]))?;
+        let plan = P::draw(mapping, &mut planner);
+        if plan.is_none() {
+            planner.problem("payments.source", "names another source than this file");
+        }
+        let checked = planner.finish();
+        match (plan, checked) {
+            (Some(plan), Ok(())) => Ok(Reader { table, plan }),
+            (_, checked) => Err(TableError::Mapping(checked.err().unwrap_or_default())),
+        }
+    }
+}
+
+impl<P: Plan> Iterator for Reader<P> {
+    type Item = Result<P::Row, RowProblem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.table.read(|row, line| self.plan.read(row, line))
+    }
+}
+
+impl Table {
+    /// Opens a file; it may be gzipped, whatever its name.
+    pub(crate) fn open(path: &Path) -> Result<Table, TableError> {
         let failed = |error| TableError::Open {
             path: path.display().to_string(),
             error,
@@ -103,53 +153,46 @@ impl<P: Plan> Reader<P> {
             .file_name()
             .unwrap_or(path.as_os_str())
             .to_string_lossy();
-        Self::new(&name, file, mapping, scope)
+        Table::new(&name, file)
     }
 
-    /// Reads from anywhere; `file` is its name in messages.
-    pub(crate) fn new(
-        file: &str,
-        input: impl Read + Send + 'static,
-        mapping: &Mapping,
-        scope: &Scope,
-    ) -> Result<Self, TableError> {
+    fn new(file: &str, input: impl Read + Send + 'static) -> Result<Table, TableError> {
         let failed = |error| TableError::Open {
             path: file.to_owned(),
             error,
         };
         let mut rows = Rows::new(unpacked(input).map_err(failed)?);
+        let file: Arc<str> = file.into();
         let names = header(&mut rows)
-            .map_err(|(line, fault)| TableError::Header(problem(&file.into(), line, &[], fault)))?;
+            .map_err(|(line, fault)| TableError::Header(problem(&file, line, &[], fault)))?;
         rows.expect_columns(names.len());
-        let header = Header {
-            file,
-            names: &names,
-        };
-        let mut planner = Planner::new(mapping, scope, Some(header))
-            .map_err(|problem| TableError::Mapping(vec![problem]))?;
-        let plan = P::draw(mapping, &mut planner);
-        if plan.is_none() {
-            planner.problem("payments.source", "names another source than this file");
-        }
-        let checked = planner.finish();
-        match (plan, checked) {
-            (Some(plan), Ok(())) => Ok(Reader {
-                file: file.into(),
-                names,
-                rows,
-                plan,
-            }),
-            (_, checked) => Err(TableError::Mapping(checked.err().unwrap_or_default())),
-        }
+        Ok(Table { file, names, rows })
     }
-}
 
-impl<P: Plan> Iterator for Reader<P> {
-    type Item = Result<P::Row, RowProblem>;
+    /// The place of a column.
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known == name)
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The place of a column that must be there; the error says what else belongs to the header.
+    pub(crate) fn wanted(&self, name: &str, hint: &str) -> Result<usize, TableError> {
+        let missing = || {
+            let fault = Fault {
+                place: None,
+                message: format!("there is no column `{name}`{hint}"),
+            };
+            TableError::Header(problem(&self.file, 1, &[], fault))
+        };
+        self.column(name).ok_or_else(missing)
+    }
+
+    /// Reads the next row, if there is one.
+    pub(crate) fn read<T>(
+        &mut self,
+        read: impl FnOnce(&Row<'_>, u64) -> Result<T, Fault>,
+    ) -> Option<Result<T, RowProblem>> {
         let (line, row) = self.rows.next()?;
-        let read = row.and_then(|row| self.plan.read(&row, line));
+        let read = row.and_then(|row| read(&row, line));
         Some(read.map_err(|fault| problem(&self.file, line, &self.names, fault)))
     }
 }

@@ -631,7 +631,7 @@ fn a_mapping_fits_its_agreement() {
         (
             r#"date = { column = "applied" }"#,
             r#"date = { column = "applied", format = "YY-M" }"#,
-            "line 6, applications.date.format: unknown variant `YY-M`, expected one of `YYYY-MM-DD`, `YYYY-MM`, `Mon-YYYY`, `M/D/YYYY`, `YYYY/M/D`, `YYYYMMDD`",
+            "line 6, applications.date.format: unknown variant `YY-M`, expected one of `YYYY-MM-DD`, `YYYY-MM`, `Mon-YYYY`, `M/D/YYYY`, `DD.MM.YYYY`, `YYYY/M/D`, `YYYYMMDD`",
         ),
         (
             "behaviour = { seed = 7, note = \"Payments are generated.\" }",
@@ -773,7 +773,7 @@ key = "payment"
 application = "loan"
 value_date = { column = "day", format = "YYYYMMDD" }
 amount = { column = "paid", unit = "CNY" }
-kind = { column = "type", prepay = ["early"] }
+kind = { column = "type", prepay = ["early"], pay = ["regular"] }
 "#;
 
 fn mapping_with(payments: &str) -> Mapping {
@@ -788,7 +788,7 @@ fn payments_are_read() {
     assert!(
         matches!(&mapping.payments, PaymentSource::File(columns) if columns.file == "payments.csv")
     );
-    let text = "payment,loan,day,paid,type\nP-1,A-1,20180228,12.5,\nP-2,A-1,20180301,7,early\nP-3,A-1,20180301,-7,early\nP-4,,20180301,7,\n";
+    let text = "payment,loan,day,paid,type\nP-1,A-1,20180228,12.5,\nP-2,A-1,20180301,7,early\nP-3,A-1,20180301,-7,early\nP-4,,20180301,7,\nP-5,A-1,20180301,7.005,\nP-6,A-1,20180302,7.0100,regular\nP-7,A-1,20180302,7,odd\n";
     let reader = PaymentReader::new("payments.csv", Cursor::new(text), &mapping, &scope()).unwrap();
     let rows: Vec<_> = reader
         .map(|row| row.map_err(|problem| problem.to_string()))
@@ -811,6 +811,14 @@ fn payments_are_read() {
             payment(3, "P-2", "2018-03-01", 700, true),
             Err("payments.csv, line 4, paid: `-7` is not above zero".to_owned()),
             Err("payments.csv, line 5, loan: is missing; every row needs a value here".to_owned()),
+            Err("payments.csv, line 6, paid: `7.005` has more than 2 decimals".to_owned()),
+            payment(7, "P-6", "2018-03-02", 701, false),
+            Err(
+                "payments.csv, line 8, type: `odd` is no kind of payment that the mapping knows; there are \
+                 early, regular; leave the cell empty for an ordinary payment, or name the word in the mapping, \
+                 payments.kind"
+                    .to_owned()
+            ),
         ]
     );
     let other = PaymentReader::new(

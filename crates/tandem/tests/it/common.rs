@@ -35,6 +35,44 @@ pub(super) fn marketplace(folder: &Path, rows: usize) -> PathBuf {
     programme
 }
 
+/// The example `servicing`, in a folder of its own.
+pub(super) fn servicing(folder: &Path) -> PathBuf {
+    let (example, programme) = (examples().join("servicing"), folder.join("servicing"));
+    for part in ["", "policies"] {
+        fs::create_dir_all(programme.join(part)).unwrap();
+        for file in fs::read_dir(example.join(part)).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() {
+                let name = path.file_name().unwrap();
+                fs::copy(&path, programme.join(part).join(name)).unwrap();
+            }
+        }
+    }
+    programme
+}
+
+/// The program with arguments, in a folder.
+pub(super) fn tandem(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Compares with a golden file of `tests/servicing`, or writes it if TANDEM_UPDATE is set.
+pub(super) fn golden(printed: &str, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servicing");
+    let path = folder.join(name).with_extension("txt");
+    if std::env::var_os("TANDEM_UPDATE").is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(&path, printed).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(printed, expected, "{}", path.display());
+}
+
 /// The command that runs a programme, with journal and results below `folder`.
 pub(super) fn command(programme: &Path, folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));

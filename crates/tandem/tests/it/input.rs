@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use super::common::{command, marketplace, text};
+use super::common::{command, marketplace, servicing, tandem, text};
 
 /// Changes one file of a programme.
 fn edit(programme: &Path, file: &str, from: &str, to: &str) {
@@ -318,4 +319,118 @@ fn a_rule_that_binds_nobody_and_a_foreign_book_are_pointed_out() {
         "{}",
         text(&check.stdout)
     );
+}
+
+#[test]
+fn a_missing_file_of_payments_names_the_right_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = servicing(folder.path());
+    fs::remove_file(programme.join("payments.csv")).unwrap();
+    let ran = command(&programme, folder.path()).output().unwrap();
+    let error = text(&ran.stderr);
+    assert!(
+        error.ends_with("; name the file in mapping.toml, payments.file\n"),
+        "{error}"
+    );
+    fs::remove_file(programme.join("applications.csv")).unwrap();
+    let ran = command(&programme, folder.path()).output().unwrap();
+    let error = text(&ran.stderr);
+    assert!(
+        error.ends_with(
+            "; name the file with --applications, or in mapping.toml, applications.file\n"
+        ),
+        "{error}"
+    );
+    let checked = text(&tandem(folder.path(), &["check", "servicing"]).stdout);
+    assert!(
+        checked.contains("Payments: there is no payments.csv yet.\n"),
+        "{checked}"
+    );
+}
+
+#[test]
+fn results_that_cannot_be_written_are_noticed_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = servicing(folder.path());
+    let run = |out: &Path| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        run.current_dir(folder.path()).arg("run").arg(&programme);
+        let ran = run.arg("--out").arg(out).output().unwrap();
+        assert!(
+            !folder
+                .path()
+                .join("data")
+                .join("servicing")
+                .join("book.db")
+                .exists()
+        );
+        text(&ran.stderr)
+    };
+    let taken = folder.path().join("taken");
+    fs::create_dir_all(taken.join("report.html")).unwrap();
+    let error = run(&taken);
+    assert!(error.contains("report.html: "), "{error}");
+    let error = run(&programme);
+    assert!(
+        error.contains(
+            "is a programme's folder: the tables would be written over its applications.csv"
+        ),
+        "{error}"
+    );
+    let before = fs::read(programme.join("instructions.csv")).unwrap();
+    let ran = command(&programme, folder.path()).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let export = ["export", "csv", "--data", "data", "--out", "servicing"];
+    let error = text(&tandem(folder.path(), &export).stderr);
+    assert!(error.contains("is a programme's folder"), "{error}");
+    assert_eq!(
+        fs::read(programme.join("instructions.csv")).unwrap(),
+        before
+    );
+
+    let statement = |month: &str| {
+        let start = ["export", "statement", "--party", "river", "--data", "data"];
+        let out = ["--month", month, "--out", "month.md"];
+        text(&tandem(folder.path(), &[&start[..], &out].concat()).stderr)
+    };
+    for month in ["2023-12", "2025-01"] {
+        assert_eq!(
+            statement(month),
+            "error: there is nothing to state for that month: the book goes from 2024-01-15 to 2024-12-07\n"
+        );
+        assert!(!folder.path().join("month.csv").exists());
+    }
+    assert_eq!(statement("2024-12"), "");
+    assert!(folder.path().join("month.csv").exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = servicing(folder.path());
+    let ran = command(&programme, folder.path()).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    for arguments in [
+        &["run", "servicing", "--data", "data", "--out", "out"][..],
+        &["check", "servicing"],
+        &["schema", "agreement"],
+        &["verify", "--data", "data"],
+        &["history", "L-1", "--data", "data"],
+        &["export", "hledger", "--party", "river", "--data", "data"],
+        &[
+            "instruct", "L-8", "pay", "1.00", "CNY", "--key", "K", "--data", "data",
+        ],
+    ] {
+        let mut tandem = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        tandem.current_dir(folder.path()).args(arguments);
+        let piped = tandem.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
 }

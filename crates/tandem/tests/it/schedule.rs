@@ -437,7 +437,7 @@ fn flows_that_are_wrong_are_refused_with_line_and_column() {
         ),
         (
             "+2023-02-05,1.00\n",
-            "flows.csv, line 3: has more or fewer cells than the header",
+            "flows.csv, line 3: has 2 columns, the header has 3",
         ),
         (
             "+",
@@ -477,7 +477,11 @@ fn flows_that_are_wrong_are_refused_with_line_and_column() {
         "error: flows.csv, line 2, currency: `EUR` differs from USD; flows have one currency\n"
     );
     assert_eq!(
-        error(&["apr", "--flows"], "flows.csv", b"date,amount\n\xff"),
-        "error: flows.csv, line 2: the text is not UTF-8; save the file as UTF-8\n"
+        error(
+            &["apr", "--flows"],
+            "flows.csv",
+            b"date,amount,currency\n\xff,1,EUR"
+        ),
+        "error: flows.csv, line 2, date: is not UTF-8 from byte 1 on; save the file as UTF-8\n"
     );
 }

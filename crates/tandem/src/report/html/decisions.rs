@@ -179,7 +179,7 @@ impl Report {
     }
 
     /// Why applications were declined, and which reasons lenders gave.
-    pub(super) fn reasons(&self) -> Section {
+    pub(super) fn reasons(&self) -> Option<Section> {
         let figures = &self.figures;
         let all = figures.all.applications;
         // Bars are as long as the reason is frequent, compared with the most frequent one.
@@ -197,7 +197,10 @@ impl Report {
                 Cell::bar(ACCENT, of(*times, most_declined)),
             ]);
         }
-        let mut blocks = vec![Block::Table(declined.marked(self.offers()))];
+        let mut blocks = Vec::new();
+        if !figures.declined.is_empty() {
+            blocks.push(Block::Table(declined.marked(self.offers())));
+        }
         for lender in figures.lenders() {
             let own = |reason: &&LenderReason| reason.lender == lender;
             let tally = figures.all.lenders[lender.index()];
@@ -260,12 +263,12 @@ impl Report {
             }
             blocks.push(Block::Table(table.marked(self.offers())));
         }
-        Section {
+        (!blocks.is_empty()).then(|| Section {
             id: "reasons",
             title: "Why not".into(),
             lead: "A lender gives every reason that applies, so its reasons add up to more than its declines. The stronger part of a bar counts where a reason stood alone. Bars of all lenders have one scale.".into(),
             blocks,
-        }
+        })
     }
 
     /// How much of each limit was used.

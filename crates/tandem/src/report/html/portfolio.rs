@@ -201,7 +201,7 @@ impl Report {
             (
                 "Back-dated",
                 format!(
-                    "{} came after their value date and were put in their place",
+                    "{} entered after the value date, and put in place",
                     count(payments.back_dated)
                 ),
             ),
@@ -215,7 +215,7 @@ impl Report {
             facts.push((
                 "Other instructions",
                 format!(
-                    "{} changed a plan, sold a share or gave money back; {} were reversed",
+                    "{} changed a plan, sold a share or gave money back; {} reversed",
                     count(payments.others),
                     count(payments.reversed)
                 ),
