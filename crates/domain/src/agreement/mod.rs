@@ -1,10 +1,12 @@
-//! The cooperation agreement: the document that parties sign (`file.rs`), and what it means once
-//! its names are resolved (`read.rs` does that and finds what is wrong).
+//! The cooperation agreement: the document that parties sign (`file.rs`, and `product.rs` for the
+//! loan), and what it means once its names are resolved (`read.rs` does that and finds what is wrong).
 
 mod file;
+mod product;
 mod read;
 
 pub use file::*;
+pub use product::*;
 
 use crate::condition::{Condition, Scope};
 use crate::document::{Document, Problem};
