@@ -124,6 +124,12 @@ impl Rounding {
             };
             return i64::try_from(quotient + u64::from(up)).expect(TOO_LARGE);
         }
+        self.divide_wide(numerator, denominator)
+    }
+
+    /// The same, for numbers that are negative or wide.
+    #[cold]
+    fn divide_wide(self, numerator: i128, denominator: i128) -> i64 {
         let quotient = numerator.div_euclid(denominator);
         let remainder = numerator.rem_euclid(denominator);
         let up = match (self, (2 * remainder).cmp(&denominator)) {

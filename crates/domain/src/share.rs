@@ -29,14 +29,17 @@ pub fn allocate(total: Amount, weights: &[i128]) -> Parts {
     }
     let sum: i128 = weights.iter().sum();
     assert!(sum > 0, "an amount cannot be shared among nobody");
-    let magnitude = i128::from(total.0.unsigned_abs());
+    let magnitude = total.0.unsigned_abs();
     let mut remainders = [-1i128; MAX_SHARES];
     let mut left = magnitude;
     for (index, &weight) in weights.iter().enumerate() {
+        if weight == 0 {
+            continue;
+        }
         let (quotient, remainder) = divide(magnitude, weight, sum);
         remainders[index] = remainder;
         parts[index] = Amount(quotient);
-        left -= i128::from(quotient);
+        left -= quotient.unsigned_abs();
     }
     for _ in 0..left {
         let largest = (0..weights.len())
@@ -53,12 +56,14 @@ pub fn allocate(total: Amount, weights: &[i128]) -> Parts {
 }
 
 /// Quotient and remainder of `amount × weight / sum`, in 64 bits where they suffice.
-fn divide(amount: i128, weight: i128, sum: i128) -> (i64, i128) {
-    let product = amount * weight;
-    match (u64::try_from(product), u64::try_from(sum)) {
-        (Ok(product), Ok(sum)) => ((product / sum) as i64, i128::from(product % sum)),
-        _ => ((product / sum) as i64, product % sum),
+fn divide(amount: u64, weight: i128, sum: i128) -> (i64, i128) {
+    let narrow = u64::try_from(weight).ok();
+    let product = narrow.and_then(|weight| amount.checked_mul(weight));
+    if let (Some(product), Ok(sum)) = (product, u64::try_from(sum)) {
+        return ((product / sum) as i64, (product % sum).into());
     }
+    let product = i128::from(amount) * weight;
+    ((product / sum) as i64, product % sum)
 }
 
 #[cfg(test)]

@@ -484,12 +484,12 @@ impl Interest {
 /// What to say of a loan that is written off.
 fn written_off(key: &str, loan: &Loan, currency: Currency) -> String {
     let claim = loan.position.claim.as_deref().copied().unwrap_or_default();
-    let claimed = claim.principal + claim.interest + claim.penalty + claim.fee;
+    let claimed = claim.principal + claim.interest + claim.penalty + claim.fees();
     let parts = [
         ("principal", claim.principal),
         ("interest", claim.interest),
         ("penalty", claim.penalty),
-        ("fees", claim.fee),
+        ("fees", claim.fees()),
     ];
     let parts = parts.into_iter().filter(|(_, amount)| amount.is_positive());
     let parts = parts.map(|(name, amount)| format!("{name} {}", currency.grouped(amount)));

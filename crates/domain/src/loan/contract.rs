@@ -12,18 +12,29 @@ use crate::money::{Amount, Rate, Rounding};
 /// How time becomes interest, and interest amounts.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
-    /// Convention for the time between two days.
-    pub day_count: DayCount,
-    /// How a quotient becomes a whole number of minor units.
-    pub rounding: Rounding,
-    /// The denominator of every rate: [`Rate::SCALE`], or more where rates need more digits.
-    pub scale: i128,
+    rounding: Rounding,
+    unit: i128,
 }
 
 impl Measure {
+    /// Time is counted by a convention, a quotient becomes a whole number of minor units by a
+    /// rounding. `scale` is the denominator of every rate: [`Rate::SCALE`], or more where rates
+    /// need more digits.
+    pub fn new(day_count: DayCount, rounding: Rounding, scale: i128) -> Measure {
+        Measure {
+            rounding,
+            unit: scale * day_count.basis(),
+        }
+    }
+
     /// What exact interest is divided by to give minor units.
     pub fn unit(self) -> i128 {
-        self.scale * self.day_count.basis()
+        self.unit
+    }
+
+    /// An amount as exact interest.
+    pub fn exact(self, amount: Amount) -> i128 {
+        i128::from(amount.0) * self.unit
     }
 
     /// Exact interest as an amount.
@@ -69,8 +80,13 @@ impl Measure {
     }
 }
 
-/// `factor × unit / divisor`; units beyond 60 binary digits are shortened first.
+/// `factor × unit / divisor`; units beyond 64 binary digits are shortened first.
 fn scaled(factor: i128, unit: i128, divisor: i128) -> i128 {
+    // Most are not negative and fit 64 bits, where division is several times faster.
+    let narrow = |number: i128| u64::try_from(number).map(u128::from);
+    if let (Ok(factor), Ok(unit), Ok(divisor)) = (narrow(factor), narrow(unit), narrow(divisor)) {
+        return (factor * unit / divisor) as i128;
+    }
     let excess = (128 - unit.leading_zeros()).saturating_sub(64);
     factor * (unit >> excess) / (divisor >> excess)
 }
@@ -97,17 +113,33 @@ pub struct Contract {
 impl Contract {
     /// Growth of exact interest in one unit of the day count.
     pub fn slope(&self) -> i128 {
-        let base = match self.base {
+        i128::from(self.bearing().0) * i128::from(self.rate.0)
+    }
+
+    /// The rate on principal that is past due. A flat rate is counted on it already, as long as it
+    /// runs.
+    pub(super) fn overdue_rate(&self) -> Rate {
+        match self.base {
+            Some(_) if !self.principal.is_zero() => Rate::ZERO,
+            _ => self.rate,
+        }
+    }
+
+    /// What interest is counted on.
+    fn bearing(&self) -> Amount {
+        match self.base {
             Some(base) if !self.principal.is_zero() => base,
             _ => self.principal,
-        };
-        i128::from(base.0) * i128::from(self.rate.0)
+        }
     }
 
     /// Accrues interest up to a day-count number.
     pub fn accrue(&mut self, to: i32) {
-        self.accrued += times(self.slope(), to - self.accrued_to);
-        self.accrued_to = to;
+        let days = to - self.accrued_to;
+        if days != 0 {
+            self.accrued += bears(self.bearing(), self.rate, days);
+            self.accrued_to = to;
+        }
     }
 
     /// Takes the interest that has accrued: it falls due, or it becomes principal.
@@ -118,11 +150,41 @@ impl Contract {
     }
 }
 
-/// A product that mostly fits 64 bits, which are faster to check for overflow.
-fn times(slope: i128, days: i32) -> i128 {
-    let narrow = i64::try_from(slope).ok();
+/// Exact interest on an amount. Mostly it fits 64 bits, which are faster to check for overflow.
+pub(super) fn bears(amount: Amount, rate: Rate, days: i32) -> i128 {
+    let narrow = amount.0.checked_mul(rate.0);
     match narrow.and_then(|slope| slope.checked_mul(days.into())) {
-        Some(product) => product.into(),
-        None => slope * i128::from(days),
+        Some(interest) => interest.into(),
+        None => i128::from(amount.0) * i128::from(rate.0) * i128::from(days),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #[test]
+        fn narrow_arithmetic_gives_what_wide_arithmetic_gives(
+            factor in 1i128..1 << 61,
+            unit in 1i128..1 << 64,
+            more in -1_000_000_000_000_000i128..1_000_000_000_000_000,
+            amount in any::<i64>(),
+            rate in any::<i64>(),
+            days in any::<i32>(),
+        ) {
+            let divisor = (unit + more).max(1);
+            prop_assert_eq!(scaled(factor, unit, divisor), factor * unit / divisor);
+            for bits in [0, 40] {
+                let (amount, rate) = (amount >> bits, rate >> bits);
+                let wide = i128::from(amount) * i128::from(rate);
+                let days = days >> (bits / 2);
+                if let Some(wide) = wide.checked_mul(days.into()) {
+                    prop_assert_eq!(bears(Amount(amount), Rate(rate), days), wide);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The instalments that the terms of a loan plan.
 
-use super::position::{Due, Position};
+use super::due::Due;
+use super::position::Position;
 use super::terms::Terms;
 use super::timeline::Ops;
 use crate::calendar::Day;
@@ -39,7 +40,7 @@ pub fn schedule(terms: &Terms<'_>) -> Vec<Instalment> {
     loop {
         // Several instalments fall due at once when they are moved to the same business day.
         let next = usize::from(position.contract.next);
-        let mut due = std::mem::take(&mut position.due).into_iter();
+        let mut due = position.due.drain(..);
         for (place, step) in steps.iter().enumerate().take(next).skip(passed) {
             number += u16::from(step.ops.has(Ops::INTEREST));
             let due = due.next();
@@ -61,6 +62,7 @@ pub fn schedule(terms: &Terms<'_>) -> Vec<Instalment> {
             });
             balance = left;
         }
+        drop(due);
         passed = next;
         match position.next_due(terms) {
             Some(day) if balance.is_positive() => position.advance(terms, day),

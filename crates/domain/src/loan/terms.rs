@@ -100,11 +100,13 @@ impl OwnTerms {
 impl Terms<'_> {
     /// How time becomes interest.
     pub fn measure(&self) -> Measure {
-        Measure {
-            day_count: self.product.day_count,
-            rounding: self.product.rounding,
-            scale: Rate::SCALE,
-        }
+        let product = self.product;
+        Measure::new(product.day_count, product.rounding, Rate::SCALE)
+    }
+
+    /// The number of a day in the product's day count.
+    pub(super) fn number(&self, day: Day) -> i32 {
+        self.product.day_count.number(day)
     }
 
     /// Principal that falls due with the disbursement.
@@ -135,7 +137,7 @@ impl Terms<'_> {
                 .product
                 .flat
                 .then(|| self.principal - self.down_payment()),
-            accrued_to: self.product.day_count.number(self.disbursed_on),
+            accrued_to: self.number(self.disbursed_on),
             accrued: 0,
         };
         let level = || self.level(&contract, &self.timeline.steps);
@@ -188,12 +190,9 @@ impl Terms<'_> {
         }
         let last = steps.last().map_or(from, |step| step.number);
         let interest = accrued + contract.slope() * i128::from(last - from);
-        let total = i128::from(left.saturating_less(balloon).0) * measure.unit() + interest;
-        Amount(
-            measure
-                .rounding
-                .divide(total, measure.unit() * redemptions(steps)),
-        )
+        let total = measure.exact(left.saturating_less(balloon)) + interest;
+        let divisor = measure.unit() * redemptions(steps);
+        Amount(self.product.rounding.divide(total, divisor))
     }
 
     /// What the first of the coming redemptions pays beyond the level instalment, so that the last

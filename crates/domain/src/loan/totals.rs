@@ -59,6 +59,7 @@ pub struct Totals {
 
 impl Totals {
     /// Held for the borrower: received or credited, and not used.
+    #[inline]
     pub fn held(&self) -> Amount {
         self.received + self.credited
             - self.fees

@@ -51,11 +51,7 @@ impl<'a> State<'a> {
         course: &'a Course<'a>,
         market: &'a Market,
     ) -> Result<State<'a>, Stop> {
-        let measure = Measure {
-            day_count: terms.day_count,
-            rounding: ROUNDING,
-            scale: RATE_SCALE,
-        };
+        let measure = Measure::new(terms.day_count, ROUNDING, RATE_SCALE);
         let factor = |name, value: Decimal| value.fraction().ok_or_else(|| Stop::too_large(name));
         let mut state = State {
             terms,

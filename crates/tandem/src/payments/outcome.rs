@@ -110,7 +110,11 @@ impl Outcomes {
             for place in [group, groups.len() - 1] {
                 let tally = &mut groups[place].1;
                 tally.loans += 1;
-                tally.interest.add(totals.interest, row.recorded.interest);
+                // The record counts what was collected after a write-off as recoveries.
+                let claim = loan.position.claim.as_ref();
+                let collected = claim.map(|claim| claim.collected(totals));
+                let interest = totals.interest - collected.unwrap_or_default().interest;
+                tally.interest.add(interest, row.recorded.interest);
                 tally
                     .principal
                     .add(totals.principal, row.recorded.principal);

@@ -1,0 +1,91 @@
+//! Who holds parts of a loan, and what changes the parts.
+
+use super::action::Sale;
+use super::totals::Totals;
+use crate::agreement::Agreement;
+use crate::money::Amount;
+use crate::party::PartyId;
+use crate::share::MAX_SHARES;
+
+/// A moment from which on the lenders hold other parts of the loan than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Totals just before it.
+    pub totals: Totals,
+    /// Interest due or accrued then.
+    pub interest: Amount,
+    /// What changed the parts.
+    pub change: PartChange,
+}
+
+/// What changes the lenders' parts of a loan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartChange {
+    /// Each lender pays out its agreed part of an amount.
+    Drawn(Amount),
+    /// Interest became principal.
+    Capitalised(Amount),
+    /// A part of what a lender holds was sold, with its part of interest due or accrued.
+    Sold(Sale),
+}
+
+/// Who holds parts of a loan: the agreement's lenders in leftover order, then those that bought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    parties: [PartyId; MAX_SHARES],
+    count: usize,
+}
+
+impl Holders {
+    /// The holders of a loan after its sales.
+    pub fn of(agreement: &Agreement, marks: &[Mark]) -> Holders {
+        let mut holders = Holders::default();
+        for &lender in &agreement.lenders {
+            holders.place(lender);
+        }
+        for mark in marks {
+            if let PartChange::Sold(sale) = mark.change {
+                holders.place(sale.buyer);
+            }
+        }
+        holders
+    }
+
+    /// The holders in order.
+    pub fn iter(&self) -> impl Iterator<Item = PartyId> + use<> {
+        self.parties.into_iter().take(self.count)
+    }
+
+    /// The place of a party, if it is among the holders.
+    pub fn find(&self, party: PartyId) -> Option<usize> {
+        self.iter().position(|holder| holder == party)
+    }
+
+    /// True if no further party can become a holder.
+    pub fn is_full(&self) -> bool {
+        self.count == MAX_SHARES
+    }
+
+    pub(super) fn place(&mut self, party: PartyId) -> usize {
+        self.find(party).unwrap_or_else(|| {
+            self.parties[self.count] = party;
+            self.count += 1;
+            self.count - 1
+        })
+    }
+}
+
+/// What a sale of a lender's share came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sold {
+    /// Who sold.
+    pub seller: PartyId,
+    /// Who bought.
+    pub buyer: PartyId,
+    /// Principal that changed hands.
+    pub principal: Amount,
+    /// Its price.
+    pub price: Amount,
+    /// Interest due or accrued, paid on top.
+    pub interest: Amount,
+}
