@@ -1,8 +1,6 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
-use std::collections::BTreeMap;
-
 use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
@@ -81,7 +79,6 @@ pub fn replay<S: Store>(
 ) -> Result<Book, ReplayError> {
     let mut book = Book::default();
     let mut entries = Vec::new();
-    let mut fixed = Fixed::new();
     journal.read(journal.genesis(), |batch| {
         for (index, bytes) in batch.events().enumerate() {
             let event: Event =
@@ -90,7 +87,7 @@ pub fn replay<S: Store>(
                     event: index + 1,
                     cause: error.to_string(),
                 })?;
-            if let Some(what) = impossible(&book, &fixed, &event) {
+            if let Some(what) = impossible(&book, &event) {
                 return Err(ReplayError::Impossible {
                     batch: batch.seq,
                     what,
@@ -101,9 +98,6 @@ pub fn replay<S: Store>(
             entries.clear();
             book.apply(&event, &mut |entry| entries.push(entry.clone()));
             check_change(&book, &event, before, batch.seq)?;
-            if let Event::Fixed { index, day, .. } = &event {
-                fixed.insert(index.clone(), *day);
-            }
             observe(Step {
                 batch: batch.seq,
                 event: &event,
@@ -116,11 +110,8 @@ pub fn replay<S: Store>(
     Ok(book)
 }
 
-/// The last day for which each reference rate is known.
-type Fixed = BTreeMap<String, Day>;
-
 /// Why an event cannot be applied to this book, if it cannot: applying itself never fails.
-fn impossible(book: &Book, fixed: &Fixed, event: &Event) -> Option<&'static str> {
+fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
     let version = |place: u16| book.versions().get(usize::from(place));
     let (holds, what) = match event {
         Event::Signed { documents, .. } => (
@@ -158,7 +149,7 @@ fn impossible(book: &Book, fixed: &Fixed, event: &Event) -> Option<&'static str>
             )
         }
         Event::Fixed { index, day, .. } => (
-            fixed.get(index).is_none_or(|last| last < day),
+            (book.fixings(index).last()).is_none_or(|last| last.day < *day),
             "fixes a reference rate for a day before one that is known",
         ),
         Event::Planned(plan) => {
@@ -198,7 +189,7 @@ fn impossible_transaction(
     match transaction.action {
         Action::Pause { cycles: 0, .. } => Some("pauses a loan for no time"),
         Action::Transfer(sale) => {
-            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            let agreement = &book.version_of(loan).agreement;
             let holders = loan.split(agreement).holders;
             let can_buy = sale.buyer.index() < MAX_PARTIES && !holders.is_full();
             let holds = holders.find(sale.seller).is_some()

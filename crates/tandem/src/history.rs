@@ -382,7 +382,7 @@ impl Story<'_> {
 
     /// The money goes out: fees, and the plan.
     fn disbursed(&mut self, loan: &Loan, book: &Book) {
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let currency = agreement.currency();
         let Loan {
             principal, rate, ..
@@ -682,7 +682,7 @@ impl Story<'_> {
         if loan.class == before || loan.position.status != Status::Active {
             return;
         }
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let today = book.business_date();
         let days = loan.position.days_past_due(today);
         let class = &agreement.file.class[usize::from(loan.class)].name;
@@ -697,7 +697,7 @@ impl Story<'_> {
     /// The loan and the agreement that governs it.
     fn of<'b>(&self, book: &'b Book) -> Option<(&'b Loan, &'b Agreement)> {
         let loan = &book.loans()[self.loan? as usize];
-        Some((loan, &book.versions()[usize::from(loan.version)].agreement))
+        Some((loan, &book.version_of(loan).agreement))
     }
 
     /// What a change of the loan brings each party.
@@ -752,7 +752,7 @@ impl Story<'_> {
 
     /// Where the loan stands at the end of the journal.
     fn position(&mut self, loan: &Loan, book: &Book) {
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let (currency, today) = (agreement.currency(), book.business_date());
         let position = &loan.position;
         match position.status {

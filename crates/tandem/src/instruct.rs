@@ -6,7 +6,6 @@ use std::path::Path;
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, words};
 use tandem_domain::calendar::Day;
-use tandem_domain::loan::Status;
 use tandem_domain::money::{Amount, Rate};
 use tandem_engine::Engine;
 use tandem_journal::{Journal, Sqlite};
@@ -110,15 +109,8 @@ fn concerned(command: &Command, named: &str, book: &Book) -> Outcome<Vec<Before>
             let seller = book
                 .latest()
                 .and_then(|version| version.agreement.party_id(seller));
-            let places = 0..book.loans().len() as u32;
-            let holds = |place: &u32| {
-                let loan = &book.loans()[*place as usize];
-                let agreement = &book.versions()[usize::from(loan.version)].agreement;
-                let split = loan.split(agreement);
-                loan.position.status == Status::Active
-                    && seller.is_some_and(|seller| split.own(seller).outstanding.is_positive())
-            };
-            Ok(places.filter(holds).map(of).collect())
+            let places = seller.into_iter().flat_map(|seller| book.held_by(seller));
+            Ok(places.map(of).collect())
         }
         Command::Reverse { of: key, .. } => match book.instruction(key) {
             Some((place, _)) if named != ALL && named != key_of(place) => Err(Failure(format!(
@@ -152,7 +144,7 @@ fn replaced(replacement: &Replacement, before: &[Before], book: &Book) -> String
     let mut sums = [Amount::ZERO; 3];
     for (place, _) in before {
         let loan = &book.loans()[*place as usize];
-        let split = loan.split(&book.versions()[usize::from(loan.version)].agreement);
+        let split = loan.split(&book.version_of(loan).agreement);
         let Some(sold) = split.sold.last() else {
             continue;
         };
@@ -250,14 +242,7 @@ impl Wording<'_> {
                 key,
                 application,
                 value_date: self.value_date,
-                action: words::parse(self.text, agreement).map_err(|error| {
-                    // The verbs of commands that are no actions on one loan are known here alone.
-                    let more = match error.contains("write one of") {
-                        true => ", reverse, charge-off, replace, fix",
-                        false => "",
-                    };
-                    wrong(error + more)
-                })?,
+                action: words::parse(self.text, agreement).map_err(wrong)?,
             })),
         }
     }

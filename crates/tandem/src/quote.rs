@@ -107,7 +107,7 @@ impl Quote<'_> {
             )));
         };
         let loan = &book.loans()[place as usize];
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let (today, currency) = (book.business_date(), agreement.currency());
         let on = on.unwrap_or(today);
         let fail = |message: String| Err(Failure(message));

@@ -515,7 +515,7 @@ impl Verifier {
     /// What a borrower can still draw is at stake like an offer.
     fn keep_undrawn(&mut self, place: u32, book: &Book) {
         let loan = &book.loans()[place as usize];
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let agreed: Amount = loan.parts.iter().map(|part| part.amount).sum();
         let left = match agreement.file.product.amortisation {
             _ if loan.position.status != Status::Active => Amount::ZERO,

@@ -226,9 +226,9 @@ pub struct Floating {
 }
 
 impl Floating {
-    /// The new rate: what was agreed, moved by what the reference rate moved since `then`.
-    pub fn rate(&self, agreed: Rate, then: Rate, now: Rate, current: Rate) -> Rate {
-        let mut rate = agreed.0 + now.0 - then.0;
+    /// The new rate: what was agreed, moved by what the reference rate has moved since.
+    pub fn rate(&self, agreed: Rate, moved: Rate, current: Rate) -> Rate {
+        let mut rate = agreed.0 + moved.0;
         if let Some(most) = self.most_at_once {
             rate = rate.clamp(current.0 - most.0, current.0 + most.0);
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::enrol::contribution;
 use super::{ApplicationRecord, ApplicationState, Book, Loan};
 use crate::agreement::Agreement;
 use crate::ledger::Account;
@@ -261,14 +262,13 @@ impl Book {
                 sums.unsound.push((place, what));
             }
             sums.add_booked(loan, agreement, &split);
-            sums.portfolio.add(&self.contribution(loan, &split), 1);
+            sums.portfolio
+                .add(&contribution(loan, agreement, &split), 1);
             sums.digest = sums.digest.wrapping_add(loan.digest_now(place as u32));
         }
         sums
     }
-}
 
-impl Book {
     fn recompute_offers(&self, sums: &mut Sums) {
         for record in &self.applications {
             if let ApplicationState::Offered(offer) = &record.state {

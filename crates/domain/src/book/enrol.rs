@@ -30,8 +30,10 @@ impl Book {
         self.portfolio.add(&contribution, -1);
         let old = std::mem::replace(&mut loan.position, position);
         // All that parties' parts and what is reserved depend on.
-        let parts = |of: &Position| (of.totals, of.status, of.claim.clone());
-        if parts(&old) == parts(&loan.position) && old.marks == loan.position.marks {
+        let new = &loan.position;
+        if (old.totals, old.status, &old.claim, &old.marks)
+            == (new.totals, new.status, &new.claim, &new.marks)
+        {
             self.enrol(place, looked_at, &before);
             return;
         }
@@ -207,16 +209,10 @@ impl Book {
         });
         step.into_iter().chain(changes).min()
     }
-
-    /// What a loan adds to the sums.
-    pub(super) fn contribution(&self, loan: &Loan, split: &Split) -> Contribution {
-        let agreement = &self.versions[usize::from(loan.version)].agreement;
-        contribution(loan, agreement, split)
-    }
 }
 
 /// What a loan adds to the sums. Interest counts as the agreement recognises income.
-fn contribution(loan: &Loan, agreement: &Agreement, split: &Split) -> Contribution {
+pub(super) fn contribution(loan: &Loan, agreement: &Agreement, split: &Split) -> Contribution {
     let position = &loan.position;
     let income = &agreement.file.income;
     let interest = match income.recognition {

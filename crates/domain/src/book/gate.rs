@@ -158,7 +158,7 @@ impl Book {
     ) -> bool {
         let agreement = &version.agreement;
         let product = &agreement.file.product;
-        let known = self.timeline(version, months);
+        let known = self.timeline(months);
         let new;
         let timeline = match known {
             Some(timeline) => timeline,

@@ -8,7 +8,7 @@ use super::{Book, Loan, Version};
 use crate::agreement::{Amortisation, Component};
 use crate::calendar::Day;
 use crate::ledger::Entry;
-use crate::loan::{Action, Position, Sale, Status, Terms, Timeline, Transaction, evaluate};
+use crate::loan::{Action, Position, Sale, Split, Status, Terms, Timeline, Transaction, evaluate};
 use crate::money::{Amount, Money, Rate};
 use crate::party::{PartyId, PartyKind};
 
@@ -36,12 +36,8 @@ impl Book {
             return Err(Refusal::BadAmount);
         }
         let body = digest(&(&application, value_date, action));
-        if let Some(known) = self.instructions.get(key.as_str()) {
-            return if known.body == body {
-                Ok(None)
-            } else {
-                Err(Refusal::KeyUsed(key))
-            };
+        if self.was_carried_out(&key, body)? {
+            return Ok(None);
         }
         let place = self.loan_of(&application)?;
         let loan = &self.loans[place as usize];
@@ -85,6 +81,14 @@ impl Book {
         }))
     }
 
+    /// True if the same was carried out before under this key.
+    fn was_carried_out(&self, key: &str, body: u64) -> Result<bool, Refusal> {
+        match self.instructions.get(key) {
+            Some(known) if known.body != body => Err(Refusal::KeyUsed(key.to_owned())),
+            known => Ok(known.is_some()),
+        }
+    }
+
     /// A loan as it stood at the end of a day, by all that is known now.
     pub fn position_on(&self, loan: &Loan, day: Day) -> Position {
         let terms = self.terms(loan);
@@ -100,12 +104,8 @@ impl Book {
     pub(super) fn decide_reversal(&self, key: String, of: &str) -> Result<Option<Event>, Refusal> {
         check_key(&key, INSTRUCTION_KEY)?;
         let body = digest(&of);
-        if let Some(known) = self.instructions.get(key.as_str()) {
-            return if known.body == body {
-                Ok(None)
-            } else {
-                Err(Refusal::KeyUsed(key))
-            };
+        if self.was_carried_out(&key, body)? {
+            return Ok(None);
         }
         let Some(carried) = self.instructions.get(of) else {
             return Err(Refusal::UnknownInstruction(of.to_owned()));
@@ -138,17 +138,8 @@ impl Book {
         day: Day,
         rate: Rate,
     ) -> Result<Option<Event>, Refusal> {
-        let (least, most) = (Rate(-Rate::ONE.0), Rate::ONE);
-        if !(least..=most).contains(&rate) {
-            let what = "a reference rate";
-            return Err(Refusal::BadRate {
-                what,
-                rate,
-                least,
-                most,
-            });
-        }
-        let known = self.fixings.get(&index).and_then(|fixings| fixings.last());
+        within("a reference rate", rate, Rate(-Rate::ONE.0), Rate::ONE)?;
+        let known = self.fixings(&index).last();
         if known.is_some_and(|last| last.day == day && last.rate == rate) {
             return Ok(None);
         }
@@ -186,24 +177,17 @@ impl Book {
             part: Rate::ONE,
             price: replacement.price,
         };
-        let mut commands = Vec::new();
-        for loan in &self.loans {
-            let agreement = &self.version_of(loan).agreement;
-            let holds = loan.split(agreement).own(sale.seller).outstanding;
-            if loan.position.status == Status::Active && holds.is_positive() {
-                let application = self.applications[loan.application as usize].key.to_string();
-                commands.push(Instruction {
-                    key: format!("{}/{application}", replacement.key),
-                    application,
-                    value_date: self.business_date,
-                    action: Action::Transfer(sale),
-                });
-            }
-        }
         // All are tried before the first is carried out.
-        let decided = commands
-            .into_iter()
-            .map(|command| self.decide_instruction(command));
+        let decided = self.held_by(sale.seller).map(|place| {
+            let application = self.loans[place as usize].application;
+            let application = self.applications[application as usize].key.to_string();
+            self.decide_instruction(Instruction {
+                key: format!("{}/{application}", replacement.key),
+                application,
+                value_date: self.business_date,
+                action: Action::Transfer(sale),
+            })
+        });
         let decided: Vec<_> = decided.collect::<Result<_, _>>()?;
         let mut answer = Answer::Known;
         for event in decided.into_iter().flatten() {
@@ -215,12 +199,8 @@ impl Book {
     }
 
     /// The steps of a loan that is disbursed on the business date, if they are known.
-    pub(super) fn timeline(&self, version: &Version, months: u16) -> Option<&Timeline> {
-        let place = self
-            .versions
-            .iter()
-            .position(|known| std::ptr::eq(known, version))?;
-        let key = (place as u16, self.business_date, months);
+    pub(super) fn timeline(&self, months: u16) -> Option<&Timeline> {
+        let key = (self.current()?.0, self.business_date, months);
         let place = self.timeline_places.get(&key)?;
         Some(&self.timelines[*place as usize])
     }
@@ -358,7 +338,7 @@ impl Attempt<'_> {
                 }
                 self.more(name, more)
             }
-            Action::ChangeRate(rate) => self.within("a rate", rate, Rate::ZERO, Rate::ONE),
+            Action::ChangeRate(rate) => within("a rate", rate, Rate::ZERO, Rate::ONE),
             Action::Transfer(sale) => self.check_sale(sale),
         }
     }
@@ -376,8 +356,7 @@ impl Attempt<'_> {
             })
         };
         let agreement = &self.version.agreement;
-        let split =
-            crate::loan::Split::of(&self.at, self.loan.principal, &self.loan.parts, agreement);
+        let split = Split::of(&self.at, self.loan.principal, &self.loan.parts, agreement);
         if !split.own(sale.seller).outstanding.is_positive() {
             return bad(
                 sale.seller,
@@ -402,8 +381,8 @@ impl Attempt<'_> {
             }
             Some(_) => {}
         }
-        self.within("a part", sale.part, Rate(1), Rate::ONE)?;
-        self.within("a price", sale.price, Rate::ZERO, HIGHEST_PRICE)
+        within("a part", sale.part, Rate(1), Rate::ONE)?;
+        within("a price", sale.price, Rate::ZERO, HIGHEST_PRICE)
     }
 
     fn money(&self, amount: Amount) -> Money {
@@ -425,24 +404,6 @@ impl Attempt<'_> {
         })
     }
 
-    fn within(
-        &self,
-        what: &'static str,
-        rate: Rate,
-        least: Rate,
-        most: Rate,
-    ) -> Result<(), Refusal> {
-        if (least..=most).contains(&rate) {
-            return Ok(());
-        }
-        Err(Refusal::BadRate {
-            what,
-            rate,
-            least,
-            most,
-        })
-    }
-
     fn next_due(&self, action: &'static str) -> Result<Day, Refusal> {
         self.at.next_due(&self.terms).ok_or(Refusal::NotPossible {
             action,
@@ -460,4 +421,16 @@ impl Attempt<'_> {
         }
         Ok(())
     }
+}
+
+fn within(what: &'static str, rate: Rate, least: Rate, most: Rate) -> Result<(), Refusal> {
+    if (least..=most).contains(&rate) {
+        return Ok(());
+    }
+    Err(Refusal::BadRate {
+        what,
+        rate,
+        least,
+        most,
+    })
 }

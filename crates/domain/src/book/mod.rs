@@ -30,9 +30,9 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Fixing, Position, Split, Terms, Timeline, Transaction};
+use crate::loan::{Fixing, Position, Split, Status, Terms, Timeline, Transaction};
 use crate::money::{Amount, Rate};
-use crate::party::MAX_PARTIES;
+use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
 use crate::rulebook::Rulebook;
 use crate::settlement::Plan;
@@ -278,7 +278,7 @@ impl Loan {
     /// What can still be drawn at a position.
     pub fn undrawn(&self, position: &Position, agreement: &Agreement) -> Amount {
         let committed = self.committed();
-        if position.status != crate::loan::Status::Active {
+        if position.status != Status::Active {
             return Amount::ZERO;
         }
         match agreement.file.product.amortisation {
@@ -452,54 +452,59 @@ impl Book {
         self.last_close.as_ref()
     }
 
-    fn version_of(&self, loan: &Loan) -> &Version {
+    /// The version that governs a loan.
+    pub fn version_of(&self, loan: &Loan) -> &Version {
         &self.versions[usize::from(loan.version)]
     }
 
     /// The terms of a loan.
     pub fn terms<'a>(&'a self, loan: &Loan) -> Terms<'a> {
+        let timeline = &self.timelines[loan.timeline as usize];
         Terms {
-            principal: loan.principal,
-            rate: loan.rate,
             disbursed_on: loan.disbursed_on,
             instalment: Some(loan.instalment),
-            timeline: &self.timelines[loan.timeline as usize],
-            ..self.terms_of(self.version_of(loan), Timeline::none())
+            ..self.terms_on(self.version_of(loan), timeline, loan.principal, loan.rate)
         }
     }
 
-    /// The terms that an application of today would have, by the steps of its contract.
-    pub fn terms_on<'a>(
+    /// The terms of a loan that is disbursed on the business date, by the steps of its contract.
+    pub(crate) fn terms_on<'a>(
         &'a self,
         version: &'a Version,
         timeline: &'a Timeline,
         principal: Amount,
         rate: Rate,
     ) -> Terms<'a> {
+        let agreement = &version.agreement;
+        let floating = agreement.file.product.floating.as_ref();
         Terms {
             principal,
             rate,
             disbursed_on: self.business_date,
-            ..self.terms_of(version, timeline)
-        }
-    }
-
-    /// What all loans of a version share.
-    fn terms_of<'a>(&'a self, version: &'a Version, timeline: &'a Timeline) -> Terms<'a> {
-        let agreement = &version.agreement;
-        let floating = agreement.file.product.floating.as_ref();
-        let fixings = floating.and_then(|floating| self.fixings.get(&floating.index));
-        Terms {
-            principal: Amount::ZERO,
-            rate: Rate::ZERO,
-            disbursed_on: self.business_date,
             timeline,
             product: &agreement.file.product,
             fees: &agreement.loan_fees,
-            fixings: fixings.map_or(&[], Vec::as_slice),
+            fixings: floating.map_or(&[], |floating| self.fixings(&floating.index)),
             calendar: &version.calendar,
             instalment: None,
         }
+    }
+
+    /// Values of a reference rate, oldest first.
+    pub fn fixings(&self, index: &str) -> &[Fixing] {
+        self.fixings.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// Places of the active loans of which a party holds a part.
+    pub fn held_by(&self, party: PartyId) -> impl Iterator<Item = u32> {
+        let holds = move |loan: &Loan| {
+            let split = loan.split(&self.version_of(loan).agreement);
+            split.own(party).outstanding.is_positive()
+        };
+        let loans = self.loans.iter().zip(0..);
+        loans
+            .filter(move |(loan, _)| loan.position.status == Status::Active && holds(loan))
+            .map(|(_, place)| place)
     }
 
     /// The loan and the number of the transaction of an instruction, by its key.

@@ -56,18 +56,6 @@ impl Holding {
         }
         by_class
     }
-
-    fn add(&mut self, part: &Holding, sign: i64) {
-        let signed = |amount: Amount| Amount(amount.0 * sign);
-        for (sum, own) in self.by_class.iter_mut().zip(part.by_class) {
-            *sum += signed(own);
-        }
-        self.interest_due += signed(part.interest_due);
-        for (sum, own) in self.accrual.iter_mut().zip(part.accrual) {
-            sum.slope += own.slope * i128::from(sign);
-            sum.offset += own.offset * i128::from(sign);
-        }
-    }
 }
 
 /// Sums over all active loans, by party.
@@ -82,8 +70,14 @@ pub struct Portfolio {
 impl Portfolio {
     /// Adds (or with `sign` −1 takes away) one loan.
     pub(super) fn add(&mut self, contribution: &Contribution, sign: i64) {
-        for (party, holding) in &contribution.holdings {
-            self.holdings[party.index()].add(holding, sign);
+        let (class, day_count) = (contribution.class, contribution.day_count.index());
+        for part in &contribution.parts {
+            let holding = &mut self.holdings[part.party.index()];
+            holding.by_class[class] += Amount(part.outstanding.0 * sign);
+            holding.interest_due += Amount(part.interest_due.0 * sign);
+            let accrual = &mut holding.accrual[day_count];
+            accrual.slope += part.accrual.slope * i128::from(sign);
+            accrual.offset += part.accrual.offset * i128::from(sign);
         }
         self.active = self
             .active
@@ -98,8 +92,18 @@ impl Portfolio {
 
 /// What one loan adds to the sums.
 pub(super) struct Contribution {
-    holdings: Vec<(PartyId, Holding)>,
     active: bool,
+    class: usize,
+    day_count: DayCount,
+    parts: Vec<HolderPart>,
+}
+
+/// What one holder of a loan has of it.
+struct HolderPart {
+    party: PartyId,
+    outstanding: Amount,
+    interest_due: Amount,
+    accrual: Accrual,
 }
 
 impl Contribution {
@@ -112,34 +116,35 @@ impl Contribution {
         day_count: DayCount,
         interest: (Amount, Accrual),
     ) -> Contribution {
+        let mut contribution = Contribution {
+            active,
+            class,
+            day_count,
+            parts: Vec::new(),
+        };
         if !active {
-            return Contribution {
-                holdings: Vec::new(),
-                active,
-            };
+            return contribution;
         }
         let (due, accrual) = interest;
         let interest_due = split.interest_due(due);
         let weights = &split.interest_weights;
         let of: i128 = weights.iter().sum();
-        let holdings = split.holders.iter().enumerate().map(|(place, party)| {
-            let mut holding = Holding {
-                interest_due: interest_due[place],
-                ..Holding::default()
-            };
-            holding.by_class[class] = split.outstanding[place];
-            if of > 0 {
-                holding.accrual[day_count.index()] = Accrual {
-                    slope: scale(accrual.slope, weights[place], of),
-                    offset: scale(accrual.offset, weights[place], of),
-                };
-            }
-            (party, holding)
+        let part = |exact: i128, place: usize| match of {
+            0 => 0,
+            of => scale(exact, weights[place], of),
+        };
+        let holders = split.holders.iter().enumerate();
+        let parts = holders.map(|(place, party)| HolderPart {
+            party,
+            outstanding: split.outstanding[place],
+            interest_due: interest_due[place],
+            accrual: Accrual {
+                slope: part(accrual.slope, place),
+                offset: part(accrual.offset, place),
+            },
         });
-        Contribution {
-            holdings: holdings.collect(),
-            active,
-        }
+        contribution.parts = parts.collect();
+        contribution
     }
 }
 

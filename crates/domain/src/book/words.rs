@@ -18,8 +18,9 @@ use crate::loan::{Action, Sale};
 use crate::money::{Amount, Money};
 use crate::party::PartyId;
 
+/// What an instruction can begin with; the last four are commands of their own.
 const VERBS: &str = "pay, prepay, settle, draw, refund, chargeback, credit, write-off, waive, due, \
-                     pause, re-age, re-amortise, rate, sell";
+                     pause, re-age, re-amortise, rate, sell, reverse, charge-off, replace, fix";
 
 /// Reads an instruction; the error says what is wrong and what can be written.
 pub fn parse(text: &str, agreement: &Agreement) -> Result<Action, String> {
@@ -43,8 +44,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn action(&self) -> Result<Action, String> {
+        let of_amount = of_amount(self.verb);
+        if let (Some(action), [amount @ .., currency]) = (of_amount, self.rest) {
+            return Ok(action(self.money(amount, currency)?));
+        }
         Ok(match (self.verb, self.rest) {
-            ("pay", [amount @ .., currency]) => Action::Repay(self.money(amount, currency)?),
             ("prepay", [amount, currency]) => {
                 Action::Prepay(self.money(&[amount], currency)?, None)
             }
@@ -56,16 +60,6 @@ impl Reader<'_> {
                     _ => return Err(self.wrong("prepay 120.00 CNY shorten, reduce or next")),
                 };
                 Action::Prepay(self.money(&[amount], currency)?, Some(effect))
-            }
-            ("settle", [amount @ .., currency]) => Action::Settle(self.money(amount, currency)?),
-            ("draw", [amount @ .., currency]) => Action::Draw(self.money(amount, currency)?),
-            ("refund", [amount @ .., currency]) => Action::Refund(self.money(amount, currency)?),
-            ("chargeback", [amount @ .., currency]) => {
-                Action::Chargeback(self.money(amount, currency)?)
-            }
-            ("credit", [amount @ .., currency]) => Action::Credit(self.money(amount, currency)?),
-            ("write-off", [amount @ .., currency]) => {
-                Action::WriteOff(self.money(amount, currency)?)
             }
             ("waive", [component, amount, currency]) => Action::Waive {
                 component: match *component {
@@ -100,8 +94,9 @@ impl Reader<'_> {
                 part: part.parse().map_err(text)?,
                 price: price.parse().map_err(text)?,
             }),
-            ("pay" | "prepay" | "settle" | "draw" | "refund" | "chargeback" | "credit", _)
-            | ("write-off", _) => return Err(self.wrong(&format!("{} 120.00 CNY", self.verb))),
+            (verb, _) if verb == "prepay" || of_amount.is_some() => {
+                return Err(self.wrong(&format!("{verb} 120.00 CNY")));
+            }
             ("waive", _) => return Err(self.wrong("waive interest 120.00 CNY")),
             ("due", _) => return Err(self.wrong("due 2024-03-15")),
             ("pause", _) => return Err(self.wrong("pause 2, or pause 2 interest")),
@@ -147,6 +142,20 @@ impl Reader<'_> {
             format!("there is no party `{id}`; there are {}", known.join(", "))
         })
     }
+}
+
+/// The action of a verb that takes an amount and nothing else.
+fn of_amount(verb: &str) -> Option<fn(Amount) -> Action> {
+    Some(match verb {
+        "pay" => Action::Repay,
+        "settle" => Action::Settle,
+        "draw" => Action::Draw,
+        "refund" => Action::Refund,
+        "chargeback" => Action::Chargeback,
+        "credit" => Action::Credit,
+        "write-off" => Action::WriteOff,
+        _ => return None,
+    })
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -142,6 +142,11 @@ impl Contract {
         }
     }
 
+    /// The interest that has accrued, rounded; none where rounding took too much before.
+    pub(super) fn interest(&self, measure: Measure) -> Amount {
+        measure.amount(self.accrued).max(Amount::ZERO)
+    }
+
     /// Takes the interest that has accrued: it falls due, or it becomes principal.
     pub fn take_interest(&mut self, measure: Measure) -> Amount {
         let interest = measure.amount(self.accrued);

@@ -3,9 +3,9 @@
 
 use super::holders::{Mark, PartChange, Sold};
 use super::position::Position;
-use super::split::Split;
+use super::split::{Split, earner};
 use super::totals::Totals;
-use crate::agreement::{Agreement, Earner, Recoveries};
+use crate::agreement::{Agreement, Recoveries};
 use crate::funding::Part;
 use crate::money::{Amount, Rate, Rounding};
 use crate::share::{MAX_SHARES, Parts, allocate};
@@ -93,9 +93,9 @@ impl<'a> Fold<'a> {
             (fees.prepayment, came.prepayment_fees),
         ];
         for (place, (fee, amount)) in paid.into_iter().enumerate() {
-            match fee.map(|fee| fee.earner) {
-                Some(Earner::Party(_)) => split.fees_elsewhere[place] += amount,
-                _ => share(&mut split.fees, amount, &by_principal),
+            match earner(fee) {
+                Some(_) => split.fees_elsewhere[place] += amount,
+                None => share(&mut split.fees, amount, &by_principal),
             }
         }
         for place in 0..MAX_SHARES {

@@ -37,16 +37,11 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// The holders of a loan after its sales.
-    pub fn of(agreement: &Agreement, marks: &[Mark]) -> Holders {
+    /// The holders of a loan before its sales.
+    pub(super) fn of(agreement: &Agreement) -> Holders {
         let mut holders = Holders::default();
         for &lender in &agreement.lenders {
             holders.place(lender);
-        }
-        for mark in marks {
-            if let PartChange::Sold(sale) = mark.change {
-                holders.place(sale.buyer);
-            }
         }
         holders
     }

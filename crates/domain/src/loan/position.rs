@@ -2,8 +2,7 @@
 
 use super::action::Transaction;
 use super::claim::Claim;
-use super::contract::Contract;
-use super::contract::Measure;
+use super::contract::{Contract, Measure};
 use super::due::Due;
 use super::holders::{Mark, PartChange};
 use super::terms::Terms;
@@ -124,7 +123,7 @@ impl Position {
     }
 
     pub(super) fn step(&self, terms: &Terms<'_>) -> Option<Step> {
-        let steps = &self.timeline.as_deref().unwrap_or(terms.timeline).steps;
+        let steps = &self.timeline(terms).steps;
         steps.get(usize::from(self.contract.next)).copied()
     }
 
@@ -152,17 +151,10 @@ impl Position {
         self.due.iter().map(|due| due.interest).sum()
     }
 
-    /// Of that, what fell due before a day.
-    pub fn interest_due_before(&self, day: Day) -> Amount {
-        let before = self.due.iter().filter(|due| due.day < day);
-        before.map(|due| due.interest).sum()
-    }
-
     /// Interest due or accrued, by the day to which all is accrued.
     pub(super) fn interest_accrued(&self, measure: Measure) -> Amount {
         let since_due = self.due.iter().map(|due| due.late_interest(measure));
-        let accrued = measure.amount(self.contract.accrued).max(Amount::ZERO);
-        self.interest_due() + accrued + since_due.sum()
+        self.interest_due() + self.contract.interest(measure) + since_due.sum()
     }
 
     /// Days since the oldest due date on which principal or interest is unpaid.
@@ -211,7 +203,7 @@ impl Position {
         then.accrue(terms, on);
         let measure = terms.measure();
         let sum = |of: &dyn Fn(&Due) -> Amount| then.due.iter().map(of).sum::<Amount>();
-        let accrued = measure.amount(then.contract.accrued).max(Amount::ZERO);
+        let accrued = then.contract.interest(measure);
         let principal = then.contract.principal;
         Payoff {
             principal: principal + sum(&|due| due.principal),
@@ -227,7 +219,7 @@ impl Position {
     pub fn accrued(&self, terms: &Terms<'_>, on: Day) -> Amount {
         let mut contract = self.contract;
         contract.accrue(terms.number(on));
-        terms.measure().amount(contract.accrued).max(Amount::ZERO)
+        contract.interest(terms.measure())
     }
 
     pub(super) fn mark(&mut self, terms: &Terms<'_>, change: PartChange) {

@@ -131,7 +131,7 @@ impl Split {
         agreement: &Agreement,
     ) -> Split {
         let mut split = Split {
-            holders: Holders::of(agreement, &[]),
+            holders: Holders::of(agreement),
             ..Split::default()
         };
         let mut fold = Fold::new(&mut split, principal, parts, agreement, position);

@@ -2,7 +2,7 @@
 
 use super::contract::{Contract, Measure};
 use super::timeline::{Ops, Step, Timeline};
-use crate::agreement::{Amortisation, LoanFees, Product, Residual};
+use crate::agreement::{Amortisation, Floating, LoanFees, Product, Residual};
 use crate::calendar::{BusinessCalendar, Day};
 use crate::money::{Amount, Rate};
 
@@ -273,24 +273,26 @@ impl Terms<'_> {
                 .find(|step| step.from_instalment <= number);
             return step.map_or(agreed, |step| step.rate(agreed));
         };
-        let lead = i32::from(floating.fixing_days);
-        match (self.fixed_by(self.disbursed_on), self.fixed_by(day + -lead)) {
-            (Some(then), Some(now)) => floating.rate(agreed, then, now, current),
-            _ => current,
-        }
+        self.reference_move(floating, day)
+            .map_or(current, |moved| floating.rate(agreed, moved, current))
     }
 
     /// What a rate that is agreed on later would have been on the day of disbursement: a floating
     /// rate moves on from it by what the reference rate moves from now on.
     pub(super) fn agreed_on(&self, day: Day, rate: Rate) -> Rate {
-        let Some(floating) = &self.product.floating else {
-            return rate;
-        };
+        let floating = self.product.floating.as_ref();
+        let moved = floating.and_then(|floating| self.reference_move(floating, day));
+        moved.map_or(rate, |moved| Rate(rate.0 - moved.0))
+    }
+
+    /// What the reference rate has moved from the day of disbursement to its setting on a day.
+    fn reference_move(&self, floating: &Floating, day: Day) -> Option<Rate> {
         let lead = i32::from(floating.fixing_days);
-        match (self.fixed_by(self.disbursed_on), self.fixed_by(day + -lead)) {
-            (Some(then), Some(now)) => Rate(rate.0 - (now.0 - then.0)),
-            _ => rate,
-        }
+        let (then, now) = (
+            self.fixed_by(self.disbursed_on)?,
+            self.fixed_by(day + -lead)?,
+        );
+        Some(Rate(now.0 - then.0))
     }
 
     fn fixed_by(&self, day: Day) -> Option<Rate> {

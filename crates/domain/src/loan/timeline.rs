@@ -55,6 +55,19 @@ pub struct Step {
     pub ops: Ops,
 }
 
+impl Step {
+    /// A step to whose day itself interest is counted, whatever the calendar says of it.
+    fn on(product: &Product, day: Day, ops: Ops) -> Step {
+        let number = product.day_count.number(day);
+        Step {
+            day,
+            number,
+            from: number,
+            ops,
+        }
+    }
+}
+
 /// The steps of a contract, in order of their days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timeline {
@@ -136,13 +149,8 @@ impl Timeline {
         };
         if product.down_payment.0 > 0 {
             // It is paid when the loan is, on a business day or not.
-            let number = product.day_count.number(disbursed_on);
-            timeline.steps.push(Step {
-                day: disbursed_on,
-                number,
-                from: number,
-                ops: Ops::DOWN_PAYMENT,
-            });
+            let step = Step::on(product, disbursed_on, Ops::DOWN_PAYMENT);
+            timeline.steps.push(step);
         }
         let mut start = disbursed_on;
         for k in first..=dates.last {
@@ -151,19 +159,6 @@ impl Timeline {
             start = timeline.push(product, calendar, start, dates.date(product, k), ops);
         }
         timeline
-    }
-
-    /// No steps.
-    pub fn none() -> &'static Timeline {
-        const NONE: &Timeline = &Timeline {
-            steps: Vec::new(),
-            dates: Recurrence {
-                anchor: Day(0),
-                of_month: None,
-                last: 0,
-            },
-        };
-        NONE
     }
 
     /// Adds a step; its date is moved to a business day as the product says. Gives the day to
@@ -203,10 +198,7 @@ impl Timeline {
         next: usize,
         to: Day,
     ) {
-        let start = self.steps[..next]
-            .last()
-            .map_or(self.dates.anchor, |step| step.day);
-        let moved = self.steps.split_off(next);
+        let (start, moved) = self.take_out(next);
         self.dates = Recurrence {
             anchor: to,
             of_month: None,
@@ -224,10 +216,7 @@ impl Timeline {
         next: usize,
         cycles: u32,
     ) -> Day {
-        let start = self.steps[..next]
-            .last()
-            .map_or(self.dates.anchor, |step| step.day);
-        let moved = self.steps.split_off(next);
+        let (start, moved) = self.take_out(next);
         let count = moved.iter().filter(|step| step.ops.falls_due()).count() as u32;
         let first = self.dates.last + 1 + cycles - count;
         self.put_back(product, calendar, start, moved, first);
@@ -238,15 +227,16 @@ impl Timeline {
     /// on the day on which it otherwise would have.
     pub fn resume(&mut self, product: &Product, next: usize, day: Day) {
         let coming = self.steps.split_off(next);
-        let number = product.day_count.number(day);
-        self.steps.push(Step {
-            day,
-            number,
-            from: number,
-            ops: Ops::RESUME,
-        });
+        self.steps.push(Step::on(product, day, Ops::RESUME));
         self.steps
             .extend(coming.into_iter().filter(|step| !step.ops.has(Ops::RESUME)));
+    }
+
+    /// Takes the steps from place `next` on out, with the day on which their first period starts.
+    fn take_out(&mut self, next: usize) -> (Day, Vec<Step>) {
+        let moved = self.steps.split_off(next);
+        let start = self.steps.last().map_or(self.dates.anchor, |step| step.day);
+        (start, moved)
     }
 
     /// Adds steps that were taken out, the first due date so many cycles after the anchor. Days on
@@ -268,13 +258,7 @@ impl Timeline {
                 k += 1;
             } else {
                 let day = step.day.min(product.business_days.adjust(calendar, date));
-                let number = product.day_count.number(day);
-                self.steps.push(Step {
-                    day,
-                    number,
-                    from: number,
-                    ..step
-                });
+                self.steps.push(Step::on(product, day, step.ops));
             }
         }
     }

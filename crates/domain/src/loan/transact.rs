@@ -19,34 +19,25 @@ impl Position {
             return;
         }
         match transaction.action {
-            Action::Repay(amount) => {
+            Action::Repay(amount) if terms.product.excess == Excess::Hold => {
                 self.receive(terms, amount);
                 self.pay_due(terms, day);
-                if terms.product.excess == Excess::Prepay {
-                    self.prepay(terms, day, amount, terms.product.prepayment, true);
-                }
+            }
+            Action::Repay(amount) | Action::Settle(amount) => {
+                self.pay_ahead(terms, day, amount, terms.product.prepayment);
             }
             Action::Prepay(amount, effect) => {
-                self.receive(terms, amount);
-                self.pay_due(terms, day);
                 let effect = effect.unwrap_or(terms.product.prepayment);
-                self.prepay(terms, day, amount, effect, true);
-            }
-            Action::Settle(amount) => {
-                self.receive(terms, amount);
-                self.pay_due(terms, day);
-                self.prepay(terms, day, amount, terms.product.prepayment, true);
+                self.pay_ahead(terms, day, amount, effect);
             }
             Action::Refund(amount) => {
                 self.totals.received += amount;
-                self.pay_due(terms, day);
                 self.reduce(terms, day, amount);
             }
             Action::Credit(amount) => {
                 // Goodwill gives up what is owed, and never pays out.
                 let amount = amount.min(self.payoff(terms, day).without_prepayment_fee());
                 self.totals.credited += amount;
-                self.pay_due(terms, day);
                 self.reduce(terms, day, amount);
             }
             Action::ChargeOff { covered, at_most } => self.charge_off(terms, day, covered, at_most),
@@ -79,6 +70,13 @@ impl Position {
         }
     }
 
+    /// The borrower pays what is due, and prepays with what is over.
+    fn pay_ahead(&mut self, terms: &Terms<'_>, day: Day, amount: Amount, effect: Prepayment) {
+        self.receive(terms, amount);
+        self.pay_due(terms, day);
+        self.prepay(terms, day, amount, effect, true);
+    }
+
     /// Uses money for interest accrued, the fee on prepayments, and principal not due: all that
     /// is held if it repays the loan, otherwise no more than `amount`. What was paid before for
     /// the next instalments stays held for them.
@@ -93,7 +91,7 @@ impl Position {
         let measure = terms.measure();
         let held = self.totals.held();
         let principal = self.contract.principal;
-        let accrued = measure.amount(self.contract.accrued).max(Amount::ZERO);
+        let accrued = self.contract.interest(measure);
         let fee = match with_fee {
             true => terms.prepayment_fee(principal),
             false => Amount::ZERO,
@@ -116,13 +114,12 @@ impl Position {
         self.pay_due(terms, day);
     }
 
-    /// Uses money for principal not due, and for interest only when no principal is left.
+    /// Uses money for what is due, then for principal not due, and for interest accrued only when
+    /// no principal is left.
     fn reduce(&mut self, terms: &Terms<'_>, day: Day, amount: Amount) {
-        self.redeem(
-            terms,
-            terms.product.prepayment,
-            amount.min(self.totals.held()),
-        );
+        self.pay_due(terms, day);
+        let money = amount.min(self.totals.held());
+        self.redeem(terms, terms.product.prepayment, money);
         if self.contract.principal.is_zero() {
             let effect = Prepayment::ShortenTerm;
             self.prepay(terms, day, amount, effect, false);

@@ -335,7 +335,7 @@ impl Desk {
         for (party, entry) in agreement.parties() {
             let mut received = Amount::ZERO;
             for loan in self.book.loans() {
-                let of = &self.book.versions()[usize::from(loan.version)].agreement;
+                let of = &self.book.version_of(loan).agreement;
                 let split = loan.split(of);
                 let own = split.own(party);
                 received += own.interest + own.capitalised - own.premium_released;

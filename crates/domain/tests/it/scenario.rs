@@ -409,7 +409,7 @@ impl Scene {
     fn show_loan(&mut self, key: &str) {
         let book = &self.desk.book;
         let (_, loan) = book.loan(key).unwrap();
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let position = &loan.position;
         let mut text = match position.status {
             Status::Active => format!(

@@ -444,7 +444,7 @@ impl Tables {
         let mut sales = Table::create(self.folder.join("sales.csv"), &SALES)?;
         for loan in book.loans() {
             let record = &book.applications()[loan.application as usize];
-            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            let agreement = &book.version_of(loan).agreement;
             let plain = |amount| agreement.currency().plain(amount);
             let code = agreement.currency();
             let (position, totals) = (&loan.position, &loan.position.totals);

@@ -19,7 +19,7 @@ use tandem_domain::money::{Amount, Rate, Rounding};
 /// What a loan's borrower will pay, in order of value dates.
 pub(crate) fn payments(loan: &Loan, key: &str, book: &Book, seed: u64) -> Vec<Instruction> {
     let terms = book.terms(loan);
-    let agreement = &book.versions()[usize::from(loan.version)].agreement;
+    let agreement = &book.version_of(loan).agreement;
     let mut borrower = Borrower {
         chance: Chance::new(seed, key),
         position: Position::disburse(&terms),

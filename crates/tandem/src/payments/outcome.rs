@@ -122,7 +122,7 @@ impl Outcomes {
                     .late_fees
                     .add(totals.fees + totals.penalty, row.recorded.late_fees);
             }
-            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            let agreement = &book.version_of(loan).agreement;
             let split = loan.split(agreement);
             for (party, recorded) in &row.recorded.receipts {
                 let id = agreement.party_id(party);

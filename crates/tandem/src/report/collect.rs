@@ -13,7 +13,7 @@ use tandem_domain::settlement::Plan;
 use tandem_engine::Step;
 
 use super::limits::Limits;
-use super::text::Month;
+use super::text::{Month, count, of, percent};
 
 /// One number for each party, by its place in the agreement.
 pub(super) type ByParty<T> = [T; MAX_PARTIES];
@@ -201,6 +201,22 @@ pub(super) struct Outcomes {
     pub(super) referred: u32,
     pub(super) disbursed: u32,
     pub(super) lenders: ByParty<Tally>,
+}
+
+impl Outcomes {
+    /// The figures as tables show them: applications, asked, offered, of all, declined, referred,
+    /// lent.
+    pub(super) fn cells(&self) -> [String; 7] {
+        [
+            count(self.applications),
+            count(self.asked),
+            count(self.offered),
+            percent(of(self.offered, self.applications)),
+            count(self.declined),
+            count(self.referred),
+            count(self.disbursed),
+        ]
+    }
 }
 
 /// What one lender decided.

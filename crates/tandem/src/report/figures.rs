@@ -324,7 +324,7 @@ impl Funded {
         let mut costs_known = Costs::default();
         let (mut rates, mut costs, mut months) = (0.0, 0.0, 0.0);
         for loan in book.loans() {
-            let agreement = &book.versions()[usize::from(loan.version)].agreement;
+            let agreement = &book.version_of(loan).agreement;
             let cost = costs_known.of(loan, book);
             let lent = loan.principal + loan.position.totals.drawn;
             funded.loans += 1;
@@ -392,7 +392,7 @@ struct Costs(BTreeMap<(u16, Rate, u16), Rate>);
 
 impl Costs {
     fn of(&mut self, loan: &Loan, book: &Book) -> Rate {
-        let agreement = &book.versions()[usize::from(loan.version)].agreement;
+        let agreement = &book.version_of(loan).agreement;
         let work_out = || {
             let fees = agreement.disbursement_fees.iter();
             let fees = fees.map(|fee| fee.on(loan.principal, agreement.file.product.rounding));

@@ -9,7 +9,7 @@ use askama::Template;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
 
-use super::chart::Colour;
+use super::chart::{Chart, Colour};
 use super::figures::fraction;
 use super::page::{Block, Cell, Facts, Page, Paid, Paragraph, Section, Table, Tile};
 use super::text::{Month, count, date, list, mean, of, percent, rate, ratio, rounded, things};
@@ -402,6 +402,18 @@ fn facts_block<'a>(facts: impl IntoIterator<Item = (&'a str, String)>, paid: Pai
         facts: facts.collect(),
         paid,
     })
+}
+
+/// A chart with nothing but an axis of months, with room for a bar at each end.
+fn over_months(first: Month, last: Month) -> Chart {
+    Chart {
+        x: (
+            f64::from(first.index()) - 0.6,
+            f64::from(last.index()) + 0.6,
+        ),
+        ticks: month_ticks(first, last),
+        ..Chart::default()
+    }
 }
 
 /// Ticks of an axis of months.

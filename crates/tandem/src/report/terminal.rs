@@ -90,15 +90,24 @@ impl Report {
         let months = figures.months.iter().skip(figures.months.len() - shown);
         let months = months.map(|(month, outcomes)| (month.to_string(), outcomes));
         for (name, outcomes) in months.chain([("all".to_owned(), &figures.all)]) {
+            let [
+                applications,
+                asked,
+                offered,
+                of_all,
+                declined,
+                referred,
+                lent,
+            ] = outcomes.cells();
             table.row([
                 name,
-                count(outcomes.applications),
-                count(outcomes.asked),
-                count(outcomes.offered),
-                percent(of(outcomes.offered, outcomes.applications)),
-                count(outcomes.declined),
-                count(outcomes.referred),
-                count(outcomes.disbursed),
+                applications,
+                asked,
+                offered,
+                of_all,
+                declined,
+                referred,
+                lent,
             ]);
         }
         screen.table(&table)?;

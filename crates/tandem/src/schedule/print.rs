@@ -168,16 +168,10 @@ pub(super) fn table(terms: &TermsFile, plan: &[Instalment]) -> String {
         let shown = shown.filter(|(place, _)| *place != FEE || with_fee);
         shown.map(|(_, cell)| cell).collect::<Vec<_>>()
     };
-    let names = [
-        "",
-        "due",
-        "principal",
-        "interest",
-        "fee",
-        "instalment",
-        "balance",
-    ];
-    let mut grid = Grid::new(0, row(names.map(str::to_owned)));
+    // The first column needs no name.
+    let mut names = NAMES.map(str::to_owned);
+    names[0].clear();
+    let mut grid = Grid::new(0, row(names));
     for instalment in plan {
         let number = match instalment.number {
             0 => "down".to_owned(),
@@ -207,6 +201,17 @@ pub(super) fn table(terms: &TermsFile, plan: &[Instalment]) -> String {
     )
 }
 
+/// Columns of an instalment.
+const NAMES: [&str; 7] = [
+    "number",
+    "due",
+    "principal",
+    "interest",
+    "fee",
+    "instalment",
+    "balance",
+];
+
 /// Place of the fee in a row.
 const FEE: usize = 4;
 
@@ -229,16 +234,7 @@ fn totals(plan: &[Instalment]) -> [Amount; 4] {
 
 pub(super) fn csv(terms: &TermsFile, plan: &[Instalment]) -> Outcome<String> {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "number",
-        "due",
-        "principal",
-        "interest",
-        "fee",
-        "instalment",
-        "balance",
-        "currency",
-    ])?;
+    writer.write_record(NAMES.into_iter().chain(["currency"]))?;
     let currency = terms.currency();
     for row in plan {
         let amounts = amounts(row).map(|amount| currency.plain(amount));

@@ -14,6 +14,11 @@ fn edit(programme: &Path, file: &str, from: &str, to: &str) {
     fs::write(path, before.replacen(from, to, 1)).unwrap();
 }
 
+fn run_until(programme: &Path, folder: &Path, until: [&str; 2]) {
+    let ran = command(programme, folder).args(until).output().unwrap();
+    assert!(ran.status.success());
+}
+
 #[test]
 fn bad_rows_are_reported_and_the_good_ones_go_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,14 +161,7 @@ fn a_changed_agreement_needs_a_new_version() {
     let folder = tempfile::tempdir().unwrap();
     let programme = marketplace(folder.path(), 5);
     let until = ["--until", "2022-01-31"];
-    assert!(
-        command(&programme, folder.path())
-            .args(until)
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    run_until(&programme, folder.path(), until);
     edit(
         &programme,
         "agreement.toml",
@@ -180,14 +178,7 @@ fn a_changed_agreement_needs_a_new_version() {
         "{error}"
     );
     edit(&programme, "agreement.toml", "version = 1", "version = 2");
-    assert!(
-        command(&programme, folder.path())
-            .args(until)
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    run_until(&programme, folder.path(), until);
 }
 
 #[test]
@@ -277,14 +268,7 @@ fn a_rule_that_binds_nobody_and_a_foreign_book_are_pointed_out() {
     let folder = tempfile::tempdir().unwrap();
     let programme = marketplace(folder.path(), 5);
     let until = ["--until", "2022-01-05"];
-    assert!(
-        command(&programme, folder.path())
-            .args(until)
-            .output()
-            .unwrap()
-            .status
-            .success()
-    );
+    run_until(&programme, folder.path(), until);
     edit(
         &programme,
         "agreement.toml",

@@ -33,15 +33,7 @@ impl Report {
             .iter()
             .map(|(month, outcomes)| (month.to_string(), outcomes, Kind::Plain));
         for (name, outcomes, kind) in each.chain([all]) {
-            let cells = numbers([
-                count(outcomes.applications),
-                count(outcomes.asked),
-                count(outcomes.offered),
-                percent(of(outcomes.offered, outcomes.applications)),
-                count(outcomes.declined),
-                count(outcomes.referred),
-                count(outcomes.disbursed),
-            ]);
+            let cells = numbers(outcomes.cells());
             months.row(kind, [Cell::Words(name)].into_iter().chain(cells).collect());
         }
 

@@ -4,7 +4,7 @@ use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
 
-use super::{ACCENT, LOSS, PALE, facts_block, month_ticks};
+use super::{ACCENT, LOSS, PALE, facts_block, over_months};
 use crate::report::Report;
 use crate::report::chart::{Chart, Mark};
 use crate::report::collect::{RESULT, Year};
@@ -162,13 +162,8 @@ impl Report {
                 percent(saved)
             ),
             description: "By month: what parties owed each other, and what they paid.".into(),
-            x: (
-                f64::from(first.index()) - 0.6,
-                f64::from(last.index()) + 0.6,
-            ),
-            ticks: month_ticks(first, last),
             marks,
-            ..Chart::default()
+            ..over_months(first, last)
         };
         let mut table = Table::new(
             format!("Owed and paid between parties, {}", unit.name()),

@@ -3,7 +3,7 @@
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Amount;
 
-use super::{ACCENT, GREY, LOSS, MIDDLE, PALE, facts_block, marked_months, month_ticks};
+use super::{ACCENT, GREY, LOSS, MIDDLE, PALE, facts_block, marked_months, over_months};
 use crate::report::Report;
 use crate::report::chart::{Chart, Colour, Mark};
 use crate::report::collect::Closed;
@@ -171,13 +171,8 @@ impl Report {
             ),
             description:
                 "Bars: money collected by month. Line: principal and interest that fell due.".into(),
-            x: (
-                f64::from(first.index()) - 0.6,
-                f64::from(last.index()) + 0.6,
-            ),
-            ticks: month_ticks(first, last),
             marks,
-            ..Chart::default()
+            ..over_months(first, last)
         };
         let figure = Figure::new(
             chart,
