@@ -13,6 +13,7 @@ pub mod funding;
 pub mod ledger;
 pub mod loan;
 pub mod money;
+pub mod packed;
 pub mod party;
 pub mod policy;
 pub mod rulebook;

@@ -94,10 +94,9 @@ pub fn replay<S: Store>(
                 });
             }
             check_close(&book, &event, batch.seq)?;
-            let before = change_of(&event).map(|(loan, _)| totals_of(&book, loan));
             entries.clear();
-            book.apply(&event, &mut |entry| entries.push(entry.clone()));
-            check_change(&book, &event, before, batch.seq)?;
+            let change = book.apply(&event, &mut |entry| entries.push(entry.clone()));
+            check_change(&book, &event, change, batch.seq)?;
             observe(Step {
                 batch: batch.seq,
                 event: &event,
@@ -128,9 +127,8 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
             )
         }
         Event::Withdrawn { application } | Event::Disbursed { application } => {
-            let record = book.applications().get(*application as usize);
-            let offered =
-                record.is_some_and(|record| matches!(record.state, ApplicationState::Offered(_)));
+            let record = book.application_at(*application);
+            let offered = record.is_some_and(|record| record.state == ApplicationState::Offered);
             (offered, "takes or gives back an offer that does not stand")
         }
         Event::Instructed {
@@ -140,11 +138,12 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
             loan, transaction, ..
         } => return impossible_transaction(book, *loan, transaction),
         Event::Reversed { loan, number, .. } => {
-            let Some(loan) = book.loans().get(*loan as usize) else {
+            let Some(loan) = book.loan_at(*loan) else {
                 return Some(NO_LOAN);
             };
             (
-                *number > 0 && loan.history.iter().any(|known| known.number == *number),
+                *number > 0
+                    && (loan.history.newest_first()).any(|(known, _)| known.number == *number),
                 "reverses what was not done to its loan",
             )
         }
@@ -178,18 +177,16 @@ fn impossible_transaction(
     loan: u32,
     transaction: &Transaction,
 ) -> Option<&'static str> {
-    let Some(loan) = book.loans().get(loan as usize) else {
+    let Some(loan) = book.loan_at(loan) else {
         return Some(NO_LOAN);
     };
-    let numbers = || loan.history.iter().map(|known| known.number);
-    // Journals from before there were numbers have none, which reads as zero.
-    if transaction.number > 0 && numbers().any(|number| number == transaction.number) {
-        return Some("changes a loan under a number that is used");
+    if transaction.number != loan.entered + 1 {
+        return Some("changes a loan under a number that is not the next");
     }
     match transaction.action {
         Action::Pause { cycles: 0, .. } => Some("pauses a loan for no time"),
         Action::Transfer(sale) => {
-            let agreement = &book.version_of(loan).agreement;
+            let agreement = &book.version_of(&loan).agreement;
             let holders = loan.split(agreement).holders;
             let can_buy = sale.buyer.index() < MAX_PARTIES && !holders.is_full();
             let holds = holders.find(sale.seller).is_some()
@@ -208,10 +205,6 @@ fn change_of(event: &Event) -> Option<(u32, &Totals)> {
         | Event::ChargedOff { loan, change, .. } => Some((*loan, change)),
         _ => None,
     }
-}
-
-fn totals_of(book: &Book, loan: u32) -> Totals {
-    book.loans()[loan as usize].position.totals
 }
 
 fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
@@ -246,16 +239,14 @@ fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError
 fn check_change(
     book: &Book,
     event: &Event,
-    before: Option<Totals>,
+    change: Option<Totals>,
     batch: u64,
 ) -> Result<(), ReplayError> {
-    let (Some((loan, change)), Some(before)) = (change_of(event), before) else {
+    let recorded = change_of(event);
+    if recorded.map(|(_, recorded)| recorded) == change.as_ref() {
         return Ok(());
-    };
-    if totals_of(book, loan).since(&before) != *change {
-        let application = book.loans()[loan as usize].application;
-        let loan = book.applications()[application as usize].key.to_string();
-        return Err(ReplayError::ChangeDiffers { batch, loan });
     }
-    Ok(())
+    let loan = recorded.and_then(|(loan, _)| book.loan_at(loan));
+    let loan = loan.map_or_else(String::new, |loan| book.key_of(&loan).to_owned());
+    Err(ReplayError::ChangeDiffers { batch, loan })
 }

@@ -1,6 +1,8 @@
 //! Measuring throughput on this machine.
 
+mod close;
 mod loan;
+mod portfolio;
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,6 +43,15 @@ enum Measure {
         #[arg(long)]
         memory: bool,
     },
+    /// How long closing a day takes with many loans, and how much memory they take.
+    Close {
+        /// How many loans.
+        #[arg(long, default_value_t = 1_000_000)]
+        loans: u64,
+        /// The programme that they come from.
+        #[arg(long, default_value = "examples/marketplace")]
+        programme: PathBuf,
+    },
     /// Loans planned, and evaluated from their history, a second on one core.
     Loan {
         /// The programme whose product they have.
@@ -57,6 +68,9 @@ pub(crate) fn bench(options: &Options) -> Outcome {
     let (applications, programme, memory) = match &options.measure {
         Measure::Loan { programme } => {
             return loan::measure(&Programme::read(programme)?.version.agreement);
+        }
+        Measure::Close { loans, programme } => {
+            return close::measure(&Programme::read(programme)?, *loans);
         }
         Measure::Book {
             applications,
@@ -158,7 +172,7 @@ fn measure<S: Store>(
         )));
     }
     let per = |total: f64| total / applications as f64;
-    let (loans, per_second) = (book.loans().len(), applications as f64 / seconds);
+    let (loans, per_second) = (book.loan_count(), applications as f64 / seconds);
     export::show(&format!(
         "{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked\n\
          {:.0} bytes of journal an application, {:.2} µs of processor time\n\
@@ -176,7 +190,7 @@ fn measure<S: Store>(
             "bytes_per_application": round(per(stats.body_bytes as f64)),
             "cpu_us_per_application": round(per(cpu * 1e6)),
             "decision_ns": decision_ns.round(),
-            "peak_memory_mib": peak_memory_mib(),
+            "peak_memory_mib": memory_bytes("VmHWM").map(|bytes| bytes >> 20),
         })
     ))
 }
@@ -259,13 +273,10 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / TICKS_A_SECOND
 }
 
-/// The most memory this process has used, in MiB, where the system tells.
-fn peak_memory_mib() -> Option<u64> {
+/// A figure of this process's memory, in bytes, where the system tells.
+fn memory_bytes(figure: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace()
-        .nth(1)?
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib / 1024)
+    let line = status.lines().find(|line| line.starts_with(figure))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib << 10)
 }

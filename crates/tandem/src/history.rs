@@ -53,7 +53,7 @@ pub(crate) type Before = (u32, Loan);
 /// Tells what an instruction has just done to a loan, and what comes next; `of` is the key of the
 /// instruction that was taken back.
 pub(crate) fn done(key: &str, of: Option<&str>, (place, before): &Before, book: &Book) -> String {
-    let loan = &book.loans()[*place as usize];
+    let loan = &book.loan_in(*place);
     let mut story = Story::new(key);
     story.loan = Some(*place);
     story.before = Some((before.position.clone(), before.class));
@@ -62,10 +62,9 @@ pub(crate) fn done(key: &str, of: Option<&str>, (place, before): &Before, book: 
     let is_in = |history: &[Transaction], wanted: &Transaction| {
         history.iter().any(|known| known.number == wanted.number)
     };
-    let mut gone = before.history.iter();
-    let gone = gone.find(|known| !is_in(&loan.history, known));
-    let mut new = loan.history.iter();
-    let new = new.find(|known| !is_in(&before.history, known));
+    let (was, is) = (before.history.transactions(), loan.history.transactions());
+    let gone = was.iter().find(|known| !is_in(&is, known));
+    let new = is.iter().find(|known| !is_in(&was, known));
     match (of, gone, new) {
         (Some(of), Some(gone), _) => {
             story.done.push((of.to_owned(), *gone));
@@ -123,16 +122,16 @@ impl Story<'_> {
         let (book, today) = (step.book, step.book.business_date());
         match step.event {
             Event::Decided(decided) if decided.key == self.key => {
-                self.application = Some((book.applications().len() - 1) as u32);
+                self.application = Some((book.application_count() - 1) as u32);
                 self.decided(decided, book);
             }
             Event::Withdrawn { application } if Some(*application) == self.application => {
                 self.event(today, "The offer is given back");
             }
             Event::Disbursed { application } if Some(*application) == self.application => {
-                let loan = (book.loans().len() - 1) as u32;
+                let loan = (book.loan_count() - 1) as u32;
                 self.loan = Some(loan);
-                self.disbursed(&book.loans()[loan as usize], book);
+                self.disbursed(&book.loan_in(loan), book);
             }
             Event::Instructed {
                 key,
@@ -163,7 +162,7 @@ impl Story<'_> {
         if let Some(loan) = self.loan {
             let own = step.entries.iter().filter(|entry| entry.loan == Some(loan));
             self.entries.extend(own.cloned());
-            let loan = &book.loans()[loan as usize];
+            let loan = &book.loan_in(loan);
             self.class_changed(loan, book);
             let now = (&loan.position, loan.class);
             if self
@@ -182,7 +181,7 @@ impl Story<'_> {
             return Err(unknown(self.key, book));
         }
         if let Some(loan) = self.loan {
-            self.position(&book.loans()[loan as usize], book);
+            self.position(&book.loan_in(loan), book);
             self.postings(book);
         }
         Ok(self.text)
@@ -467,9 +466,9 @@ impl Story<'_> {
             self.late_fees_changed(&loan.position, currency);
         }
         if let Action::Transfer(_) = transaction.action {
-            self.sold(transaction.number, loan, agreement, book);
+            self.sold(transaction.number, &loan, agreement, book);
         }
-        self.shared(change, loan, agreement);
+        self.shared(change, &loan, agreement);
         let replanned = self.next
             || matches!(
                 transaction.action,
@@ -481,9 +480,9 @@ impl Story<'_> {
                     | Action::ChangeRate(_)
             );
         if replanned {
-            self.plan(&loan.position, &book.terms(loan), agreement);
+            self.plan(&loan.position, &book.terms(&loan), agreement);
         }
-        self.stands(loan, currency);
+        self.stands(&loan, currency);
     }
 
     fn reversed(&mut self, key: &str, number: u32, change: &Totals, book: &Book) {
@@ -504,11 +503,11 @@ impl Story<'_> {
         self.event(today, line);
         self.note("The loan was worked out anew without it.");
         self.late_fees_changed(&loan.position, currency);
-        self.shared(change, loan, agreement);
+        self.shared(change, &loan, agreement);
         if self.next {
-            self.plan(&loan.position, &book.terms(loan), agreement);
+            self.plan(&loan.position, &book.terms(&loan), agreement);
         }
-        self.stands(loan, currency);
+        self.stands(&loan, currency);
     }
 
     /// Late fees that another past brings, or takes away.
@@ -527,8 +526,10 @@ impl Story<'_> {
 
     /// What a sale came to.
     fn sold(&mut self, number: u32, loan: &Loan, agreement: &Agreement, book: &Book) {
-        let sales = loan.history.iter();
-        let mut sales = sales.filter(|done| matches!(done.action, Action::Transfer(_)));
+        let sales = loan.history.transactions();
+        let mut sales = sales
+            .iter()
+            .filter(|done| matches!(done.action, Action::Transfer(_)));
         let place = sales.position(|done| done.number == number);
         let split = loan.split(agreement);
         if let Some(sold) = place.and_then(|place| split.sold.get(place)) {
@@ -595,15 +596,15 @@ impl Story<'_> {
             book.business_date(),
             format_args!("Written off: {written_off}"),
         );
-        self.shared(change, loan, agreement);
+        self.shared(change, &loan, agreement);
     }
 
     fn day_ended(&mut self, book: &Book) {
         let today = book.business_date();
         let state = self
             .application
-            .map(|place| &book.applications()[place as usize].state);
-        if state == Some(&ApplicationState::Lapsed) && !self.lapsed {
+            .map(|place| book.application_in(place).state);
+        if state == Some(ApplicationState::Lapsed) && !self.lapsed {
             self.lapsed = true;
             self.event(today, "The offer lapses");
         }
@@ -613,7 +614,7 @@ impl Story<'_> {
         let Some((past, class)) = self.before.take() else {
             return;
         };
-        let (now, terms, currency) = (&loan.position, book.terms(loan), agreement.currency());
+        let (now, terms, currency) = (&loan.position, book.terms(&loan), agreement.currency());
         if late_fees(now) > late_fees(&past) {
             let fee = currency.show(late_fees(now) - late_fees(&past));
             self.event(today, format_args!("Late fee of {fee}"));
@@ -657,8 +658,8 @@ impl Story<'_> {
         self.before = Some((past, class));
         if change != Totals::default() {
             self.note("Money held is used:");
-            self.shared(&change, loan, agreement);
-            self.stands(loan, currency);
+            self.shared(&change, &loan, agreement);
+            self.stands(&loan, currency);
         }
         for due in loan.position.due.iter().filter(|due| due.day == today) {
             let all = due.principal + due.interest + due.instalment_fee;
@@ -695,9 +696,10 @@ impl Story<'_> {
     }
 
     /// The loan and the agreement that governs it.
-    fn of<'b>(&self, book: &'b Book) -> Option<(&'b Loan, &'b Agreement)> {
-        let loan = &book.loans()[self.loan? as usize];
-        Some((loan, &book.version_of(loan).agreement))
+    fn of<'b>(&self, book: &'b Book) -> Option<(Loan, &'b Agreement)> {
+        let loan = book.loan_at(self.loan?)?;
+        let agreement = &book.version_of(&loan).agreement;
+        Some((loan, agreement))
     }
 
     /// What a change of the loan brings each party.
@@ -1055,7 +1057,7 @@ fn clause(version: &Version, clause: Clause) -> String {
 
 /// What to say about a key that no application has.
 pub(crate) fn unknown(key: &str, book: &Book) -> Failure {
-    let keys = book.applications().iter().map(|record| record.key.as_ref());
+    let keys = book.applications().map(|record| record.key);
     let furthest = 1 + key.chars().count() / 4;
     let mut near: Vec<(usize, &str)> = keys
         .map(|known| (distance(key, known), known))
@@ -1063,9 +1065,9 @@ pub(crate) fn unknown(key: &str, book: &Book) -> Failure {
         .collect();
     near.sort_by_key(|(away, _)| *away);
     let near: Vec<_> = near.iter().take(5).map(|(_, known)| *known).collect();
-    let hint = match (near.as_slice(), book.applications()) {
-        (_, []) => "the book has none".to_owned(),
-        ([], [first, ..]) => format!("keys here look like {}", first.key),
+    let hint = match (near.as_slice(), book.application_at(0)) {
+        (_, None) => "the book has none".to_owned(),
+        ([], Some(first)) => format!("keys here look like {}", first.key),
         (near, _) => format!("near it are {}", near.join(", ")),
     };
     Failure(format!("there is no application `{key}`; {hint}"))

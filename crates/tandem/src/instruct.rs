@@ -102,7 +102,7 @@ fn told(key: &str, of: Option<&str>, before: &[Before], book: &Book) -> String {
 /// The loans that a command is about, as they are before it; the error says what is wrong with the
 /// loan that the user named.
 fn concerned(command: &Command, named: &str, book: &Book) -> Outcome<Vec<Before>> {
-    let of = |place: u32| (place, book.loans()[place as usize].clone());
+    let of = |place: u32| (place, book.loan_in(place));
     let key_of = |place: u32| export::key_of(book, Some(place));
     match command {
         Command::ReplaceLender(Replacement { seller, .. }) => {
@@ -143,7 +143,7 @@ fn replaced(replacement: &Replacement, before: &[Before], book: &Book) -> String
     let mut grid = Grid::new(1, ["loan", "principal", "price", "interest"]);
     let mut sums = [Amount::ZERO; 3];
     for (place, _) in before {
-        let loan = &book.loans()[*place as usize];
+        let loan = &book.loan_in(*place);
         let split = loan.split(&book.version_of(loan).agreement);
         let Some(sold) = split.sold.last() else {
             continue;

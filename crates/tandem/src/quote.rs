@@ -47,7 +47,7 @@ pub(crate) fn quote(options: &Options) -> Outcome {
 struct Quote<'b> {
     book: &'b Book,
     key: &'b str,
-    loan: &'b Loan,
+    loan: Loan,
     agreement: &'b Agreement,
     terms: Terms<'b>,
     on: Day,
@@ -106,8 +106,8 @@ impl Quote<'_> {
                 "`{key}` has no loan to settle: it is {state}"
             )));
         };
-        let loan = &book.loans()[place as usize];
-        let agreement = &book.version_of(loan).agreement;
+        let loan = book.loan_in(place);
+        let agreement = &book.version_of(&loan).agreement;
         let (today, currency) = (book.business_date(), agreement.currency());
         let on = on.unwrap_or(today);
         let fail = |message: String| Err(Failure(message));
@@ -115,7 +115,7 @@ impl Quote<'_> {
             Status::Repaid => {
                 return fail(format!("loan `{key}` is repaid; nothing is left to settle"));
             }
-            Status::ChargedOff => return fail(written_off(key, loan, currency)),
+            Status::ChargedOff => return fail(written_off(key, &loan, currency)),
             Status::Active => {}
         }
         if on < today {
@@ -124,8 +124,8 @@ impl Quote<'_> {
                  ask for {today} or later, or enter money that came on {on} as a payment with that value date"
             ));
         }
-        let terms = book.terms(loan);
-        let at = book.position_on(loan, on);
+        let terms = book.terms(&loan);
+        let at = book.position_on(&loan, on);
         if at.status != Status::Active {
             return fail(format!(
                 "loan `{key}` needs no settlement on {on}: {} held for the borrower repay it by then",
@@ -144,7 +144,7 @@ impl Quote<'_> {
         let interest = Interest::of(&at, &terms, &payoff, on);
         Ok(Quote {
             book,
-            key: &record.key,
+            key: record.key,
             loan,
             agreement,
             terms,
@@ -252,7 +252,7 @@ impl Quote<'_> {
     /// What settles it a day later, unless an instalment falls due on that day or it is lost.
     fn a_day_later(&self) -> Option<Amount> {
         let day = self.on + 1;
-        let later = self.book.position_on(self.loan, day);
+        let later = self.book.position_on(&self.loan, day);
         let same = later.status == Status::Active && later.contract.next == self.at.contract.next;
         same.then(|| later.payoff(&self.terms, day).total())
     }

@@ -253,7 +253,7 @@ impl Run {
         let book = self.engine.book();
         self.applications.is_empty()
             && self.calendar.is_empty()
-            && self.expected == book.loans().len()
+            && self.expected == book.loan_count()
             && book.plans().is_empty()
             && !book.has_open_offers()
             && (book.portfolio().active == 0 || !self.payments.go_to_the_end())
@@ -304,13 +304,14 @@ impl Run {
     /// Puts the payments of new loans into the calendar, where they are made and not read.
     fn expect_payments(&mut self) {
         let book = self.engine.book();
-        for loan in &book.loans()[self.expected..] {
-            let key = &book.applications()[loan.application as usize].key;
-            for (day, command) in self.payments.of(loan, key, book) {
+        for place in self.expected..book.loan_count() {
+            let loan = book.loan_in(place as u32);
+            let key = book.key_of(&loan);
+            for (day, command) in self.payments.of(&loan, key, book) {
                 self.calendar.entry(day).or_default().push(command.into());
             }
         }
-        self.expected = book.loans().len();
+        self.expected = book.loan_count();
     }
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot

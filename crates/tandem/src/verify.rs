@@ -200,7 +200,7 @@ impl Verifier {
             Event::Disbursed { application } => {
                 self.counts.loans += 1;
                 self.end_offer(*application, step.book);
-                self.keep_undrawn((step.book.loans().len() - 1) as u32, step.book);
+                self.keep_undrawn((step.book.loan_count() - 1) as u32, step.book);
             }
             Event::Instructed { loan, change, .. }
             | Event::Reversed { loan, change, .. }
@@ -317,7 +317,7 @@ impl Verifier {
                 }
                 Account::Loans => {
                     if let Some(loan) = entry.loan {
-                        let application = book.loans()[loan as usize].application;
+                        let application = book.loan_in(loan).application;
                         self.lend(application, posting.party, posting.amount, book);
                     }
                 }
@@ -359,8 +359,8 @@ impl Verifier {
             (Account::GoodwillExpense, change.credited),
         ];
         let wrong = |account: Account| {
-            let application = step.book.loans()[loan as usize].application;
-            let key = &step.book.applications()[application as usize].key;
+            let application = step.book.loan_in(loan).application;
+            let key = step.book.application_in(application).key;
             format!("loan {key}: {} does not sum to the whole", account.name())
         };
         for (account, whole) in wholes {
@@ -393,7 +393,7 @@ impl Verifier {
     /// True if the lenders paid the platform what collecting costs them, and its part of the
     /// interest, which is rounded for each of them.
     fn collects(&self, change: &Totals, paid: Amount, loan: u32, book: &Book) -> bool {
-        let version = book.loans()[loan as usize].version;
+        let version = book.loan_in(loan).version;
         let agreement = &book.versions()[usize::from(version)].agreement;
         let Some((_, rate)) = agreement.service_fee else {
             return paid.is_zero();
@@ -438,7 +438,7 @@ impl Verifier {
     /// else adds: a loan that is disbursed takes the place of its offer.)
     fn offered(&mut self, decided: &Decided, parts: &[Part], book: &Book) {
         self.counts.offers += 1;
-        let application = (book.applications().len() - 1) as u32;
+        let application = (book.application_count() - 1) as u32;
         let version = &book.versions()[usize::from(decided.version)];
         let agreement = &version.agreement;
         self.offers.insert(application, parts.to_vec());
@@ -496,7 +496,7 @@ impl Verifier {
 
     /// Adds to (or takes from) what a party has at stake, everywhere it counts.
     fn lend(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
-        let record = &book.applications()[application as usize];
+        let record = &book.application_in(application);
         self.lent[party.index()] += amount;
         for (exposures, place) in [
             (&mut self.regions, Some(record.region)),
@@ -514,7 +514,7 @@ impl Verifier {
 
     /// What a borrower can still draw is at stake like an offer.
     fn keep_undrawn(&mut self, place: u32, book: &Book) {
-        let loan = &book.loans()[place as usize];
+        let loan = &book.loan_in(place);
         let agreement = &book.version_of(loan).agreement;
         let agreed: Amount = loan.parts.iter().map(|part| part.amount).sum();
         let left = match agreement.file.product.amortisation {
@@ -540,7 +540,7 @@ impl Verifier {
     /// An offer is taken, given back or lapses; only one that is taken still counts for its day.
     fn end_offer(&mut self, application: u32, book: &Book) {
         let parts = self.offers.remove(&application).unwrap_or_default();
-        let record = &book.applications()[application as usize];
+        let record = &book.application_in(application);
         let taken = matches!(record.state, ApplicationState::Disbursed(_));
         let of_today = record.decided_on == book.business_date();
         let agreement = &book.versions()[usize::from(record.version)].agreement;
@@ -553,8 +553,8 @@ impl Verifier {
     }
 
     fn lapse(&mut self, book: &Book) {
-        let state = |place: u32| &book.applications()[place as usize].state;
-        let ended = |place: &u32| !matches!(state(*place), ApplicationState::Offered(_));
+        let state = |place: u32| book.application_in(place).state;
+        let ended = |place: &u32| !matches!(state(*place), ApplicationState::Offered);
         for application in self
             .offers
             .keys()

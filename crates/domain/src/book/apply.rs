@@ -1,23 +1,26 @@
 //! Applying events: the only place where the state changes. It cannot fail.
 
-use super::decide::insert;
+use super::applications::{NONE, Row};
+use super::decide::digest;
 use super::event::{Decided, Event, Verdict};
-use super::{
-    ApplicationRecord, ApplicationState, Book, Carried, Documents, Exposure, Loan, Offer, Version,
-};
+use super::keys::KeyHash;
+use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
 use crate::calendar::Day;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
-use crate::loan::{Action, Fixing, Position, Split, Status, Timeline, Transaction, evaluate};
+use crate::loan::{
+    Action, Fixing, History, Position, Split, Status, Timeline, Totals, Transaction, evaluate,
+};
 use crate::money::Amount;
 use crate::party::MAX_PARTIES;
 use crate::settlement::Plan;
 use crate::share::MAX_SHARES;
 
 impl Book {
-    /// Applies an event and hands out the ledger entries that it makes.
-    pub fn apply(&mut self, event: &Event, entries: &mut impl FnMut(&Entry)) {
+    /// Applies an event and hands out the ledger entries that it makes. Of an event that changes a
+    /// loan by a transaction: the change of its totals.
+    pub fn apply(&mut self, event: &Event, entries: &mut impl FnMut(&Entry)) -> Option<Totals> {
         match event {
             Event::Signed { day, documents } => self.apply_signed(*day, documents),
             Event::Decided(decided) => self.apply_decided(decided),
@@ -27,13 +30,12 @@ impl Book {
             Event::Disbursed { application } => self.apply_disbursed(*application, entries),
             Event::Instructed {
                 key,
-                body,
                 loan,
                 transaction,
                 ..
             } => {
-                self.carried(key, *body, *loan, transaction.number);
-                self.apply_transaction(*loan, *transaction, entries);
+                let key = self.carry(key, *loan);
+                return Some(self.apply_transaction(*loan, *transaction, Some(key), entries));
             }
             Event::Reversed {
                 key,
@@ -42,12 +44,12 @@ impl Book {
                 number,
                 ..
             } => {
-                self.carried(key, *body, *loan, 0);
-                let position = self.without(&self.loans[*loan as usize], *number);
-                let history = &mut self.loans[*loan as usize].history;
-                history.retain(|known| known.number != *number);
-                let day = self.business_date.previous();
-                self.move_to(*loan, position, EntryKind::Reversal, day, entries);
+                let spent = Spent {
+                    key: self.carry(key, *loan),
+                    body: *body,
+                    number: 0,
+                };
+                return Some(self.apply_reversal(*loan, *number, spent, entries));
             }
             Event::Fixed { index, day, rate } => {
                 let fixing = Fixing {
@@ -62,7 +64,7 @@ impl Book {
                 if self.to_charge_off.front() == Some(loan) {
                     self.to_charge_off.pop_front();
                 }
-                self.apply_transaction(*loan, *transaction, entries);
+                return Some(self.apply_transaction(*loan, *transaction, None, entries));
             }
             Event::DayEnded { day } => self.apply_day_ended(*day, entries),
             Event::Planned(plan) => {
@@ -81,6 +83,7 @@ impl Book {
                 self.last_close = Some(close.clone());
             }
         }
+        None
     }
 
     fn apply_signed(&mut self, day: Day, documents: &Documents) {
@@ -93,17 +96,13 @@ impl Book {
     }
 
     fn apply_decided(&mut self, decided: &Decided) {
-        let place = self.applications.len() as u32;
-        let key: Box<str> = decided.key.as_str().into();
-        let borrower = decided
-            .borrower
-            .as_deref()
-            .map(|key| intern(&mut self.borrower_places, &mut self.borrowers, key));
+        let place = self.application_count() as u32;
+        let borrower = decided.borrower.as_deref().map(|key| self.borrower(key));
         let region = match &decided.values[2] {
             Value::Text(region) => region,
             _ => "",
         };
-        let region = intern(&mut self.region_places, &mut self.regions, region);
+        let region = self.region(region);
         let state = match &decided.verdict {
             Verdict::Declined(reason) => ApplicationState::Declined(*reason),
             Verdict::Referred(_) => ApplicationState::Referred,
@@ -114,56 +113,68 @@ impl Book {
             } => {
                 let months = decided.values[1].number().unwrap_or_default() as u16;
                 self.open_offers.entry(*valid_to).or_default().push(place);
-                ApplicationState::Offered(Box::new(Offer {
+                let offer = Offer {
                     parts: parts.clone(),
                     rate: *rate,
                     months,
                     valid_to: *valid_to,
-                }))
+                };
+                self.applications.offers.insert(place, offer);
+                ApplicationState::Offered
             }
         };
         if let Verdict::Offered { parts, .. } = &decided.verdict {
             let amounts = self.lender_amounts(decided.version, parts);
-            self.reserve(region, borrower, amounts, 1);
+            self.reserve(region, amounts, 1);
             for (party, part) in self.lender_amounts(decided.version, parts) {
                 self.today[party] += part;
             }
         }
-        self.application_places.insert(key.clone(), place);
-        let record = ApplicationRecord {
-            key,
+        let (state, detail) = state.packed();
+        let last = borrower.map(|borrower| &mut self.borrowers[borrower as usize]);
+        let row = Row {
             body: decided.body,
-            version: decided.version,
-            borrower,
+            borrower: borrower.unwrap_or(NONE),
+            previous: last.map_or(NONE, |last| std::mem::replace(last, place)),
             region,
             decided_on: self.business_date,
+            detail,
+            version: decided.version,
             state,
         };
-        self.applications_digest = self
-            .applications_digest
-            .wrapping_add(record.digest_now(place));
-        self.applications.push(record);
+        self.applications.push(&decided.key, row);
+    }
+
+    fn borrower(&mut self, key: &str) -> u32 {
+        self.borrower_names.find(key).unwrap_or_else(|| {
+            self.borrowers.push(NONE);
+            self.borrower_names.add(key)
+        })
+    }
+
+    fn region(&mut self, name: &str) -> u32 {
+        self.region_names.find(name).unwrap_or_else(|| {
+            self.regions.push(Exposure::default());
+            self.region_names.add(name)
+        })
     }
 
     /// Reserves (or with `sign` −1 releases) what parties are to pay out.
     pub(super) fn reserve(
         &mut self,
         region: u32,
-        borrower: Option<u32>,
         amounts: impl Iterator<Item = (usize, Amount)>,
         sign: i64,
     ) {
         for (party, part) in amounts {
             let amount = Amount(part.0 * sign);
             self.reserved[party] += amount;
-            for exposure in self.exposures(region, borrower) {
-                exposure.reserved[party] += amount;
-            }
+            self.regions[region as usize].reserved[party] += amount;
         }
     }
 
     /// Place in the ledgers and principal of each lender that takes part.
-    fn lender_amounts(
+    pub(super) fn lender_amounts(
         &self,
         version: u16,
         parts: &[Part],
@@ -177,55 +188,41 @@ impl Book {
     }
 
     /// Ends an open offer; its reservation is released.
-    fn close_offer(&mut self, application: u32, state: ApplicationState) -> Option<Box<Offer>> {
+    fn close_offer(&mut self, application: u32, state: ApplicationState) -> Option<Offer> {
+        let offer = self.applications.offers.remove(&application)?;
+        self.applications.set_state(application, state);
+        let row = self.applications.rows[application as usize];
+        self.reserve(
+            row.region,
+            self.lender_amounts(row.version, &offer.parts),
+            -1,
+        );
         let taken = matches!(state, ApplicationState::Disbursed(_));
-        let record = &mut self.applications[application as usize];
-        let (version, region, borrower) = (record.version, record.region, record.borrower);
-        let of_today = record.decided_on == self.business_date;
-        self.applications_digest = self
-            .applications_digest
-            .wrapping_sub(record.digest_now(application));
-        let before = std::mem::replace(&mut record.state, state);
-        let offer = match before {
-            ApplicationState::Offered(offer) => Some(offer),
-            other => {
-                record.state = other;
-                None
-            }
-        };
-        self.applications_digest = self
-            .applications_digest
-            .wrapping_add(record.digest_now(application));
-        if let Some(offer) = &offer {
-            let amounts = self.lender_amounts(version, &offer.parts);
-            self.reserve(region, borrower, amounts, -1);
-            if of_today && !taken {
-                for (party, part) in self.lender_amounts(version, &offer.parts) {
-                    self.today[party] -= part;
-                }
+        if row.decided_on == self.business_date && !taken {
+            for (party, part) in self.lender_amounts(row.version, &offer.parts) {
+                self.today[party] -= part;
             }
         }
-        offer
+        Some(offer)
     }
 
     fn apply_disbursed(&mut self, application: u32, entries: &mut impl FnMut(&Entry)) {
-        let place = self.loans.len() as u32;
+        let place = self.loan_count() as u32;
         let Some(offer) = self.close_offer(application, ApplicationState::Disbursed(place)) else {
             return;
         };
-        let record = &self.applications[application as usize];
-        let (version, region, borrower) = (record.version, record.region, record.borrower);
-        let timeline = self.share_timeline(version, offer.months);
-        let version_of = &self.versions[usize::from(version)];
-        let agreement = &version_of.agreement;
+        let row = self.applications.rows[application as usize];
+        let series = self.series_of_today(row.version, offer.months);
+        let version = &self.versions[usize::from(row.version)];
+        let agreement = &version.agreement;
         let committed: Amount = offer.parts.iter().map(|part| part.amount).sum();
         let product = &agreement.file.product;
         let principal = committed.at(product.first_draw, product.rounding);
-        let steps = &self.timelines[timeline as usize];
-        let position = Position::disburse(&self.terms_on(version_of, steps, principal, offer.rate));
+        let steps = &self.series[series as usize].timeline;
+        let position = Position::disburse(&self.terms_on(version, steps, principal, offer.rate));
         let loan = Loan {
             application,
-            version,
+            version: row.version,
             months: offer.months,
             disbursed_on: self.business_date,
             principal,
@@ -233,41 +230,47 @@ impl Book {
             instalment: position.contract.instalment,
             position,
             parts: offer.parts.into_boxed_slice(),
-            history: Vec::new(),
+            history: History::default(),
             class: 0,
             own_class: 0,
             non_accrual: false,
             earned: Amount::ZERO,
-            timeline,
+            series,
             entered: 0,
             agenda: None,
-            digest: 0,
         };
         let split = loan.split(agreement);
         let undrawn = loan.undrawn(&loan.position, agreement);
         self.pool.disbursed += loan.principal;
         self.post_disbursement(place, &loan, &split, entries);
-        self.expose(region, borrower, &Split::default(), &split);
-        self.reserve_undrawn(application, &split, undrawn, 1);
-        if let Some(borrower) = borrower {
-            self.borrowers[borrower as usize].loans.push(place);
-        }
-        self.loans.push(loan);
-        self.enrol(place, self.business_date.previous(), &split);
+        self.expose(row.region, &Split::default(), &split);
+        self.reserve_undrawn(row.region, &split, undrawn, 1);
+        self.loans.push(&loan);
+        self.enrol(place, loan, self.business_date.previous(), &split);
     }
 
-    /// The place of the steps of loans that are disbursed today.
-    fn share_timeline(&mut self, version: u16, months: u16) -> u32 {
+    /// The place of the series of loans that are disbursed today.
+    fn series_of_today(&mut self, version: u16, months: u16) -> u32 {
         let key = (version, self.business_date, months);
-        if let Some(&place) = self.timeline_places.get(&key) {
+        if let Some(&place) = self.series_places.get(&key) {
             return place;
         }
+        self.add_series(version, self.business_date, months)
+    }
+
+    pub(super) fn add_series(&mut self, version: u16, disbursed_on: Day, months: u16) -> u32 {
         let of = &self.versions[usize::from(version)];
         let product = &of.agreement.file.product;
-        let timeline = Timeline::of(product, self.business_date, months, &of.calendar);
-        let place = self.timelines.len() as u32;
-        self.timelines.push(timeline);
-        self.timeline_places.insert(key, place);
+        let timeline = Timeline::of(product, disbursed_on, months, &of.calendar);
+        let place = self.series.len() as u32;
+        self.series.push(Series {
+            version,
+            disbursed_on,
+            months,
+            timeline,
+        });
+        self.series_places
+            .insert((version, disbursed_on, months), place);
         place
     }
 
@@ -287,35 +290,60 @@ impl Book {
                 .as_ref()
                 .is_some_and(|floating| floating.index == index)
         };
-        for place in 0..self.loans.len() {
-            let loan = &self.loans[place];
+        for place in 0..self.loan_count() as u32 {
+            let loan = self.loan_in(place);
             let moved = loan.history.last().is_some_and(|last| last.day >= today);
-            if moved && follows(&self.versions[usize::from(loan.version)]) {
-                let position = evaluate(&self.terms(loan), &loan.history, yesterday);
+            if moved && follows(self.version_of(&loan)) {
+                let position =
+                    evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
                 let kind = EntryKind::Modification;
-                self.move_to(place as u32, position, kind, yesterday, entries);
+                self.move_to(place, loan, position, kind, yesterday, entries);
             }
         }
     }
 
-    fn carried(&mut self, key: &str, body: u64, loan: u32, number: u32) {
-        let carried = Carried { body, loan, number };
-        self.instructions.insert(key.into(), carried);
+    /// Remembers a key under which something was done to a loan; what is to be kept with it.
+    fn carry(&mut self, key: &str, loan: u32) -> u32 {
+        let hash = KeyHash::of(key);
+        self.instructions.add(hash, loan);
+        self.carried_out += 1;
+        hash.rest
+    }
+
+    fn apply_reversal(
+        &mut self,
+        place: u32,
+        number: u32,
+        reversal: Spent,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Totals {
+        let mut loan = self.loan_in(place);
+        if let Some((done, Some(key))) = loan.history.remove(number) {
+            let body = digest(&(self.key_of(&loan), done.day, done.action));
+            let reversed = Spent { key, body, number };
+            self.spent.entry(place).or_default().push(reversed);
+        }
+        self.spent.entry(place).or_default().push(reversal);
+        let yesterday = self.business_date.previous();
+        let position = evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
+        let kind = EntryKind::Reversal;
+        self.move_to(place, loan, position, kind, yesterday, entries)
     }
 
     fn apply_transaction(
         &mut self,
         place: u32,
         transaction: Transaction,
+        key: Option<u32>,
         entries: &mut impl FnMut(&Entry),
-    ) {
-        let position = self.after(&self.loans[place as usize], transaction);
-        let loan = &mut self.loans[place as usize];
+    ) -> Totals {
+        let mut loan = self.loan_in(place);
+        let position = self.after(&loan, transaction);
         let is_charge_off = |known: &Transaction| {
             matches!(known.action, Action::ChargeOff { .. }) && known.day <= transaction.day
         };
-        let recovered =
-            position.status == Status::ChargedOff && loan.history.iter().any(is_charge_off);
+        let recovered = position.status == Status::ChargedOff
+            && loan.history.transactions().iter().any(is_charge_off);
         let kind = match transaction.action {
             Action::ChargeOff { .. } | Action::WriteOff(_) => EntryKind::ChargeOff,
             Action::Chargeback(_) => EntryKind::Chargeback,
@@ -330,42 +358,42 @@ impl Book {
             _ => EntryKind::Modification,
         };
         loan.entered = transaction.number;
-        insert(&mut loan.history, transaction);
-        self.move_to(
-            place,
-            position,
-            kind,
-            self.business_date.previous(),
-            entries,
-        );
+        loan.history.insert(transaction, key);
+        let yesterday = self.business_date.previous();
+        self.move_to(place, loan, position, kind, yesterday, entries)
     }
 
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
         self.closing = true;
-        for (_, places) in split_up_to(&mut self.agenda, day) {
+        for (_, mut places) in split_up_to(&mut self.agenda, day) {
+            // In the order of the loans, whatever put them there.
+            places.sort_unstable();
+            places.dedup();
             for place in places {
-                let loan = &self.loans[place as usize];
+                let loan = self.loan_in(place);
                 if loan.agenda.is_none_or(|next| next > day) {
                     continue;
                 }
                 let agreement = &self.versions[usize::from(loan.version)].agreement;
                 let mut position = loan.position.clone();
-                position.advance(&self.terms(loan), day);
+                position.advance(&self.terms(&loan), day);
                 let past_due = position.days_past_due(day);
                 if past_due >= i32::from(agreement.file.charge_off.days_past_due) {
                     self.to_charge_off.push_back(place);
                 }
-                self.move_to(place, position, EntryKind::AdvanceApplied, day, entries);
+                self.move_to(
+                    place,
+                    loan,
+                    position,
+                    EntryKind::AdvanceApplied,
+                    day,
+                    entries,
+                );
             }
         }
         for (_, applications) in split_up_to(&mut self.open_offers, day) {
             for application in applications {
-                if matches!(
-                    self.applications[application as usize].state,
-                    ApplicationState::Offered(_)
-                ) {
-                    self.close_offer(application, ApplicationState::Lapsed);
-                }
+                self.close_offer(application, ApplicationState::Lapsed);
             }
         }
     }
@@ -419,20 +447,6 @@ impl Book {
         }
         self.ledgers.end().into_iter().for_each(entries);
     }
-}
-
-fn intern(
-    places: &mut rustc_hash::FxHashMap<Box<str>, u32>,
-    exposures: &mut Vec<Exposure>,
-    name: &str,
-) -> u32 {
-    if let Some(&place) = places.get(name) {
-        return place;
-    }
-    let place = exposures.len() as u32;
-    places.insert(name.into(), place);
-    exposures.push(Exposure::default());
-    place
 }
 
 /// Takes everything up to a day out of a map.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::enrol::contribution;
-use super::{ApplicationRecord, ApplicationState, Book, Loan};
+use super::{Book, Loan};
 use crate::agreement::Agreement;
 use crate::ledger::Account;
 use crate::loan::{Split, Status};
@@ -28,39 +28,6 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Loan {
-    /// The loan's part in the digest of all loans.
-    pub(super) fn digest_now(&self, place: u32) -> u128 {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(&place.to_le_bytes());
-        self.position.digest_into(&mut bytes);
-        let hash = blake3::hash(&bytes);
-        u128::from_le_bytes(
-            hash.as_bytes()[..16]
-                .try_into()
-                .expect("a hash has more than sixteen bytes"),
-        )
-    }
-}
-
-impl ApplicationRecord {
-    /// The application's part in the digest of all applications. It is to find bugs; that nobody
-    /// edits the past is what the journal's hashes are for.
-    pub(super) fn digest_now(&self, place: u32) -> u64 {
-        let state = match &self.state {
-            ApplicationState::Declined(_) => 1,
-            ApplicationState::Referred => 2,
-            ApplicationState::Offered(_) => 3,
-            ApplicationState::Lapsed => 4,
-            ApplicationState::Withdrawn => 5,
-            ApplicationState::Disbursed(_) => 6,
-        };
-        let mixed =
-            (self.body ^ (u64::from(place) << 8) ^ state).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^ (mixed >> 32)
-    }
-}
-
 impl Book {
     /// Digest of the state (BLAKE3): equal books have equal digests.
     pub fn digest(&self) -> [u8; 32] {
@@ -70,9 +37,9 @@ impl Book {
         };
         put(self.business_date.0.into());
         put(self.versions.len() as i128);
-        put(self.applications.len() as i128);
+        put(self.application_count() as i128);
         put(self.loans.len() as i128);
-        put(self.instructions.len() as i128);
+        put(self.carried_out.into());
         put(self.plans.len() as i128);
         put(self.pool.disbursed.0.into());
         put(self.pool.used.0.into());
@@ -95,8 +62,8 @@ impl Book {
         for amount in self.reserved.iter().chain(&self.today).chain(regions) {
             put(amount.0.into());
         }
-        put(self.applications_digest.into());
-        hasher.update(&self.loans_digest.to_le_bytes());
+        put(self.applications.digest.into());
+        hasher.update(&self.loans.digest.to_le_bytes());
         *hasher.finalize().as_bytes()
     }
 
@@ -130,7 +97,10 @@ impl Book {
             });
         }
         let sums = self.recompute();
-        let key = |place: usize| &self.applications[self.loans[place].application as usize].key;
+        let key = |place: usize| {
+            let loan = self.loan_in(place as u32);
+            self.key_of(&loan).to_owned()
+        };
         for (place, surplus) in &sums.inexact {
             check(false, SHARES_EXACT, &|| {
                 format!("loan {} is off by {} minor units", key(*place), surplus.0)
@@ -189,7 +159,8 @@ impl Book {
         check(sums.portfolio == self.portfolio, SUMS_CURRENT, &|| {
             "recomputed sums differ".to_owned()
         });
-        check(sums.digest == self.loans_digest, SUMS_CURRENT, &|| {
+        let digest = self.loans.digest_anew();
+        check(digest == self.loans.digest, SUMS_CURRENT, &|| {
             "recomputed digest differs".to_owned()
         });
         for plan in &self.plans {
@@ -234,8 +205,8 @@ impl Book {
     fn recompute(&self) -> Sums {
         let mut sums = Sums::default();
         self.recompute_offers(&mut sums);
-        for (place, loan) in self.loans.iter().enumerate() {
-            let agreement = &self.version_of(loan).agreement;
+        for (place, loan) in self.loans().enumerate() {
+            let agreement = &self.version_of(&loan).agreement;
             let totals = &loan.position.totals;
             let split = loan.split(agreement);
             let (mut left, mut received) = (Amount::ZERO, Amount::ZERO);
@@ -261,21 +232,18 @@ impl Book {
             if let Some(what) = loan.unsound() {
                 sums.unsound.push((place, what));
             }
-            sums.add_booked(loan, agreement, &split);
+            sums.add_booked(&loan, agreement, &split);
             sums.portfolio
-                .add(&contribution(loan, agreement, &split), 1);
-            sums.digest = sums.digest.wrapping_add(loan.digest_now(place as u32));
+                .add(&contribution(&loan, agreement, &split), 1);
         }
         sums
     }
 
     fn recompute_offers(&self, sums: &mut Sums) {
-        for record in &self.applications {
-            if let ApplicationState::Offered(offer) = &record.state {
-                let lenders = &self.versions[usize::from(record.version)].agreement.lenders;
-                for (lender, part) in lenders.iter().zip(&offer.parts) {
-                    sums.reserved[lender.index()] += part.amount;
-                }
+        for (&place, offer) in &self.applications.offers {
+            let version = self.applications.rows[place as usize].version;
+            for (party, part) in self.lender_amounts(version, &offer.parts) {
+                sums.reserved[party] += part;
             }
         }
     }
@@ -374,7 +342,6 @@ struct Sums {
     outstanding: [Amount; MAX_PARTIES],
     held: Amount,
     portfolio: super::Portfolio,
-    digest: u128,
     inexact: Vec<(usize, Amount)>,
 }
 

@@ -58,8 +58,8 @@ impl Book {
 
     /// The writing-off of a loan on the business date, with what the guarantee pays.
     pub(super) fn charge_off(&self, place: u32) -> Event {
-        let loan = &self.loans[place as usize];
-        let agreement = &self.version_of(loan).agreement;
+        let loan = self.loan_in(place);
+        let agreement = &self.version_of(&loan).agreement;
         let guarantee = agreement.file.guarantee.as_ref();
         let (covered, at_most) = guarantee.map_or_else(Default::default, |guarantee| {
             let pool = self.pool.disbursed.at(guarantee.pool, Rounding::Down);
@@ -71,7 +71,7 @@ impl Book {
             number: loan.entered + 1,
         };
         let change = self
-            .after(loan, transaction)
+            .after(&loan, transaction)
             .totals
             .since(&loan.position.totals);
         Event::ChargedOff {

@@ -264,8 +264,8 @@ impl Book {
 
     fn decide_accept(&self, key: &str) -> Result<Option<Event>, Refusal> {
         let application = self.place_of(key)?;
-        match &self.applications[application as usize].state {
-            ApplicationState::Offered(_) => Ok(Some(Event::Disbursed { application })),
+        match self.applications.rows[application as usize].state() {
+            ApplicationState::Offered => Ok(Some(Event::Disbursed { application })),
             ApplicationState::Disbursed(_) => Ok(None),
             state => Err(Refusal::NoOffer {
                 application: key.to_owned(),
@@ -276,8 +276,8 @@ impl Book {
 
     fn decide_withdraw(&self, key: &str) -> Result<Option<Event>, Refusal> {
         let application = self.place_of(key)?;
-        match &self.applications[application as usize].state {
-            ApplicationState::Offered(_) => Ok(Some(Event::Withdrawn { application })),
+        match self.applications.rows[application as usize].state() {
+            ApplicationState::Offered => Ok(Some(Event::Withdrawn { application })),
             ApplicationState::Withdrawn => Ok(None),
             state => Err(Refusal::NoOffer {
                 application: key.to_owned(),
@@ -288,7 +288,7 @@ impl Book {
 
     fn decide_charge_off(&self, key: &str) -> Result<Option<Event>, Refusal> {
         let place = self.loan_of(key)?;
-        match self.loans[place as usize].position.status {
+        match self.loan_in(place).position.status {
             Status::Active => Ok(Some(self.charge_off(place))),
             Status::ChargedOff => Ok(None),
             Status::Repaid => Err(Refusal::LoanRepaid(key.to_owned())),
@@ -296,8 +296,8 @@ impl Book {
     }
 
     pub(super) fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
-        match &self.applications[self.place_of(application)? as usize].state {
-            ApplicationState::Disbursed(place) => Ok(*place),
+        match self.applications.rows[self.place_of(application)? as usize].state() {
+            ApplicationState::Disbursed(place) => Ok(place),
             state => Err(Refusal::NoLoan {
                 application: application.to_owned(),
                 state: state.name(),
@@ -306,9 +306,8 @@ impl Book {
     }
 
     fn place_of(&self, key: &str) -> Result<u32, Refusal> {
-        self.application_places
-            .get(key)
-            .copied()
+        self.applications
+            .find(key)
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
@@ -326,15 +325,13 @@ impl Book {
             return position;
         }
         let mut history = loan.history.clone();
-        insert(&mut history, transaction);
-        evaluate(&terms, &history, self.business_date.previous())
+        history.insert(transaction, None);
+        evaluate(
+            &terms,
+            &history.transactions(),
+            self.business_date.previous(),
+        )
     }
-}
-
-/// Puts a transaction behind all others of its value date.
-pub(super) fn insert(history: &mut Vec<Transaction>, transaction: Transaction) {
-    let place = history.partition_point(|earlier| earlier.day <= transaction.day);
-    history.insert(place, transaction);
 }
 
 /// What an application asks for.

@@ -2,31 +2,31 @@
 //! All of it follows the loan's position, whatever moved it.
 
 use super::portfolio::Contribution;
-use super::{Book, Exposure, Loan};
+use super::{ApplicationState, Book, Loan};
 use crate::agreement::{Agreement, Recognition};
 use crate::calendar::Day;
 use crate::ledger::{Entry, EntryKind};
-use crate::loan::{Accrual, Position, Split, Status, evaluate};
+use crate::loan::{Accrual, Position, Split, Status, Totals, evaluate};
 use crate::money::Amount;
 use crate::party::PartyId;
 use crate::share::allocate;
 
 impl Book {
     /// Gives a loan a new position and brings everything that depends on it up to date: postings,
-    /// exposures, sums, agenda and digest.
+    /// exposures, sums, agenda and digest. The change of its totals.
     pub(super) fn move_to(
         &mut self,
         place: u32,
+        mut loan: Loan,
         position: Position,
         kind: EntryKind,
         looked_at: Day,
         entries: &mut impl FnMut(&Entry),
-    ) {
-        let loan = &mut self.loans[place as usize];
+    ) -> Totals {
         let agreement = &self.versions[usize::from(loan.version)].agreement;
         let before = loan.split(agreement);
         let undrawn = loan.undrawn(&loan.position, agreement);
-        let contribution = contribution(loan, agreement, &before);
+        let contribution = contribution(&loan, agreement, &before);
         self.portfolio.add(&contribution, -1);
         let old = std::mem::replace(&mut loan.position, position);
         // All that parties' parts and what is reserved depend on.
@@ -34,44 +34,36 @@ impl Book {
         if (old.totals, old.status, &old.claim, &old.marks)
             == (new.totals, new.status, &new.claim, &new.marks)
         {
-            self.enrol(place, looked_at, &before);
-            return;
+            self.enrol(place, loan, looked_at, &before);
+            return Totals::default();
         }
         let after = loan.split(agreement);
-        let (totals, version) = (loan.position.totals, usize::from(loan.version));
-        let record = &self.applications[loan.application as usize];
-        let (region, borrower) = (record.region, record.borrower);
+        let left = loan.undrawn(&loan.position, agreement);
+        let totals = loan.position.totals;
+        let region = self.applications.rows[loan.application as usize].region;
         self.pool.used += totals.compensated - old.totals.compensated;
         self.pool.disbursed += totals.drawn - old.totals.drawn;
         self.post_change(
             place,
+            usize::from(loan.version),
             (&old.totals, &before),
             (&totals, &after),
             kind,
             entries,
         );
-        self.expose(region, borrower, &before, &after);
-        let loan = &self.loans[place as usize];
-        let agreement = &self.versions[version].agreement;
-        let (application, left) = (loan.application, loan.undrawn(&loan.position, agreement));
-        self.reserve_undrawn(application, &before, undrawn, -1);
-        self.reserve_undrawn(application, &after, left, 1);
-        self.enrol(place, looked_at, &after);
+        self.expose(region, &before, &after);
+        self.reserve_undrawn(region, &before, undrawn, -1);
+        self.reserve_undrawn(region, &after, left, 1);
+        self.enrol(place, loan, looked_at, &after);
+        totals.since(&old.totals)
     }
 
     /// Principal counts against limits as long as it is outstanding.
-    pub(super) fn expose(
-        &mut self,
-        region: u32,
-        borrower: Option<u32>,
-        before: &Split,
-        after: &Split,
-    ) {
-        let change =
-            PartyId::ALL.map(|party| after.own(party).outstanding - before.own(party).outstanding);
-        for exposure in self.exposures(region, borrower) {
-            for (outstanding, change) in exposure.outstanding.iter_mut().zip(change) {
-                *outstanding += change;
+    pub(super) fn expose(&mut self, region: u32, before: &Split, after: &Split) {
+        let outstanding = &mut self.regions[region as usize].outstanding;
+        for (split, sign) in [(after, 1), (before, -1)] {
+            for (party, part) in split.holders.iter().zip(split.outstanding) {
+                outstanding[party.index()] += Amount(part.0 * sign);
             }
         }
     }
@@ -79,7 +71,7 @@ impl Book {
     /// What can still be drawn stays reserved, by who is to pay it out.
     pub(super) fn reserve_undrawn(
         &mut self,
-        application: u32,
+        region: u32,
         split: &Split,
         undrawn: Amount,
         sign: i64,
@@ -87,27 +79,13 @@ impl Book {
         if undrawn.is_zero() {
             return;
         }
-        let record = &self.applications[application as usize];
-        let (region, borrower) = (record.region, record.borrower);
         let parts = allocate(undrawn, &split.commitments);
         let parties = split.holders.iter().map(PartyId::index);
-        self.reserve(region, borrower, parties.zip(parts), sign);
+        self.reserve(region, parties.zip(parts), sign);
     }
 
-    /// The exposures that an application counts for: its region's, and its borrower's if it names
-    /// one.
-    pub(super) fn exposures(
-        &mut self,
-        region: u32,
-        borrower: Option<u32>,
-    ) -> impl Iterator<Item = &mut Exposure> {
-        let borrower = borrower.map(|place| &mut self.borrowers[place as usize]);
-        std::iter::once(&mut self.regions[region as usize]).chain(borrower)
-    }
-
-    /// Puts a loan into its class, the sums, the agenda and the digest.
-    pub(super) fn enrol(&mut self, place: u32, looked_at: Day, split: &Split) {
-        let loan = &self.loans[place as usize];
+    /// Puts a loan into its class, the sums and the agenda, and keeps it.
+    pub(super) fn enrol(&mut self, place: u32, mut loan: Loan, looked_at: Day, split: &Split) {
         let agreement = &self.versions[usize::from(loan.version)].agreement;
         let days = loan.position.days_past_due(self.business_date);
         let class = agreement.class_of(days) as u8;
@@ -119,36 +97,27 @@ impl Book {
         let keeps = income.recognition == Recognition::Accrual && !income.reverse_accrued;
         let stopped = from.filter(|_| keeps).zip(loan.position.behind_since());
         let earned = stopped.map_or(Amount::ZERO, |(from, since)| {
-            self.earned(loan, (since + from).previous())
+            self.earned(&loan, (since + from).previous())
         });
-        let agenda = self.next_look(loan, agreement, looked_at);
-        let digest = loan.digest_now(place);
+        let agenda = self.next_look(&loan, agreement, looked_at);
         if let Some(day) = agenda.filter(|_| agenda != loan.agenda) {
             self.agenda.entry(day).or_default().push(place);
         }
-        self.loans_digest = self
-            .loans_digest
-            .wrapping_sub(loan.digest)
-            .wrapping_add(digest);
-        let borrower = self.applications[loan.application as usize].borrower;
-        let loan = &mut self.loans[place as usize];
-        (loan.own_class, loan.agenda, loan.digest) = (class, agenda, digest);
+        (loan.own_class, loan.agenda) = (class, agenda);
         (loan.class, loan.non_accrual, loan.earned) = (class, from.is_some(), earned);
-        let siblings = borrower.map(|place| &self.borrowers[place as usize].loans);
-        if let Some(siblings) = siblings.filter(|siblings| siblings.len() > 1) {
-            self.classify(place, &siblings.clone());
-        }
-        let loan = &self.loans[place as usize];
+        self.classify(place, &mut loan);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let contribution = contribution(loan, agreement, split);
+        let contribution = contribution(&loan, agreement, split);
         self.portfolio.add(&contribution, 1);
+        self.loans.set(place, &loan);
     }
 
     /// All interest that a loan had earned by the end of a day, by what was paid until then.
     fn earned(&self, loan: &Loan, day: Day) -> Amount {
         let terms = self.terms(loan);
-        let known = loan.history.partition_point(|earlier| earlier.day <= day);
-        let then = evaluate(&terms, &loan.history[..known], day);
+        let history = loan.history.transactions();
+        let known = history.partition_point(|earlier| earlier.day <= day);
+        let then = evaluate(&terms, &history[..known], day);
         let accrual = then.accrual();
         let number = i128::from(terms.product.day_count.number(day));
         let accrued = terms
@@ -157,34 +126,45 @@ impl Book {
         used_interest(&then) + then.interest_due() + accrued
     }
 
-    /// Gives all loans of a borrower the class of the worst. All but `place` are in the sums.
-    fn classify(&mut self, place: u32, siblings: &[u32]) {
-        let active =
-            |book: &Book, place: u32| book.loans[place as usize].position.status == Status::Active;
-        let worst = siblings.iter().filter(|&&sibling| active(self, sibling));
-        let worst = worst
-            .map(|&sibling| self.loans[sibling as usize].own_class)
-            .max();
-        let Some(worst) = worst else {
+    /// Gives all loans of a borrower the class of the worst. All but this one are in the sums.
+    fn classify(&mut self, place: u32, loan: &mut Loan) {
+        let row = &self.applications.rows[loan.application as usize];
+        let last = row.borrower().map(|place| self.borrowers[place as usize]);
+        // Most have one application.
+        if last.is_none_or(|last| last == loan.application) && row.previous().is_none() {
+            return;
+        }
+        let siblings = self.applications.of_borrower(last);
+        let siblings = siblings.filter_map(|application| {
+            match self.applications.rows[application as usize].state() {
+                ApplicationState::Disbursed(sibling) if sibling != place => {
+                    Some((sibling, self.loan_in(sibling)))
+                }
+                _ => None,
+            }
+        });
+        let active = |loan: &Loan| loan.position.status == Status::Active;
+        let siblings: Vec<_> = siblings.filter(|(_, sibling)| active(sibling)).collect();
+        let classes = siblings.iter().map(|(_, sibling)| sibling.own_class);
+        let own = active(loan).then_some(loan.own_class);
+        let Some(worst) = classes.chain(own).max() else {
             return;
         };
-        for &sibling in siblings {
-            let loan = &self.loans[sibling as usize];
-            if sibling == place || loan.class == worst || !active(self, sibling) {
+        for (place, mut sibling) in siblings {
+            if sibling.class == worst {
                 continue;
             }
-            let agreement = &self.versions[usize::from(loan.version)].agreement;
-            let split = loan.split(agreement);
-            let before = contribution(loan, agreement, &split);
-            self.loans[sibling as usize].class = worst;
-            let loan = &self.loans[sibling as usize];
-            let agreement = &self.versions[usize::from(loan.version)].agreement;
-            let after = contribution(loan, agreement, &split);
+            let agreement = &self.versions[usize::from(sibling.version)].agreement;
+            let split = sibling.split(agreement);
+            let before = contribution(&sibling, agreement, &split);
+            sibling.class = worst;
+            let after = contribution(&sibling, agreement, &split);
             self.portfolio.add(&before, -1);
             self.portfolio.add(&after, 1);
+            self.loans.set(place, &sibling);
         }
-        if active(self, place) {
-            self.loans[place as usize].class = worst;
+        if own.is_some() {
+            loan.class = worst;
         }
     }
 

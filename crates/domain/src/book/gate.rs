@@ -3,7 +3,7 @@
 
 use super::decide::Request;
 use super::event::Clause;
-use super::{Book, Exposure, Version};
+use super::{ApplicationState, Book, Exposure, Version};
 use crate::agreement::{Amortisation, LimitScope};
 use crate::cost;
 use crate::funding::{self, Part};
@@ -12,6 +12,7 @@ use crate::loan::{Timeline, schedule};
 use crate::money::{Amount, Rate, Rounding};
 use crate::party::{PartyId, PartyKind};
 use crate::rulebook::{Check, Rule};
+use crate::share::allocate;
 
 impl Book {
     /// Why a lender may not lend to this applicant at all.
@@ -209,18 +210,42 @@ impl Book {
             }
             LimitScope::Region if region.is_some_and(|region| region != request.region) => None,
             LimitScope::Region => {
-                let place = self.region_places.get(request.region);
-                Some(exposure(place.map(|&place| &self.regions[place as usize])))
+                let place = self.region_names.find(request.region);
+                Some(exposure(place.map(|place| &self.regions[place as usize])))
             }
             LimitScope::Borrower => {
                 let place = request
                     .borrower
-                    .and_then(|key| self.borrower_places.get(key));
-                Some(exposure(
-                    place.map(|&place| &self.borrowers[place as usize]),
-                ))
+                    .and_then(|key| self.borrower_names.find(key));
+                Some(exposure(place.map(|place| self.borrowed(place)).as_ref()))
             }
         }
+    }
+
+    /// What is lent and offered to a borrower, counted from its offers and loans.
+    fn borrowed(&self, borrower: u32) -> Exposure {
+        let mut exposure = Exposure::default();
+        let last = Some(self.borrowers[borrower as usize]);
+        for place in self.applications.of_borrower(last) {
+            let row = &self.applications.rows[place as usize];
+            if let Some(offer) = self.offer(place) {
+                for (party, part) in self.lender_amounts(row.version, &offer.parts) {
+                    exposure.reserved[party] += part;
+                }
+            }
+            if let ApplicationState::Disbursed(loan) = row.state() {
+                let loan = self.loan_in(loan);
+                let agreement = &self.version_of(&loan).agreement;
+                let split = loan.split(agreement);
+                let undrawn = loan.undrawn(&loan.position, agreement);
+                let undrawn = allocate(undrawn, &split.commitments);
+                for (place, party) in split.holders.iter().enumerate() {
+                    exposure.reserved[party.index()] += undrawn[place];
+                    exposure.outstanding[party.index()] += split.outstanding[place];
+                }
+            }
+        }
+        exposure
     }
 
     /// What a party has lent and offered under the agreement.

@@ -4,7 +4,8 @@
 use super::command::{Answer, Instruction, Refusal, Replacement};
 use super::decide::{INSTRUCTION_KEY, check_key, digest};
 use super::event::Event;
-use super::{Book, Loan, Version};
+use super::keys::KeyHash;
+use super::{Book, Loan, Spent, Version};
 use crate::agreement::{Amortisation, Component};
 use crate::calendar::Day;
 use crate::ledger::Entry;
@@ -40,7 +41,7 @@ impl Book {
             return Ok(None);
         }
         let place = self.loan_of(&application)?;
-        let loan = &self.loans[place as usize];
+        let loan = &self.loan_in(place);
         if value_date < loan.disbursed_on {
             return Err(Refusal::BeforeDisbursement {
                 value_date,
@@ -83,22 +84,57 @@ impl Book {
 
     /// True if the same was carried out before under this key.
     fn was_carried_out(&self, key: &str, body: u64) -> Result<bool, Refusal> {
-        match self.instructions.get(key) {
-            Some(known) if known.body != body => Err(Refusal::KeyUsed(key.to_owned())),
-            known => Ok(known.is_some()),
+        let Some((place, known)) = self.carried(key) else {
+            return Ok(false);
+        };
+        let known = match known {
+            Carried::Spent(spent) => spent.body,
+            Carried::Stands(done) => {
+                digest(&(self.key_of(&self.loan_in(place)), done.day, done.action))
+            }
+        };
+        match known == body {
+            true => Ok(true),
+            false => Err(Refusal::KeyUsed(key.to_owned())),
         }
+    }
+
+    /// What was done under a key, and to which loan.
+    pub(super) fn carried(&self, key: &str) -> Option<(u32, Carried)> {
+        let hash = KeyHash::of(key);
+        let mut found = None;
+        let place = self.instructions.find(hash, |place| {
+            found = self.done_under(place, hash.rest);
+            found.is_some()
+        })?;
+        found.map(|done| (place, done))
+    }
+
+    fn done_under(&self, place: u32, key: u32) -> Option<Carried> {
+        let loan = self.loan_at(place)?;
+        let mut stands = loan.history.newest_first();
+        let stands = stands.find(|(_, of)| *of == Some(key));
+        let spent = self.spent.get(&place).into_iter().flatten();
+        stands.map(|(done, _)| Carried::Stands(done)).or_else(|| {
+            spent
+                .copied()
+                .find(|spent| spent.key == key)
+                .map(Carried::Spent)
+        })
     }
 
     /// A loan as it stood at the end of a day, by all that is known now.
     pub fn position_on(&self, loan: &Loan, day: Day) -> Position {
         let terms = self.terms(loan);
-        let known = loan.history.partition_point(|earlier| earlier.day <= day);
-        if known == loan.history.len() && day >= self.business_date.previous() {
+        let last = loan.history.last();
+        if last.is_none_or(|last| last.day <= day) && day >= self.business_date.previous() {
             let mut position = loan.position.clone();
             position.advance(&terms, day);
             return position;
         }
-        evaluate(&terms, &loan.history[..known], day)
+        let history = loan.history.transactions();
+        let known = history.partition_point(|earlier| earlier.day <= day);
+        evaluate(&terms, &history[..known], day)
     }
 
     pub(super) fn decide_reversal(&self, key: String, of: &str) -> Result<Option<Event>, Refusal> {
@@ -107,27 +143,26 @@ impl Book {
         if self.was_carried_out(&key, body)? {
             return Ok(None);
         }
-        let Some(carried) = self.instructions.get(of) else {
+        let Some((place, carried)) = self.carried(of) else {
             return Err(Refusal::UnknownInstruction(of.to_owned()));
         };
-        let loan = &self.loans[carried.loan as usize];
-        let in_effect = |known: &Transaction| known.number == carried.number;
-        if carried.number == 0 || !loan.history.iter().any(in_effect) {
+        let Carried::Stands(Transaction { number, .. }) = carried else {
             return Err(Refusal::NotReversible(of.to_owned()));
-        }
-        let without = self.without(loan, carried.number);
+        };
+        let loan = &self.loan_in(place);
+        let without = self.without(loan, number);
         Ok(Some(Event::Reversed {
             key,
             body,
-            loan: carried.loan,
-            number: carried.number,
+            loan: place,
+            number,
             change: without.totals.since(&loan.position.totals),
         }))
     }
 
     /// A loan's position without one of its transactions.
     pub(super) fn without(&self, loan: &Loan, number: u32) -> Position {
-        let mut history = loan.history.clone();
+        let mut history = loan.history.transactions();
         history.retain(|known| known.number != number);
         evaluate(&self.terms(loan), &history, self.business_date.previous())
     }
@@ -143,7 +178,7 @@ impl Book {
         if known.is_some_and(|last| last.day == day && last.rate == rate) {
             return Ok(None);
         }
-        let late = day < self.business_date && !self.loans.is_empty();
+        let late = day < self.business_date && self.loan_count() > 0;
         if late || known.is_some_and(|last| last.day >= day) {
             let business_date = self.business_date;
             return Err(Refusal::LateFixing {
@@ -179,8 +214,7 @@ impl Book {
         };
         // All are tried before the first is carried out.
         let decided = self.held_by(sale.seller).map(|place| {
-            let application = self.loans[place as usize].application;
-            let application = self.applications[application as usize].key.to_string();
+            let application = self.key_of(&self.loan_in(place)).to_owned();
             self.decide_instruction(Instruction {
                 key: format!("{}/{application}", replacement.key),
                 application,
@@ -201,8 +235,27 @@ impl Book {
     /// The steps of a loan that is disbursed on the business date, if they are known.
     pub(super) fn timeline(&self, months: u16) -> Option<&Timeline> {
         let key = (self.current()?.0, self.business_date, months);
-        let place = self.timeline_places.get(&key)?;
-        Some(&self.timelines[*place as usize])
+        let place = self.series_places.get(&key)?;
+        Some(&self.series[*place as usize].timeline)
+    }
+}
+
+/// What was done under a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Carried {
+    /// A transaction of the loan.
+    Stands(Transaction),
+    /// Nothing that counts any more, or a reversal.
+    Spent(Spent),
+}
+
+impl Carried {
+    /// Number of the transaction within the loan; zero for a reversal.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Carried::Stands(done) => done.number,
+            Carried::Spent(spent) => spent.number,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! `close.rs`), applies the events that follow (`apply.rs`, `posting.rs`) and hands them out for
 //! the journal. [`Book::apply`] alone rebuilds the same state from a journal.
 
+mod applications;
 mod apply;
 pub mod attest;
 mod close;
@@ -13,16 +14,22 @@ mod enrol;
 mod event;
 mod gate;
 mod instruct;
+mod keys;
+mod loans;
 mod portfolio;
 mod posting;
 pub mod words;
-
-use rustc_hash::FxHashMap;
 
 pub use attest::Finding;
 pub use command::{Answer, Application, Command, Documents, Instruction, Refusal, Replacement};
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
 pub use portfolio::{Holding, Portfolio};
+
+use std::collections::BTreeMap;
+
+use applications::Applications;
+use keys::{Index, Names};
+use loans::Loans;
 
 use crate::agreement::{Agreement, Amortisation};
 use crate::calendar::{BusinessCalendar, Day};
@@ -30,7 +37,7 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Fixing, Position, Split, Status, Terms, Timeline, Transaction};
+use crate::loan::{Fixing, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
@@ -161,14 +168,14 @@ impl Version {
 }
 
 /// Where an application stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationState {
     /// Declined.
     Declined(DeclineReason),
     /// Waits for a person.
     Referred,
     /// Offered and neither taken nor given back.
-    Offered(Box<Offer>),
+    Offered,
     /// Offered, not taken in time.
     Lapsed,
     /// Offered and given back.
@@ -183,7 +190,7 @@ impl ApplicationState {
         match self {
             ApplicationState::Declined(_) => "declined",
             ApplicationState::Referred => "referred",
-            ApplicationState::Offered(_) => "offered",
+            ApplicationState::Offered => "offered",
             ApplicationState::Lapsed => "lapsed",
             ApplicationState::Withdrawn => "withdrawn",
             ApplicationState::Disbursed(_) => "disbursed",
@@ -205,10 +212,10 @@ pub struct Offer {
 }
 
 /// What the book keeps of an application.
-#[derive(Clone, Debug)]
-pub struct ApplicationRecord {
+#[derive(Clone, Copy, Debug)]
+pub struct ApplicationRecord<'a> {
     /// Its key.
-    pub key: Box<str>,
+    pub key: &'a str,
     /// Digest of the command.
     body: u64,
     /// Place of the agreement version that governs it.
@@ -241,7 +248,7 @@ pub struct Loan {
     /// Each lender's part, in leftover order.
     pub parts: Box<[Part]>,
     /// What people did to it, by value date.
-    pub history: Vec<Transaction>,
+    pub history: History,
     /// What its terms and history amount to.
     pub position: Position,
     /// The first level instalment.
@@ -254,14 +261,12 @@ pub struct Loan {
     pub non_accrual: bool,
     /// If so, all interest that was earned before, received or not.
     earned: Amount,
-    /// Place of its steps.
-    timeline: u32,
+    /// Place of the series that it belongs to.
+    series: u32,
     /// Number of the last transaction that came in.
-    entered: u32,
+    pub entered: u32,
     /// The next business date on which a day close must look at it.
     agenda: Option<Day>,
-    /// Its part in the digest of all loans.
-    digest: u128,
 }
 
 impl Loan {
@@ -288,26 +293,34 @@ impl Loan {
     }
 }
 
-/// An instruction that was carried out.
+/// Loans of one version, day and term: they have their steps in common.
+#[derive(Clone, Debug)]
+struct Series {
+    version: u16,
+    disbursed_on: Day,
+    months: u16,
+    timeline: Timeline,
+}
+
+/// A key under which something was done to a loan that is not in its history: a reversal, or
+/// what was reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Carried {
+struct Spent {
+    /// What is kept of the key.
+    key: u32,
     /// Digest of the command, to recognise a retry.
     body: u64,
-    /// Place of the loan.
-    loan: u32,
-    /// Number of the transaction within the loan; zero for a reversal.
+    /// Number of the transaction that was reversed; zero for the reversal itself.
     number: u32,
 }
 
-/// A region or a borrower: what is lent to it, by party.
+/// What is lent and offered, by party.
 #[derive(Clone, Debug, Default)]
 struct Exposure {
     /// Offered and not yet taken.
     reserved: [Amount; MAX_PARTIES],
     /// Principal outstanding.
     outstanding: [Amount; MAX_PARTIES],
-    /// For a borrower: places of its loans.
-    loans: Vec<u32>,
 }
 
 /// Use of the guarantee pool.
@@ -324,28 +337,31 @@ pub struct Pool {
 pub struct Book {
     business_date: Day,
     versions: Vec<Version>,
-    applications: Vec<ApplicationRecord>,
-    application_places: FxHashMap<Box<str>, u32>,
-    /// What was done to loans, by key.
-    instructions: FxHashMap<Box<str>, Carried>,
-    loans: Vec<Loan>,
-    /// Steps of contracts, shared by the loans of one version, day and term.
-    timelines: Vec<Timeline>,
-    timeline_places: FxHashMap<(u16, Day, u16), u32>,
+    applications: Applications,
+    loans: Loans,
+    /// Loans by the keys of what was done to them.
+    instructions: Index,
+    /// Number of instructions and reversals carried out.
+    carried_out: u64,
+    /// By loan.
+    spent: BTreeMap<u32, Vec<Spent>>,
+    series: Vec<Series>,
+    series_places: BTreeMap<(u16, Day, u16), u32>,
     /// Reference rates by name, oldest first.
-    fixings: std::collections::BTreeMap<String, Vec<Fixing>>,
+    fixings: BTreeMap<String, Vec<Fixing>>,
     /// Loans that a day close must look at, by day. An entry is stale if the loan's own agenda
     /// names another day.
-    agenda: std::collections::BTreeMap<Day, Vec<u32>>,
+    agenda: BTreeMap<Day, Vec<u32>>,
     /// Loans past due long enough to be written off, in the course of a day close. It is state,
     /// so that a close that was interrupted can be taken up again.
     to_charge_off: std::collections::VecDeque<u32>,
     /// Open offers by their last day.
-    open_offers: std::collections::BTreeMap<Day, Vec<u32>>,
+    open_offers: BTreeMap<Day, Vec<u32>>,
     regions: Vec<Exposure>,
-    region_places: FxHashMap<Box<str>, u32>,
-    borrowers: Vec<Exposure>,
-    borrower_places: FxHashMap<Box<str>, u32>,
+    region_names: Names,
+    /// The last application of each borrower.
+    borrowers: Vec<u32>,
+    borrower_names: Names,
     /// Open offers of all, by party.
     reserved: [Amount; MAX_PARTIES],
     /// Offered on the business date and not given back, by party.
@@ -355,9 +371,6 @@ pub struct Book {
     portfolio: Portfolio,
     /// Plans that wait for their day, by window.
     plans: Vec<Plan>,
-    /// Sum of the digests of all applications, and of all loans.
-    applications_digest: u64,
-    loans_digest: u128,
     /// True from the end of the business date to its close; an interrupted close is taken up
     /// again before anything else is done.
     closing: bool,
@@ -392,29 +405,81 @@ impl Book {
         self.versions.last()
     }
 
+    /// Number of applications.
+    pub fn application_count(&self) -> usize {
+        self.applications.rows.len()
+    }
+
     /// All applications, in order.
-    pub fn applications(&self) -> &[ApplicationRecord] {
-        &self.applications
+    pub fn applications(&self) -> impl Iterator<Item = ApplicationRecord<'_>> {
+        (0..).map_while(|place| self.application_at(place))
+    }
+
+    /// An application by its place.
+    pub fn application_at(&self, place: u32) -> Option<ApplicationRecord<'_>> {
+        self.applications.get(place)
+    }
+
+    /// The application at a place that an event or another record names.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn application_in(&self, place: u32) -> ApplicationRecord<'_> {
+        self.application_at(place)
+            .expect("the application is there")
     }
 
     /// An application by its key.
-    pub fn application(&self, key: &str) -> Option<&ApplicationRecord> {
-        self.application_places
-            .get(key)
-            .map(|&place| &self.applications[place as usize])
+    pub fn application(&self, key: &str) -> Option<ApplicationRecord<'_>> {
+        self.application_at(self.applications.find(key)?)
+    }
+
+    /// The open offer on an application, by its place.
+    pub fn offer(&self, application: u32) -> Option<&Offer> {
+        self.applications.offers.get(&application)
+    }
+
+    /// Number of loans.
+    pub fn loan_count(&self) -> usize {
+        self.loans.len()
+    }
+
+    /// Bytes that loans take, packed.
+    pub fn loan_bytes(&self) -> usize {
+        self.loans.bytes()
     }
 
     /// All loans, in order.
-    pub fn loans(&self) -> &[Loan] {
-        &self.loans
+    pub fn loans(&self) -> impl Iterator<Item = Loan> {
+        (0..).map_while(|place| self.loan_at(place))
+    }
+
+    /// A loan by its place.
+    pub fn loan_at(&self, place: u32) -> Option<Loan> {
+        self.loans.get(place, &self.series)
     }
 
     /// The loan of an application.
-    pub fn loan(&self, application: &str) -> Option<(u32, &Loan)> {
+    pub fn loan(&self, application: &str) -> Option<(u32, Loan)> {
         match self.application(application)?.state {
-            ApplicationState::Disbursed(place) => Some((place, &self.loans[place as usize])),
+            ApplicationState::Disbursed(place) => Some((place, self.loan_at(place)?)),
             _ => None,
         }
+    }
+
+    /// Key of the application that a loan was made of.
+    pub fn key_of(&self, loan: &Loan) -> &str {
+        self.applications.names.get(loan.application)
+    }
+
+    /// The loan at a place that an event or another record names.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn loan_in(&self, place: u32) -> Loan {
+        self.loan_at(place).expect("the loan is there")
     }
 
     /// The ledgers of all parties.
@@ -459,7 +524,7 @@ impl Book {
 
     /// The terms of a loan.
     pub fn terms<'a>(&'a self, loan: &Loan) -> Terms<'a> {
-        let timeline = &self.timelines[loan.timeline as usize];
+        let timeline = &self.series[loan.series as usize].timeline;
         Terms {
             disbursed_on: loan.disbursed_on,
             instalment: Some(loan.instalment),
@@ -501,7 +566,7 @@ impl Book {
             let split = loan.split(&self.version_of(loan).agreement);
             split.own(party).outstanding.is_positive()
         };
-        let loans = self.loans.iter().zip(0..);
+        let loans = self.loans().zip(0..);
         loans
             .filter(move |(loan, _)| loan.position.status == Status::Active && holds(loan))
             .map(|(_, place)| place)
@@ -509,8 +574,8 @@ impl Book {
 
     /// The loan and the number of the transaction of an instruction, by its key.
     pub fn instruction(&self, key: &str) -> Option<(u32, u32)> {
-        let carried = self.instructions.get(key)?;
-        Some((carried.loan, carried.number))
+        let (loan, done) = self.carried(key)?;
+        Some((loan, done.number()))
     }
 
     /// Carries a command out: decides it, applies what follows, and hands out the events for the

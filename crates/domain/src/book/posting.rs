@@ -55,13 +55,13 @@ impl Book {
     pub(super) fn post_change(
         &mut self,
         place: u32,
+        version: usize,
         before: (&Totals, &Split),
         after: (&Totals, &Split),
         kind: EntryKind,
         entries: &mut impl FnMut(&Entry),
     ) {
-        let loan = &self.loans[place as usize];
-        let agreement = &self.versions[usize::from(loan.version)].agreement;
+        let agreement = &self.versions[version].agreement;
         let ledgers = &mut self.ledgers;
         ledgers.begin(self.business_date, kind, Some(place));
         post_servicer(ledgers, agreement, before.0, after.0);

@@ -8,6 +8,7 @@ use super::totals::Totals;
 use crate::agreement::{Component, Prepayment};
 use crate::calendar::Day;
 use crate::money::{Amount, Rate, Rounding};
+use crate::packed::{Damaged, Reader, put_row};
 
 /// What was written off and can still be recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,39 @@ impl Claim {
     /// Fees of every kind.
     pub fn fees(&self) -> Amount {
         self.fee + self.instalment_fee + self.prepayment_fee
+    }
+
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        let owed = [
+            self.principal,
+            self.interest,
+            self.penalty,
+            self.fee,
+            self.instalment_fee,
+            self.prepayment_fee,
+        ];
+        put_row(out, owed.map(|amount| amount.0));
+        put_row(out, self.before.all().map(|amount| amount.0));
+    }
+
+    pub(super) fn unpack(from: &mut Reader<'_>) -> Result<Claim, Damaged> {
+        let [
+            principal,
+            interest,
+            penalty,
+            fee,
+            instalment_fee,
+            prepayment_fee,
+        ] = from.row()?.map(Amount);
+        Ok(Claim {
+            principal,
+            interest,
+            penalty,
+            fee,
+            instalment_fee,
+            prepayment_fee,
+            before: Totals::from_all(from.row()?.map(Amount)),
+        })
     }
 
     /// What was collected on the claim, of a loan's totals.

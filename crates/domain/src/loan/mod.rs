@@ -21,6 +21,7 @@
 //! | the planned instalments | `plan` |
 //! | who holds parts of the loan; draws and sales that change them | `holders` |
 //! | each lender's part of the totals | `split`, counted by `fold` |
+//! | positions and histories as few bytes | `packed` |
 //!
 //! Interest accrues on principal exactly and is rounded when it falls due or is paid. Principal
 //! that is past due bears nothing within the grace days; beyond them it bears interest and
@@ -33,6 +34,7 @@ mod contract;
 mod due;
 mod fold;
 mod holders;
+mod packed;
 mod plan;
 mod position;
 mod replan;
@@ -47,6 +49,7 @@ pub use claim::Claim;
 pub use contract::{Contract, Measure};
 pub use due::Due;
 pub use holders::{Holders, Mark, PartChange, Sold};
+pub use packed::{Base, Entered, History};
 pub use plan::{Instalment, schedule};
 pub use position::{Accrual, Payoff, Position, Status, evaluate};
 pub use split::{Own, Split, earner};

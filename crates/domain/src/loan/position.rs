@@ -229,51 +229,6 @@ impl Position {
             change,
         });
     }
-
-    /// The parts of the position in a fixed order, for a digest.
-    pub fn digest_into(&self, out: &mut Vec<u8>) {
-        let mut put = |number: i128| out.extend_from_slice(&number.to_le_bytes());
-        let contract = &self.contract;
-        put(self.status as i128);
-        put(contract.next.into());
-        put(contract.accrued_to.into());
-        put(contract.accrued);
-        put(contract.rate.0.into());
-        put(contract.instalment.0.into());
-        put(contract.principal.0.into());
-        put(contract.base.map_or(-1, |base| base.0.into()));
-        put(self.difference.0.into());
-        put(self.agreed.0.into());
-        put(self.paused.map_or(-1, |rate| rate.0.into()));
-        for amount in self.totals.all() {
-            put(amount.0.into());
-        }
-        for mark in &self.marks {
-            put(mark.totals.principal.0.into());
-        }
-        for due in &self.due {
-            for amount in [due.principal, due.interest, due.fees(), due.instalment_fee] {
-                put(amount.0.into());
-            }
-            put(due.day.0.into());
-            put(due.accrued_to.into());
-            put(due.fee_charged.into());
-            put(due.accrued);
-            put(due.penalty);
-        }
-        for step in self.timeline.iter().flat_map(|timeline| &timeline.steps) {
-            put(step.day.0.into());
-        }
-        if let Some(claim) = &self.claim {
-            let fees = [claim.fee, claim.instalment_fee, claim.prepayment_fee];
-            for amount in [claim.principal, claim.interest, claim.penalty]
-                .into_iter()
-                .chain(fees)
-            {
-                put(amount.0.into());
-            }
-        }
-    }
 }
 
 /// The position at the end of day `to` after transactions in order of their value dates.

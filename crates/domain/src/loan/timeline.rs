@@ -5,6 +5,7 @@ use std::ops::BitOr;
 
 use crate::agreement::{Amortisation, Product};
 use crate::calendar::{BusinessCalendar, Calculation, Day, DayCount, EndOfMonth, nth};
+use crate::packed::{Damaged, Reader, optional, or_missing, put, put_row, small};
 
 /// What happens on a step, as a set. What falls due comes first, then what is set anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -296,6 +297,43 @@ impl Timeline {
             self.dates.last = k;
             k += 1;
         }
+    }
+
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        let Recurrence {
+            anchor,
+            of_month,
+            last,
+        } = self.dates;
+        let of_month = optional(of_month.map(i64::from));
+        put_row(out, [anchor.0.into(), of_month, last.into()]);
+        put(out, self.steps.len() as i64);
+        for step in &self.steps {
+            let day = i64::from(step.day.0);
+            let (number, from) = (i64::from(step.number) - day, i64::from(step.from) - day);
+            let since = day - i64::from(anchor.0);
+            put_row(out, [since, number, from, step.ops.0.into()]);
+        }
+    }
+
+    pub(super) fn unpack(from: &mut Reader<'_>) -> Result<Timeline, Damaged> {
+        let [anchor, of_month, last] = from.row()?;
+        let dates = Recurrence {
+            anchor: Day(small(anchor)?),
+            of_month: or_missing(of_month).map(small).transpose()?,
+            last: small(last)?,
+        };
+        let steps = from.list(|from| {
+            let [since, number, counted_from, ops] = from.row()?;
+            let day = since.wrapping_add(anchor);
+            Ok(Step {
+                day: Day(small(day)?),
+                number: small(number.wrapping_add(day))?,
+                from: small(counted_from.wrapping_add(day))?,
+                ops: Ops(small(ops)?),
+            })
+        })?;
+        Ok(Timeline { steps, dates })
     }
 
     /// Day of the last step.

@@ -101,24 +101,29 @@ impl Totals {
 
     /// What came since `earlier`, total by total.
     pub fn since(&self, earlier: &Totals) -> Totals {
-        let difference = |place: usize| self.all()[place] - earlier.all()[place];
+        let (all, before) = (self.all(), earlier.all());
+        Totals::from_all(std::array::from_fn(|place| all[place] - before[place]))
+    }
+
+    /// Totals in the order of [`Totals::all`].
+    pub fn from_all(all: [Amount; 16]) -> Totals {
         Totals {
-            received: difference(0),
-            fees: difference(1),
-            penalty: difference(2),
-            interest: difference(3),
-            principal: difference(4),
-            recovered: difference(5),
-            charged_off: difference(6),
-            compensated: difference(7),
-            interest_forgone: difference(8),
-            refunded: difference(9),
-            instalment_fees: difference(10),
-            prepayment_fees: difference(11),
-            drawn: difference(12),
-            capitalised: difference(13),
-            credited: difference(14),
-            collection_fees: difference(15),
+            received: all[0],
+            fees: all[1],
+            penalty: all[2],
+            interest: all[3],
+            principal: all[4],
+            recovered: all[5],
+            charged_off: all[6],
+            compensated: all[7],
+            interest_forgone: all[8],
+            refunded: all[9],
+            instalment_fees: all[10],
+            prepayment_fees: all[11],
+            drawn: all[12],
+            capitalised: all[13],
+            credited: all[14],
+            collection_fees: all[15],
         }
     }
 }

@@ -220,7 +220,7 @@ impl Desk {
     pub(crate) fn assert_evaluated(&self) {
         for loan in self.book.loans() {
             let to = self.book.business_date().previous();
-            let anew = evaluate(&self.book.terms(loan), &loan.history, to);
+            let anew = evaluate(&self.book.terms(&loan), &loan.history.transactions(), to);
             assert_eq!(anew, loan.position);
         }
     }
@@ -335,7 +335,7 @@ impl Desk {
         for (party, entry) in agreement.parties() {
             let mut received = Amount::ZERO;
             for loan in self.book.loans() {
-                let of = &self.book.version_of(loan).agreement;
+                let of = &self.book.version_of(&loan).agreement;
                 let split = loan.split(of);
                 let own = split.own(party);
                 received += own.interest + own.capitalised - own.premium_released;

@@ -30,7 +30,7 @@
 use std::fmt::Write;
 
 use tandem_domain::agreement::{Component, Prepayment};
-use tandem_domain::book::{Answer, ApplicationState, Command, Refusal, Replacement, Verdict};
+use tandem_domain::book::{Answer, Command, Refusal, Replacement, Verdict};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
 use tandem_domain::loan::{Action, Payoff, Sale, Status, schedule};
@@ -340,8 +340,8 @@ impl Scene {
     /// What rids the borrower of the loan on a day.
     fn payoff(&self, key: &str, on: Day) -> Payoff {
         let (_, loan) = self.desk.book.loan(key).unwrap();
-        let position = self.desk.book.position_on(loan, on);
-        position.payoff(&self.desk.book.terms(loan), on)
+        let position = self.desk.book.position_on(&loan, on);
+        position.payoff(&self.desk.book.terms(&loan), on)
     }
 
     fn show_quote(&mut self, key: &str, on: Day) {
@@ -365,7 +365,7 @@ impl Scene {
     /// What falls due from now on if everything is paid when it is due.
     fn show_coming(&mut self, key: &str) {
         let (_, loan) = self.desk.book.loan(key).unwrap();
-        let terms = self.desk.book.terms(loan);
+        let terms = self.desk.book.terms(&loan);
         let mut position = loan.position.clone();
         let mut text = format!("  at {}\n", position.contract.rate);
         while let Some(day) = position.next_due(&terms) {
@@ -389,7 +389,7 @@ impl Scene {
         let (_, loan) = self.desk.book.loan(key).unwrap();
         let mut text =
             String::from(" no  due          principal   interest      total     balance\n");
-        for row in schedule(&self.desk.book.terms(loan)) {
+        for row in schedule(&self.desk.book.terms(&loan)) {
             let [principal, interest, total, balance] =
                 [row.principal, row.interest, row.total(), row.balance].map(|a| self.money(a));
             write!(
@@ -409,7 +409,7 @@ impl Scene {
     fn show_loan(&mut self, key: &str) {
         let book = &self.desk.book;
         let (_, loan) = book.loan(key).unwrap();
-        let agreement = &book.version_of(loan).agreement;
+        let agreement = &book.version_of(&loan).agreement;
         let position = &loan.position;
         let mut text = match position.status {
             Status::Active => format!(
@@ -519,13 +519,10 @@ impl Scene {
             if entry.loan.is_none() != of_days {
                 continue;
             }
-            let applications = self.desk.book.applications();
-            let key = entry.loan.map_or("", |loan| {
-                let found = applications
-                    .iter()
-                    .find(|known| known.state == ApplicationState::Disbursed(loan));
-                &found.unwrap().key
-            });
+            let book = &self.desk.book;
+            let key = entry
+                .loan
+                .map_or("", |loan| book.key_of(&book.loan_in(loan)));
             let heading = format!("{} {} {key}", entry.day, entry.kind);
             writeln!(text, "{}", heading.trim_end()).unwrap();
             for posting in &entry.postings {

@@ -339,7 +339,7 @@ impl Tables {
         change: &Totals,
         book: &Book,
     ) -> Outcome {
-        let of = &book.loans()[loan as usize];
+        let of = &book.loan_in(loan);
         let currency = book.versions()[usize::from(of.version)]
             .agreement
             .currency();
@@ -411,9 +411,9 @@ impl Tables {
             .collect();
         let mut table = Table::create(self.folder.join("applications.csv"), &header)?;
         let mut row = ByteRecord::new();
-        for (record, values) in book.applications().iter().zip(&self.values) {
+        for (record, values) in book.applications().zip(&self.values) {
             let version = &book.versions()[usize::from(record.version)];
-            let reason = reason(record, version);
+            let reason = reason(&record, version);
             row.clear();
             row.push_field(record.key.as_bytes());
             row.push_field(record.decided_on.to_string().as_bytes());
@@ -443,15 +443,15 @@ impl Tables {
         let mut shares = Table::create(self.folder.join("shares.csv"), &SHARES)?;
         let mut sales = Table::create(self.folder.join("sales.csv"), &SALES)?;
         for loan in book.loans() {
-            let record = &book.applications()[loan.application as usize];
-            let agreement = &book.version_of(loan).agreement;
+            let key = book.key_of(&loan);
+            let agreement = &book.version_of(&loan).agreement;
             let plain = |amount| agreement.currency().plain(amount);
             let code = agreement.currency();
             let (position, totals) = (&loan.position, &loan.position.totals);
             let overdue = position.days_past_due(book.business_date().previous());
             let class = agreement.file.class.get(usize::from(loan.class));
             loans.row([
-                record.key.as_ref(),
+                key,
                 &loan.disbursed_on.to_string(),
                 &agreement.file.version.to_string(),
                 &plain(loan.principal),
@@ -494,7 +494,7 @@ impl Tables {
                     continue;
                 }
                 shares.row([
-                    record.key.as_ref(),
+                    key,
                     name(book, holder),
                     &plain(part.amount),
                     &fraction(Rate::of(part.amount, committed)),
@@ -517,13 +517,17 @@ impl Tables {
                     code.code(),
                 ])?;
             }
-            let sold = loan.history.iter().filter_map(|done| match done.action {
-                Action::Transfer(sale) => Some((done, sale)),
-                _ => None,
-            });
+            let sold =
+                loan.history
+                    .transactions()
+                    .into_iter()
+                    .filter_map(|done| match done.action {
+                        Action::Transfer(sale) => Some((done, sale)),
+                        _ => None,
+                    });
             for ((done, sale), sold) in sold.zip(&split.sold) {
                 sales.row([
-                    record.key.as_ref(),
+                    key,
                     &done.number.to_string(),
                     &done.day.to_string(),
                     name(book, sold.seller),
@@ -645,7 +649,7 @@ fn fraction(rate: Rate) -> String {
 }
 
 /// Why an application was declined, with the code if the agreement gives one.
-fn reason(record: &ApplicationRecord, version: &Version) -> String {
+fn reason(record: &ApplicationRecord<'_>, version: &Version) -> String {
     let ApplicationState::Declined(reason) = record.state else {
         return String::new();
     };

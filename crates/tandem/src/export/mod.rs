@@ -224,10 +224,8 @@ pub(crate) fn name(book: &Book, party: PartyId) -> &str {
 
 /// The key of the application that a loan came from.
 pub(crate) fn key_of(book: &Book, loan: Option<u32>) -> &str {
-    let loan = loan.and_then(|loan| book.loans().get(loan as usize));
-    loan.map_or("", |loan| {
-        &book.applications()[loan.application as usize].key
-    })
+    let loan = loan.and_then(|loan| book.loan_at(loan));
+    loan.map_or("", |loan| book.key_of(&loan))
 }
 
 /// True if the day after begins another month.

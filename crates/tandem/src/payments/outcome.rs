@@ -37,7 +37,7 @@ impl Outcomes {
         let Some(row) = self.rows.get(key) else {
             return Vec::new();
         };
-        let (payments, _) = rebuild(&recorded(row, loan));
+        let (payments, _) = rebuild(&recorded(row, &loan));
         let due = |month: u32| loan.disbursed_on.plus_months(month);
         let terms = book.terms(loan);
         let mut position = Position::disburse(&terms);
@@ -100,11 +100,11 @@ impl Outcomes {
         .into();
         let mut receipts: BTreeMap<String, Match> = BTreeMap::new();
         for loan in book.loans() {
-            let key = &book.applications()[loan.application as usize].key;
-            let Some(row) = self.rows.get(&**key) else {
+            let key = book.key_of(&loan);
+            let Some(row) = self.rows.get(key) else {
                 continue;
             };
-            let certain = rebuild(&recorded(row, loan)).1 == Certainty::Determined;
+            let certain = rebuild(&recorded(row, &loan)).1 == Certainty::Determined;
             let group = usize::from(!row.paid_off) * 2 + usize::from(!certain);
             let totals = &loan.position.totals;
             for place in [group, groups.len() - 1] {
@@ -122,7 +122,7 @@ impl Outcomes {
                     .late_fees
                     .add(totals.fees + totals.penalty, row.recorded.late_fees);
             }
-            let agreement = &book.version_of(loan).agreement;
+            let agreement = &book.version_of(&loan).agreement;
             let split = loan.split(agreement);
             for (party, recorded) in &row.recorded.receipts {
                 let id = agreement.party_id(party);

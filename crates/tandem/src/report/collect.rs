@@ -49,7 +49,7 @@ impl Collector {
         match step.event {
             Event::Decided(decided) => self.decisions.add(decided, step.book),
             Event::Disbursed { application } => {
-                let record = &step.book.applications()[*application as usize];
+                let record = &step.book.application_in(*application);
                 self.decisions.month(record.decided_on).disbursed += 1;
             }
             Event::Instructed {

@@ -171,7 +171,7 @@ impl Figures {
         let first = collector.closes.first().map_or(last, |close| close.day);
         let mut performance = Performance::default();
         for loan in book.loans() {
-            performance.add(loan, book, last);
+            performance.add(&loan, book, last);
         }
         Figures {
             unit: Unit::for_amounts(latest.currency(), funded.amount),
@@ -324,8 +324,8 @@ impl Funded {
         let mut costs_known = Costs::default();
         let (mut rates, mut costs, mut months) = (0.0, 0.0, 0.0);
         for loan in book.loans() {
-            let agreement = &book.version_of(loan).agreement;
-            let cost = costs_known.of(loan, book);
+            let agreement = &book.version_of(&loan).agreement;
+            let cost = costs_known.of(&loan, book);
             let lent = loan.principal + loan.position.totals.drawn;
             funded.loans += 1;
             funded.amount += lent;
@@ -365,7 +365,7 @@ impl Funded {
             match application.state {
                 ApplicationState::Withdrawn => funded.withdrawn += 1,
                 ApplicationState::Lapsed => funded.lapsed += 1,
-                ApplicationState::Offered(_) => funded.open += 1,
+                ApplicationState::Offered => funded.open += 1,
                 _ => {}
             }
         }

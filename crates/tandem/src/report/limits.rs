@@ -73,7 +73,7 @@ impl Limits {
             let Some(loan) = entry.loan.filter(|_| entry.kind != EntryKind::Disbursement) else {
                 continue;
             };
-            let application = step.book.loans()[loan as usize].application;
+            let application = step.book.loan_in(loan).application;
             for posting in &entry.postings {
                 if posting.account == Account::Loans {
                     self.add(application, posting.party, posting.amount, step.book);
@@ -83,7 +83,7 @@ impl Limits {
     }
 
     fn add(&mut self, application: u32, party: PartyId, amount: Amount, book: &Book) {
-        let record = &book.applications()[application as usize];
+        let record = &book.application_in(application);
         for (sums, place) in [
             (&mut self.regions, Some(record.region)),
             (&mut self.borrowers, record.borrower),
@@ -104,7 +104,7 @@ impl Limits {
             return;
         };
         self.lend(application, &offer, -1, book);
-        if book.applications()[application as usize].decided_on == book.business_date() {
+        if book.application_in(application).decided_on == book.business_date() {
             let lenders = &book.versions()[usize::from(offer.0)].agreement.lenders;
             for (lender, part) in lenders.iter().zip(&offer.1) {
                 self.today[lender.index()] -= part.amount;
@@ -147,7 +147,7 @@ impl Limits {
         else {
             return;
         };
-        let application = book.applications().len() as u32 - 1;
+        let application = book.application_count() as u32 - 1;
         let offer = (decided.version, parts.clone(), *valid_to);
         self.lend(application, &offer, 1, book);
         self.open.insert(application, offer);
@@ -167,7 +167,7 @@ impl Limits {
         book: &Book,
     ) {
         let agreement = &version.agreement;
-        let record = &book.applications()[application as usize];
+        let record = &book.application_in(application);
         let region = match &decided.values[2] {
             Value::Text(region) => region,
             _ => "",

@@ -79,7 +79,7 @@ impl Performance {
             .or_default();
         vintage.loans += 1;
         vintage.disbursed += loan.principal + loan.position.totals.drawn;
-        let mut history = loan.history.iter().peekable();
+        let mut history = loan.history.transactions().into_iter().peekable();
         let mut age = 0;
         loop {
             let day = loan.disbursed_on.plus_months(age as u32 + 1);
@@ -88,16 +88,16 @@ impl Performance {
             }
             age += 1;
             while let Some(transaction) = history.next_if(|next| next.day < day) {
-                teller.transact(*transaction);
+                teller.transact(transaction);
             }
             teller.advance(day);
             while let Some(transaction) = history.next_if(|next| next.day == day) {
-                teller.transact(*transaction);
+                teller.transact(transaction);
             }
             teller.note(vintage, age, day);
         }
         for transaction in history {
-            teller.transact(*transaction);
+            teller.transact(transaction);
         }
         vintage.months = Some(vintage.months.map_or(age, |months| months.min(age)));
     }

@@ -1,0 +1,263 @@
+//! Finding things by their keys, in about ten bytes a key.
+//!
+//! An index keeps of a key only a part of its hash and the place of what it belongs to; whoever
+//! asks says whether that place is it. So a key is stored once, or not at all where a part of its
+//! hash lies with what it belongs to.
+
+use crate::packed::{Damaged, Reader, put, put_bytes, small};
+
+/// Number of segments; each grows by itself, so that no command waits for all of them.
+const SEGMENTS: usize = 1 << SEGMENT_BITS;
+const SEGMENT_BITS: u32 = 10;
+const TAG_BITS: u32 = 36;
+const PLACE_BITS: u32 = 64 - TAG_BITS;
+
+/// The most things that an index can tell apart.
+pub(super) const MOST: usize = (1 << PLACE_BITS) - 1;
+
+/// The hash of a key, in the parts that are kept of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyHash {
+    segment: usize,
+    tag: u64,
+    /// What is kept with the thing itself.
+    pub(super) rest: u32,
+}
+
+impl KeyHash {
+    pub(super) fn of(key: &str) -> KeyHash {
+        let hash = blake3::hash(key.as_bytes());
+        let word = |place: usize| {
+            let bytes = hash.as_bytes()[place..place + 8].try_into();
+            u64::from_le_bytes(bytes.expect("a hash has 32 bytes"))
+        };
+        KeyHash {
+            segment: (word(0) >> (64 - SEGMENT_BITS)) as usize,
+            tag: word(8) >> PLACE_BITS,
+            rest: word(16) as u32,
+        }
+    }
+}
+
+/// Places by the hashes of keys.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    segments: Vec<Segment>,
+}
+
+/// Slots in the order of their tags, each as near to where its tag belongs as there was room
+/// behind it. A slot is a tag and, in its lowest bits, a place plus one; a free one is zero.
+#[derive(Clone, Debug, Default)]
+struct Segment {
+    slots: Vec<u64>,
+    used: usize,
+}
+
+impl Default for Index {
+    fn default() -> Index {
+        Index {
+            segments: vec![Segment::default(); SEGMENTS],
+        }
+    }
+}
+
+impl Index {
+    /// The first place under this hash that `is` it.
+    pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+        let candidates = self.segments[hash.segment].places(hash.tag);
+        candidates.into_iter().find(|&place| is(place))
+    }
+
+    /// Adds a place. One that is there already stays.
+    pub(super) fn add(&mut self, hash: KeyHash, place: u32) {
+        let segment = &mut self.segments[hash.segment];
+        if segment.places(hash.tag).all(|known| known != place) {
+            segment.add(hash.tag << PLACE_BITS | (u64::from(place) + 1));
+        }
+    }
+
+    /// Number of pieces that [`Index::pack`] writes.
+    pub(super) fn pieces(&self) -> usize {
+        SEGMENTS
+    }
+
+    /// Appends a piece: the slots of a segment, free ones and all, as they lie.
+    pub(super) fn pack(&self, piece: usize, out: &mut Vec<u8>) {
+        let segment = &self.segments[piece];
+        put(out, segment.used as i64);
+        put(out, segment.slots.len() as i64);
+        out.extend(segment.slots.iter().flat_map(|slot| slot.to_le_bytes()));
+    }
+
+    pub(super) fn unpack(&mut self, piece: usize, from: &mut Reader<'_>) -> Result<(), Damaged> {
+        let used = from.small()?;
+        let count: usize = from.small()?;
+        let bytes = from.take(count.checked_mul(8).ok_or(Damaged)?)?;
+        let slots = bytes.chunks_exact(8).map(|bytes| {
+            let mut slot = [0; 8];
+            slot.copy_from_slice(bytes);
+            u64::from_le_bytes(slot)
+        });
+        let slots: Vec<u64> = slots.collect();
+        // A segment without a free slot would be searched for ever.
+        if used != slots.iter().filter(|&&slot| slot != 0).count() || (used == count && used > 0) {
+            return Err(Damaged);
+        }
+        self.segments[piece] = Segment { slots, used };
+        Ok(())
+    }
+}
+
+impl Segment {
+    fn start(&self, tag: u64) -> usize {
+        (tag * self.slots.len() as u64 >> TAG_BITS) as usize
+    }
+
+    /// The places under a tag.
+    fn places(&self, tag: u64) -> impl Iterator<Item = u32> {
+        let start = self.start(tag);
+        let (before, after) = self.slots.split_at(start);
+        let run = after.iter().chain(before).take_while(|&&slot| slot != 0);
+        run.filter(move |&&slot| slot >> PLACE_BITS == tag)
+            .map(|slot| ((slot & MOST as u64) - 1) as u32)
+    }
+
+    fn add(&mut self, slot: u64) {
+        if self.used * 5 >= self.slots.len() * 4 {
+            let more = self.slots.len() + self.slots.len() / 4 + 4;
+            let old = std::mem::replace(&mut self.slots, vec![0; more]);
+            for slot in old.into_iter().filter(|&slot| slot != 0) {
+                self.put(slot);
+            }
+        }
+        self.put(slot);
+        self.used += 1;
+    }
+
+    fn put(&mut self, slot: u64) {
+        let mut at = self.start(slot >> PLACE_BITS);
+        while self.slots[at] != 0 {
+            at += 1;
+            if at == self.slots.len() {
+                at = 0;
+            }
+        }
+        self.slots[at] = slot;
+    }
+}
+
+/// Texts, each once, by place and by what they say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    bytes: Vec<u8>,
+    ends: Vec<u64>,
+    index: Index,
+}
+
+impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn get(&self, place: u32) -> &str {
+        let end = |place: usize| self.ends[place] as usize;
+        let from = (place as usize).checked_sub(1).map_or(0, end);
+        let bytes = &self.bytes[from..end(place as usize)];
+        std::str::from_utf8(bytes).expect("a name is text")
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        let is = |place: u32| (place as usize) < self.len() && self.get(place) == name;
+        self.index.find(KeyHash::of(name), is)
+    }
+
+    /// Adds a name that is not there.
+    pub(super) fn add(&mut self, name: &str) -> u32 {
+        let place = self.len() as u32;
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.ends.push(self.bytes.len() as u64);
+        self.index.add(KeyHash::of(name), place);
+        place
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len() as u32).map(|place| self.get(place))
+    }
+
+    /// Appends a name for a snapshot.
+    pub(super) fn pack(&self, place: u32, out: &mut Vec<u8>) {
+        put_bytes(out, self.get(place).as_bytes());
+    }
+
+    /// Reads the next name. The index comes by itself.
+    pub(super) fn unpack(&mut self, from: &mut Reader<'_>) -> Result<(), Damaged> {
+        let name = from.prefixed()?;
+        std::str::from_utf8(name).map_err(|_| Damaged)?;
+        self.bytes.extend_from_slice(name);
+        self.ends.push(self.bytes.len() as u64);
+        Ok(())
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn index_mut(&mut self) -> &mut Index {
+        &mut self.index
+    }
+}
+
+/// Checks a place that was read.
+pub(super) fn place(number: i64) -> Result<u32, Damaged> {
+    small::<u32>(number)
+        .ok()
+        .filter(|&place| (place as usize) < MOST)
+        .ok_or(Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_however_many_there_are() {
+        let mut names = Names::default();
+        let name = |number: u32| format!("A-{number}");
+        for number in 0..100_000 {
+            assert_eq!(names.find(&name(number)), None);
+            assert_eq!(names.add(&name(number)), number);
+        }
+        for number in 0..100_000 {
+            assert_eq!(names.find(&name(number)), Some(number));
+            assert_eq!(names.get(number), name(number));
+        }
+        let slots: usize = names.index.segments.iter().map(|of| of.slots.len()).sum();
+        assert!((125_000..190_000).contains(&slots), "{slots}");
+    }
+
+    #[test]
+    fn of_several_places_under_one_hash_the_right_one_is_found() {
+        let mut index = Index::default();
+        let hash = KeyHash::of("same");
+        for place in [7, 9, 7, 8] {
+            index.add(hash, place);
+        }
+        assert_eq!(index.segments[hash.segment].used, 3);
+        assert_eq!(index.find(hash, |place| place == 8), Some(8));
+        assert_eq!(index.find(hash, |place| place == 5), None);
+        let mut out = Vec::new();
+        index.pack(hash.segment, &mut out);
+        let mut again = Index::default();
+        again
+            .unpack(hash.segment, &mut Reader { bytes: &out })
+            .unwrap();
+        assert_eq!(again.find(hash, |place| place == 9), Some(9));
+        // Full of slots that are not free, it would be searched for ever.
+        let mut full = Vec::new();
+        put(&mut full, 1);
+        put(&mut full, 1);
+        full.extend_from_slice(&1u64.to_le_bytes());
+        let damaged = again.unpack(0, &mut Reader { bytes: &full });
+        assert_eq!(damaged, Err(Damaged));
+    }
+}

@@ -1,0 +1,176 @@
+//! What the book keeps of loans: packed, each in about a hundred and fifty bytes.
+
+use super::{Loan, Series};
+use crate::calendar::Day;
+use crate::funding::Part;
+use crate::loan::{Base, History, Position};
+use crate::money::{Amount, Rate};
+use crate::packed::{Damaged, Reader, optional, or_missing, put, put_row, small};
+use crate::share::MAX_SHARES;
+
+/// All loans, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Loans {
+    packed: Vec<Box<[u8]>>,
+    /// Sum of the digests of all.
+    pub(super) digest: u128,
+    scratch: Vec<u8>,
+}
+
+impl Loans {
+    pub(super) fn len(&self) -> usize {
+        self.packed.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.packed.iter().map(|packed| packed.len()).sum()
+    }
+
+    pub(super) fn get(&self, place: u32, series: &[Series]) -> Option<Loan> {
+        let packed = self.packed.get(place as usize)?;
+        Some(Loan::unpack(packed, series).expect("a loan is what was packed"))
+    }
+
+    pub(super) fn packed(&self, place: u32) -> &[u8] {
+        &self.packed[place as usize]
+    }
+
+    pub(super) fn push(&mut self, loan: &Loan) {
+        self.scratch.clear();
+        loan.pack(&mut self.scratch);
+        self.push_packed(self.scratch.as_slice().into());
+    }
+
+    pub(super) fn push_packed(&mut self, packed: Box<[u8]>) {
+        let place = self.packed.len() as u32;
+        self.digest = self.digest.wrapping_add(digest(place, &packed));
+        self.packed.push(packed);
+    }
+
+    pub(super) fn set(&mut self, place: u32, loan: &Loan) {
+        self.scratch.clear();
+        loan.pack(&mut self.scratch);
+        let packed = &mut self.packed[place as usize];
+        let change = digest(place, &self.scratch).wrapping_sub(digest(place, packed));
+        self.digest = self.digest.wrapping_add(change);
+        if packed.len() == self.scratch.len() {
+            packed.copy_from_slice(&self.scratch);
+        } else {
+            *packed = self.scratch.as_slice().into();
+        }
+    }
+
+    /// The digest, taken anew.
+    pub(super) fn digest_anew(&self) -> u128 {
+        let all = (0..).zip(&self.packed);
+        all.fold(0, |sum: u128, (place, packed)| {
+            sum.wrapping_add(digest(place, packed))
+        })
+    }
+}
+
+/// A loan's part in the digest of all: a hash of its place and of what can change but its history,
+/// which is what it changes by.
+fn digest(place: u32, packed: &[u8]) -> u128 {
+    let mut from = Reader { bytes: packed };
+    let state = from.prefixed().expect("a loan is what was packed");
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&place.to_le_bytes()).update(state);
+    let hash = hasher.finalize();
+    let half = hash.as_bytes()[..16].try_into();
+    u128::from_le_bytes(half.expect("a hash has more than sixteen bytes"))
+}
+
+impl Loan {
+    fn base(&self) -> Base {
+        Base {
+            disbursed_on: self.disbursed_on,
+            rate: self.rate,
+            instalment: self.instalment,
+        }
+    }
+
+    /// Appends the loan: what changes, behind its length; then its terms; then its history.
+    fn pack(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        put_row(
+            out,
+            [
+                optional(self.agenda.map(|day| i64::from(day - self.disbursed_on))),
+                self.class.into(),
+                self.own_class.into(),
+                self.non_accrual.into(),
+                self.earned.0,
+                self.entered.into(),
+            ],
+        );
+        self.position.pack(self.base(), out);
+        let state = out.len() - start;
+        put(out, state as i64);
+        out[start..].rotate_left(state);
+        put_row(
+            out,
+            [
+                self.application.into(),
+                self.series.into(),
+                self.principal.0,
+                self.rate.0,
+                self.instalment.0,
+                self.parts.len() as i64,
+            ],
+        );
+        for part in &self.parts {
+            put(out, part.amount.0);
+            put(out, part.rate.0 - self.rate.0);
+        }
+        out.extend_from_slice(self.history.packed());
+    }
+
+    pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {
+        let mut from = Reader { bytes: packed };
+        let mut state = Reader {
+            bytes: from.prefixed()?,
+        };
+        let [application, of, principal, rate, instalment, parts] = from.row()?;
+        let of: u32 = small(of)?;
+        let series = series.get(of as usize).ok_or(Damaged)?;
+        if !(0..=MAX_SHARES as i64).contains(&parts) {
+            return Err(Damaged);
+        }
+        let part = |from: &mut Reader<'_>| {
+            Ok(Part {
+                amount: Amount(from.number()?),
+                rate: Rate(from.number()?.wrapping_add(rate)),
+            })
+        };
+        let parts = (0..parts)
+            .map(|_| part(&mut from))
+            .collect::<Result<_, _>>()?;
+        let [agenda, class, own_class, non_accrual, earned, entered] = state.row()?;
+        let base = Base {
+            disbursed_on: series.disbursed_on,
+            rate: Rate(rate),
+            instalment: Amount(instalment),
+        };
+        let day = |since: i64| small(since.wrapping_add(series.disbursed_on.0.into())).map(Day);
+        Ok(Loan {
+            application: small(application)?,
+            version: series.version,
+            months: series.months,
+            disbursed_on: series.disbursed_on,
+            principal: Amount(principal),
+            rate: base.rate,
+            parts,
+            history: History::from_packed(from.bytes),
+            position: Position::unpack(base, &mut state)?,
+            instalment: base.instalment,
+            class: small(class)?,
+            own_class: small(own_class)?,
+            non_accrual: non_accrual != 0,
+            earned: Amount(earned),
+            series: of,
+            entered: small(entered)?,
+            agenda: or_missing(agenda).map(day).transpose()?,
+        })
+    }
+}

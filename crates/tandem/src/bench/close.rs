@@ -1,0 +1,121 @@
+//! How long closing a day takes, and how much memory loans take.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use serde_json::json;
+use tandem_domain::book::Book;
+
+use super::portfolio::{BookDesk, Desk, PAYMENTS, Portfolio, close};
+use super::{memory_bytes, round};
+use crate::export;
+use crate::fail::{Failure, Outcome};
+use crate::programme::Programme;
+use crate::run::progress;
+
+/// Day closes that are measured of each kind.
+const CLOSES: usize = 3;
+
+pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
+    let mut portfolio = Portfolio::of(programme, loans)?;
+    let before = memory_bytes("VmRSS");
+    let mut desk = BookDesk::default();
+    let bar = progress(portfolio.steps(), "commands");
+    let started = Instant::now();
+    portfolio.grow(&mut desk, &bar)?;
+    let grown = started.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let per_loan = memory_bytes("VmRSS")
+        .zip(before)
+        .map(|(after, before)| (after - before) as f64 / loans as f64);
+    let overdue = count_overdue(desk.book());
+
+    let month = PAYMENTS + 1;
+    let (mut paid, mut unpaid, mut paying) = (Vec::new(), Vec::new(), 0.0);
+    for started in portfolio.days() {
+        while desk.book().business_date() < started.plus_months(month) {
+            close(&mut desk)?;
+        }
+        let comes_in = paid.len() < CLOSES;
+        let begun = Instant::now();
+        if comes_in {
+            portfolio.collect(&mut desk, started, month, &bar)?;
+            paying += begun.elapsed().as_secs_f64();
+        }
+        let begun = Instant::now();
+        close(&mut desk)?;
+        let took = begun.elapsed().as_secs_f64();
+        if comes_in { &mut paid } else { &mut unpaid }.push(took);
+        if unpaid.len() == CLOSES {
+            break;
+        }
+    }
+    let (paid, unpaid) = (median(paid), median(unpaid));
+    let due = loans as f64 / super::portfolio::SPREAD as f64;
+    // Every loan that falls due is read and written once: its place and its bytes.
+    let touched = due * (2.0 * desk.book().loan_bytes() as f64 / loans as f64 + 16.0);
+    let bandwidth = read_bandwidth();
+    let streaming = touched / bandwidth;
+    if let Some(finding) = desk.book().findings().first() {
+        return Err(Failure(format!(
+            "the book is wrong after the run: {finding}"
+        )));
+    }
+    let per_loan_shown = per_loan.map_or("unknown".into(), |bytes| format!("{bytes:.0}"));
+    export::show(&format!(
+        "{loans} active loans with {PAYMENTS} payments each, {overdue} of them overdue, grown in {grown:.0} s\n\
+         {per_loan_shown} bytes of memory a loan, {:.0} of them its own\n\
+         closing a day, {due:.0} loans due: {:.0} ms if all have paid, {:.0} ms if none has\n\
+         the latter touches {:.0} MB, which streams in {:.1} ms at {:.1} GB/s: {:.0} times as long\n\
+         {:.2} µs a payment; the book is right\n{}\n",
+        desk.book().loan_bytes() as f64 / loans as f64,
+        paid * 1e3,
+        unpaid * 1e3,
+        touched / 1e6,
+        streaming * 1e3,
+        bandwidth / 1e9,
+        unpaid / streaming,
+        paying * 1e6 / (due * CLOSES as f64),
+        json!({
+            "loans": loans,
+            "overdue": overdue,
+            "bytes_per_loan": per_loan.map(f64::round),
+            "close_paid_ms": round(paid * 1e3),
+            "close_unpaid_ms": round(unpaid * 1e3),
+            "touched_mb": round(touched / 1e6),
+            "read_gb_per_s": round(bandwidth / 1e9),
+            "times_streaming": round(unpaid / streaming),
+            "payment_us": round(paying * 1e6 / (due * CLOSES as f64)),
+            "grown_s": round(grown),
+        })
+    ))
+}
+
+fn count_overdue(book: &Book) -> usize {
+    let today = book.business_date();
+    let overdue = book
+        .loans()
+        .filter(|loan| loan.position.days_past_due(today) > 0);
+    overdue.count()
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Bytes a second that one core reads in a row.
+fn read_bandwidth() -> f64 {
+    const WORDS: usize = 1 << 26;
+    let words: Vec<u64> = (0..WORDS as u64).collect();
+    let pass = || {
+        let begun = Instant::now();
+        black_box(
+            black_box(&words)
+                .iter()
+                .fold(0u64, |sum, word| sum.wrapping_add(*word)),
+        );
+        (8 * WORDS) as f64 / begun.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| pass()).fold(0.0, f64::max)
+}
