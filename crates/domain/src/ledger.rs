@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::calendar::Day;
 use crate::money::Amount;
+use crate::packed::{Damaged, Reader, put, put_row};
 use crate::party::{MAX_PARTIES, PartyId};
 
 /// An account of a party's chart of accounts.
@@ -334,6 +335,29 @@ impl Ledgers {
         debug_assert!(self.entry.is_balanced(), "{:?}", self.entry);
         self.entry.number += 1;
         Some(&self.entry)
+    }
+
+    /// Appends balances, open window and the number of entries.
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        for balances in &self.balances {
+            put_row(out, balances.map(|amount| amount.0));
+        }
+        for owed in &self.window {
+            put_row(out, owed.map(|amount| amount.0));
+        }
+        put(out, self.entry.number as i64);
+    }
+
+    /// Reads what [`Ledgers::pack`] wrote.
+    pub fn unpack(&mut self, from: &mut Reader<'_>) -> Result<(), Damaged> {
+        for balances in &mut self.balances {
+            *balances = from.row()?.map(Amount);
+        }
+        for owed in &mut self.window {
+            *owed = from.row()?.map(Amount);
+        }
+        self.entry.number = from.small()?;
+        Ok(())
     }
 
     /// Balance of an account: debit positive, credit negative.

@@ -1,11 +1,14 @@
 //! What the book keeps of applications: a row of few bytes for each.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::event::DeclineReason;
 use super::keys::Names;
+use super::snapshot::Kept;
 use super::{ApplicationRecord, ApplicationState, Clause, Offer};
 use crate::calendar::Day;
+use crate::packed::{Damaged, Reader};
 
 /// All applications, in order.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,7 @@ pub(super) struct Applications {
     pub(super) offers: BTreeMap<u32, Offer>,
     /// Sum of the digests of all.
     pub(super) digest: u64,
+    kept: Kept<Row>,
 }
 
 /// One application.
@@ -81,9 +85,32 @@ impl Applications {
 
     pub(super) fn set_state(&mut self, place: u32, state: ApplicationState) {
         let row = &mut self.rows[place as usize];
+        self.kept.keep(place, || *row);
         self.digest = self.digest.wrapping_sub(row.digest(place));
         (row.state, row.detail) = state.packed();
         self.digest = self.digest.wrapping_add(row.digest(place));
+    }
+
+    /// From now on keeps what changes in these places, until it is packed.
+    pub(super) fn keep_from(&mut self, places: Range<u32>) {
+        self.kept = Kept::from(places);
+    }
+
+    /// Appends applications as they were when keeping began.
+    pub(super) fn pack(&mut self, places: Range<u32>, out: &mut Vec<u8>) {
+        for place in places {
+            let row = self.kept.take(place).unwrap_or(self.rows[place as usize]);
+            row.pack(out);
+            self.names.pack(place, out);
+        }
+    }
+
+    /// Reads the next application.
+    pub(super) fn unpack(&mut self, from: &mut Reader<'_>) -> Result<Row, Damaged> {
+        let row = Row::unpack(from)?;
+        self.names.unpack(from)?;
+        self.rows.push(row);
+        Ok(row)
     }
 
     /// The applications of a borrower whose last one is given, newest first.

@@ -4,7 +4,7 @@
 //! asks says whether that place is it. So a key is stored once, or not at all where a part of its
 //! hash lies with what it belongs to.
 
-use crate::packed::{Damaged, Reader, put, put_bytes, small};
+use crate::packed::{Damaged, Reader, put, put_bytes};
 
 /// Number of segments; each grows by itself, so that no command waits for all of them.
 const SEGMENTS: usize = 1 << SEGMENT_BITS;
@@ -77,9 +77,7 @@ impl Index {
     }
 
     /// Number of pieces that [`Index::pack`] writes.
-    pub(super) fn pieces(&self) -> usize {
-        SEGMENTS
-    }
+    pub(super) const PIECES: usize = SEGMENTS;
 
     /// Appends a piece: the slots of a segment, free ones and all, as they lie.
     pub(super) fn pack(&self, piece: usize, out: &mut Vec<u8>) {
@@ -180,10 +178,6 @@ impl Names {
         place
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len() as u32).map(|place| self.get(place))
-    }
-
     /// Appends a name for a snapshot.
     pub(super) fn pack(&self, place: u32, out: &mut Vec<u8>) {
         put_bytes(out, self.get(place).as_bytes());
@@ -198,21 +192,9 @@ impl Names {
         Ok(())
     }
 
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(super) fn index_mut(&mut self) -> &mut Index {
+    pub(super) fn index(&mut self) -> &mut Index {
         &mut self.index
     }
-}
-
-/// Checks a place that was read.
-pub(super) fn place(number: i64) -> Result<u32, Damaged> {
-    small::<u32>(number)
-        .ok()
-        .filter(|&place| (place as usize) < MOST)
-        .ok_or(Damaged)
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What the book keeps of loans: packed, each in about a hundred and fifty bytes.
 
+use std::ops::Range;
+
+use super::snapshot::Kept;
 use super::{Loan, Series};
 use crate::calendar::Day;
 use crate::funding::Part;
 use crate::loan::{Base, History, Position};
 use crate::money::{Amount, Rate};
-use crate::packed::{Damaged, Reader, optional, or_missing, put, put_row, small};
+use crate::packed::{Damaged, Reader, optional, or_missing, put, put_bytes, put_row, small};
 use crate::share::MAX_SHARES;
 
 /// All loans, in order.
@@ -15,6 +18,7 @@ pub(super) struct Loans {
     /// Sum of the digests of all.
     pub(super) digest: u128,
     scratch: Vec<u8>,
+    kept: Kept<Box<[u8]>>,
 }
 
 impl Loans {
@@ -31,26 +35,19 @@ impl Loans {
         Some(Loan::unpack(packed, series).expect("a loan is what was packed"))
     }
 
-    pub(super) fn packed(&self, place: u32) -> &[u8] {
-        &self.packed[place as usize]
-    }
-
     pub(super) fn push(&mut self, loan: &Loan) {
         self.scratch.clear();
         loan.pack(&mut self.scratch);
-        self.push_packed(self.scratch.as_slice().into());
-    }
-
-    pub(super) fn push_packed(&mut self, packed: Box<[u8]>) {
         let place = self.packed.len() as u32;
-        self.digest = self.digest.wrapping_add(digest(place, &packed));
-        self.packed.push(packed);
+        self.digest = self.digest.wrapping_add(digest(place, &self.scratch));
+        self.packed.push(self.scratch.as_slice().into());
     }
 
     pub(super) fn set(&mut self, place: u32, loan: &Loan) {
         self.scratch.clear();
         loan.pack(&mut self.scratch);
         let packed = &mut self.packed[place as usize];
+        self.kept.keep(place, || packed.clone());
         let change = digest(place, &self.scratch).wrapping_sub(digest(place, packed));
         self.digest = self.digest.wrapping_add(change);
         if packed.len() == self.scratch.len() {
@@ -58,6 +55,31 @@ impl Loans {
         } else {
             *packed = self.scratch.as_slice().into();
         }
+    }
+
+    /// From now on keeps what changes in these places, until it is packed.
+    pub(super) fn keep_from(&mut self, places: Range<u32>) {
+        self.kept = Kept::from(places);
+    }
+
+    /// Appends loans as they were when keeping began.
+    pub(super) fn pack(&mut self, places: Range<u32>, out: &mut Vec<u8>) {
+        for place in places {
+            let old = self.kept.take(place);
+            put_bytes(out, old.as_deref().unwrap_or(&self.packed[place as usize]));
+        }
+    }
+
+    /// Takes the next loan, which comes from outside; the day on which a close must look at it.
+    pub(super) fn unpack(
+        &mut self,
+        packed: &[u8],
+        series: &[Series],
+    ) -> Result<Option<Day>, Damaged> {
+        let loan = Loan::unpack(packed, series)?;
+        loan.history.check()?;
+        self.packed.push(packed.into());
+        Ok(loan.agenda)
     }
 
     /// The digest, taken anew.

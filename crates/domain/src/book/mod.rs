@@ -18,12 +18,14 @@ mod keys;
 mod loans;
 mod portfolio;
 mod posting;
+mod snapshot;
 pub mod words;
 
 pub use attest::Finding;
 pub use command::{Answer, Application, Command, Documents, Instruction, Refusal, Replacement};
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
 pub use portfolio::{Holding, Portfolio};
+pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
 
 use std::collections::BTreeMap;
 

@@ -8,6 +8,7 @@ use crate::agreement::{Agreement, MAX_CLASSES};
 use crate::calendar::{Day, DayCount};
 use crate::loan::{Accrual, Split};
 use crate::money::{Amount, Rate, Rounding};
+use crate::packed::{Damaged, Reader, put, put_row, put_wide};
 use crate::party::{MAX_PARTIES, PartyId};
 
 /// Sums over one lender's parts of all active loans.
@@ -82,6 +83,30 @@ impl Portfolio {
         self.active = self
             .active
             .wrapping_add_signed(sign as i32 * i32::from(contribution.active));
+    }
+
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        put(out, self.active.into());
+        for holding in &self.holdings {
+            put_row(out, holding.by_class.map(|amount| amount.0));
+            put(out, holding.interest_due.0);
+            for accrual in &holding.accrual {
+                put_wide(out, accrual.slope);
+                put_wide(out, accrual.offset);
+            }
+        }
+    }
+
+    pub(super) fn unpack(&mut self, from: &mut Reader<'_>) -> Result<(), Damaged> {
+        self.active = from.small()?;
+        for holding in &mut self.holdings {
+            holding.by_class = from.row()?.map(Amount);
+            holding.interest_due = Amount(from.number()?);
+            for accrual in &mut holding.accrual {
+                (accrual.slope, accrual.offset) = (from.wide()?, from.wide()?);
+            }
+        }
+        Ok(())
     }
 
     /// A party's holding.

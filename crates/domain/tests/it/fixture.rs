@@ -3,7 +3,7 @@
 
 use tandem_domain::book::{
     Answer, Application, Book, Command, DeclineReason, Documents, Event, Instruction, Refusal,
-    Verdict, Version,
+    Restore, Snapshot, Verdict, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::document::Problem;
@@ -146,15 +146,48 @@ fn change_at(table: &mut Table, path: &str, value: Option<Toml>) {
     }
 }
 
-/// A book with its journal, and a second book that only ever saw the journal.
+/// A book with its journal, and a second book that only ever saw the journal and, again and again,
+/// is written to a snapshot while it goes on and read back.
 #[derive(Default)]
 pub(crate) struct Desk {
     pub(crate) book: Book,
     pub(crate) twin: Book,
     pub(crate) events: Vec<Event>,
     pub(crate) entries: Vec<Entry>,
+    snapshot: Option<Shelf>,
     /// True if the proof waits for [`Desk::prove`], for histories by the thousand.
     trusting: bool,
+}
+
+/// A snapshot on its way from a book to another, and the number of events before it.
+struct Shelf {
+    snapshot: Snapshot,
+    restore: Restore,
+    events: usize,
+}
+
+impl Shelf {
+    fn new(book: &mut Book, events: usize) -> Shelf {
+        Shelf {
+            snapshot: book.snapshot(),
+            restore: Restore::default(),
+            events,
+        }
+    }
+
+    /// Moves a few pieces; the book that they make once there are no more.
+    fn step(mut self, book: &mut Book) -> Result<(Book, usize), Shelf> {
+        let mut piece = Vec::new();
+        for _ in 0..700 {
+            piece.clear();
+            if !book.next_piece(&mut self.snapshot, &mut piece) {
+                let restored = self.restore.finish().expect("all pieces were taken");
+                return Ok((restored, self.events));
+            }
+            self.restore.take(&piece).expect("a piece that was packed");
+        }
+        Err(self)
+    }
 }
 
 impl Desk {
@@ -211,9 +244,25 @@ impl Desk {
             assert_eq!(read, *event);
             self.twin.apply(&read, &mut |_: &Entry| {});
         }
+        self.snapshot_twin();
         assert_eq!(self.twin.digest(), self.book.digest(), "{command:?}");
         assert_eq!(self.book.findings(), [], "{command:?}");
         answer
+    }
+
+    fn snapshot_twin(&mut self) {
+        let (twin, events) = (&mut self.twin, self.events.len());
+        let shelf = self.snapshot.take();
+        match shelf.unwrap_or_else(|| Shelf::new(twin, events)).step(twin) {
+            Err(shelf) => self.snapshot = Some(shelf),
+            Ok((mut restored, taken_at)) => {
+                for event in &self.events[taken_at..] {
+                    restored.apply(event, &mut |_: &Entry| {});
+                }
+                assert_eq!(restored.findings(), []);
+                self.twin = restored;
+            }
+        }
     }
 
     /// Every loan is what its terms and its history amount to.

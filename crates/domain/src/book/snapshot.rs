@@ -1,0 +1,483 @@
+//! The state of a book in pieces of bytes: written while the book goes on, read back into the
+//! same state.
+//!
+//! A snapshot is of one moment. What is small is packed at once; loans and applications follow
+//! in pieces, and what changes before its piece is written is kept as it was. The indexes may be
+//! ahead of the moment: whoever finds a place in one looks there anyway. `docs/spec/snapshot.md`
+//! describes the pieces.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::applications::Row;
+use super::keys::Index;
+use super::{Book, Documents, Exposure, Offer, Pool, Spent, Version};
+use crate::calendar::Day;
+use crate::funding::Part;
+use crate::loan::Fixing;
+use crate::money::{Amount, Rate};
+use crate::packed::{Damaged, Reader, optional, or_missing, put, put_bytes, put_row, small};
+use crate::party::MAX_PARTIES;
+use crate::share::MAX_SHARES;
+
+/// The format of the pieces.
+pub const FORMAT: u16 = 1;
+
+/// Loans and applications in one piece.
+const ROWS: u32 = 4_096;
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+pub struct Snapshot {
+    pieces: std::vec::IntoIter<Piece>,
+    head: Vec<u8>,
+}
+
+/// What a piece holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Head,
+    Applications(Range<u32>),
+    Borrowers(Range<u32>),
+    Loans(Range<u32>),
+    /// A segment of an index: of applications, borrowers, instructions.
+    Index(u8, usize),
+}
+
+impl Piece {
+    /// All pieces, in order.
+    fn all(applications: u32, borrowers: u32, loans: u32) -> Vec<Piece> {
+        let rows = |count: u32, piece: fn(Range<u32>) -> Piece| {
+            let starts = (0..count).step_by(ROWS as usize);
+            starts.map(move |start| piece(start..count.min(start.saturating_add(ROWS))))
+        };
+        let indexes = (0..3).flat_map(|of| (0..Index::PIECES).map(move |at| Piece::Index(of, at)));
+        [Piece::Head]
+            .into_iter()
+            .chain(rows(applications, Piece::Applications))
+            .chain(rows(borrowers, Piece::Borrowers))
+            .chain(rows(loans, Piece::Loans))
+            .chain(indexes)
+            .collect()
+    }
+}
+
+impl Book {
+    /// Begins a snapshot of the book as it is now. One at a time: a later one ends the one before.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let mut head = Vec::new();
+        self.pack_head(&mut head);
+        let [applications, borrowers, loans] = self.counts();
+        self.applications.keep_from(0..applications);
+        self.loans.keep_from(0..loans);
+        Snapshot {
+            pieces: Piece::all(applications, borrowers, loans).into_iter(),
+            head,
+        }
+    }
+
+    /// Appends the next piece; false if there is none left.
+    pub fn next_piece(&mut self, snapshot: &mut Snapshot, out: &mut Vec<u8>) -> bool {
+        let Some(piece) = snapshot.pieces.next() else {
+            return false;
+        };
+        match piece {
+            Piece::Head => out.append(&mut snapshot.head),
+            Piece::Applications(places) => self.applications.pack(places, out),
+            Piece::Borrowers(places) => places.for_each(|at| self.borrower_names.pack(at, out)),
+            Piece::Loans(places) => self.loans.pack(places, out),
+            Piece::Index(of, at) => self.index(of).pack(at, out),
+        }
+        true
+    }
+
+    fn counts(&self) -> [u32; 3] {
+        [
+            self.application_count(),
+            self.borrowers.len(),
+            self.loan_count(),
+        ]
+        .map(|count| count as u32)
+    }
+
+    fn index(&mut self, of: u8) -> &mut Index {
+        match of {
+            0 => self.applications.names.index(),
+            1 => self.borrower_names.index(),
+            _ => &mut self.instructions,
+        }
+    }
+
+    fn pack_head(&self, out: &mut Vec<u8>) {
+        put(out, FORMAT.into());
+        for count in self.counts() {
+            put(out, count.into());
+        }
+        put(out, self.business_date.0.into());
+        put(out, self.closing.into());
+        put_list(out, &self.versions, |version, out| {
+            put_cbor(out, &version.documents);
+        });
+        put_list(out, &self.series, |series, out| {
+            put_row(
+                out,
+                [
+                    series.version.into(),
+                    series.disbursed_on.0.into(),
+                    series.months.into(),
+                ],
+            );
+        });
+        put(out, self.fixings.len() as i64);
+        for (index, fixings) in &self.fixings {
+            put_bytes(out, index.as_bytes());
+            put_list(out, fixings, |fixing, out| {
+                put_row(out, [fixing.day.0.into(), fixing.rate.0]);
+            });
+        }
+        put(out, self.applications.offers.len() as i64);
+        for (&application, offer) in &self.applications.offers {
+            put(out, application.into());
+            pack_offer(offer, out);
+        }
+        out.extend_from_slice(&self.applications.digest.to_le_bytes());
+        out.extend_from_slice(&self.loans.digest.to_le_bytes());
+        put(out, self.carried_out as i64);
+        put(out, self.spent.len() as i64);
+        for (&loan, spent) in &self.spent {
+            put(out, loan.into());
+            put_list(out, spent, |spent, out| {
+                put_row(
+                    out,
+                    [spent.key.into(), spent.body as i64, spent.number.into()],
+                );
+            });
+        }
+        put_list(out, self.to_charge_off.as_slices().0, |&loan, out| {
+            put(out, loan.into())
+        });
+        put_list(out, self.to_charge_off.as_slices().1, |&loan, out| {
+            put(out, loan.into())
+        });
+        put(out, self.regions.len() as i64);
+        for (place, region) in (0..).zip(&self.regions) {
+            self.region_names.pack(place, out);
+            put_amounts(out, &region.reserved);
+            put_amounts(out, &region.outstanding);
+        }
+        put_amounts(out, &self.reserved);
+        put_amounts(out, &self.today);
+        put_row(out, [self.pool.disbursed.0, self.pool.used.0]);
+        self.ledgers.pack(out);
+        self.portfolio.pack(out);
+        put_list(out, &self.plans, |plan, out| put_cbor(out, plan));
+        put(out, self.last_close.is_some().into());
+        if let Some(close) = &self.last_close {
+            put_cbor(out, close);
+        }
+    }
+
+    fn unpack_head(from: &mut Reader<'_>) -> Result<(Book, [u32; 3]), Damaged> {
+        if from.number()? != i64::from(FORMAT) {
+            return Err(Damaged);
+        }
+        let counts = [from.small()?, from.small()?, from.small()?];
+        let mut book = Book {
+            business_date: Day(from.small()?),
+            closing: from.number()? != 0,
+            versions: from.list(|from| {
+                let documents: Documents = cbor(from)?;
+                Version::parse(documents).map_err(|_| Damaged)
+            })?,
+            ..Book::default()
+        };
+        for [version, day, months] in from.list(|from| from.row())? {
+            let version: u16 = small(version)?;
+            if usize::from(version) >= book.versions.len() {
+                return Err(Damaged);
+            }
+            book.add_series(version, Day(small(day)?), small(months)?);
+        }
+        for _ in 0..from.small::<usize>()? {
+            let index = text(from)?;
+            let fixings = from.list(|from| {
+                let [day, rate] = from.row()?;
+                Ok(Fixing {
+                    day: Day(small(day)?),
+                    rate: Rate(rate),
+                })
+            })?;
+            book.fixings.insert(index, fixings);
+        }
+        for _ in 0..from.small::<usize>()? {
+            let application = from.small()?;
+            let offer = unpack_offer(from)?;
+            let open = book.open_offers.entry(offer.valid_to).or_default();
+            open.push(application);
+            book.applications.offers.insert(application, offer);
+        }
+        book.applications.digest = u64::from_le_bytes(array(from.take(8)?)?);
+        book.loans.digest = u128::from_le_bytes(array(from.take(16)?)?);
+        book.carried_out = from.small()?;
+        for _ in 0..from.small::<usize>()? {
+            let loan = from.small()?;
+            let spent = from.list(|from| {
+                let [key, body, number] = from.row()?;
+                Ok(Spent {
+                    key: small(key)?,
+                    body: body as u64,
+                    number: small(number)?,
+                })
+            })?;
+            book.spent.insert(loan, spent);
+        }
+        for _ in 0..2 {
+            book.to_charge_off
+                .extend(from.list(|from| from.small::<u32>())?);
+        }
+        for _ in 0..from.small::<usize>()? {
+            book.region_names.add(&text(from)?);
+            book.regions.push(Exposure {
+                reserved: amounts(from)?,
+                outstanding: amounts(from)?,
+            });
+        }
+        book.reserved = amounts(from)?;
+        book.today = amounts(from)?;
+        let [disbursed, used] = from.row()?.map(Amount);
+        book.pool = Pool { disbursed, used };
+        book.ledgers.unpack(from)?;
+        book.portfolio.unpack(from)?;
+        book.plans = from.list(|from| cbor(from))?;
+        if from.number()? != 0 {
+            book.last_close = Some(cbor(from)?);
+        }
+        Ok((book, counts))
+    }
+}
+
+/// Rebuilds a book from the pieces of a snapshot.
+#[derive(Debug, Default)]
+pub struct Restore {
+    book: Book,
+    pieces: Option<std::vec::IntoIter<Piece>>,
+}
+
+impl Restore {
+    /// Takes the next piece.
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), Damaged> {
+        let mut from = Reader { bytes: piece };
+        let Some(pieces) = &mut self.pieces else {
+            let (book, [applications, borrowers, loans]) = Book::unpack_head(&mut from)?;
+            self.book = book;
+            let mut pieces = Piece::all(applications, borrowers, loans).into_iter();
+            pieces.next();
+            self.pieces = Some(pieces);
+            return finished(from);
+        };
+        let book = &mut self.book;
+        match pieces.next().ok_or(Damaged)? {
+            Piece::Head => return Err(Damaged),
+            Piece::Applications(places) => {
+                for place in places {
+                    let row = book.applications.unpack(&mut from)?;
+                    let regions = book.regions.len() as u32;
+                    let versions = book.versions.len();
+                    if row.region >= regions || usize::from(row.version) >= versions {
+                        return Err(Damaged);
+                    }
+                    if let Some(borrower) = row.borrower() {
+                        let borrower = borrower as usize;
+                        if borrower >= book.borrowers.len() {
+                            // Borrowers come up in the order of their first applications.
+                            book.borrowers.push(place);
+                        }
+                        *book.borrowers.get_mut(borrower).ok_or(Damaged)? = place;
+                    }
+                    if row.previous().is_some_and(|previous| previous >= place) {
+                        return Err(Damaged);
+                    }
+                }
+            }
+            Piece::Borrowers(places) => {
+                for _ in places {
+                    book.borrower_names.unpack(&mut from)?;
+                }
+            }
+            Piece::Loans(places) => {
+                for place in places {
+                    let packed = from.prefixed()?;
+                    if let Some(day) = book.loans.unpack(packed, &book.series)? {
+                        book.agenda.entry(day).or_default().push(place);
+                    }
+                }
+            }
+            Piece::Index(of, at) => book.index(of).unpack(at, &mut from)?,
+        }
+        finished(from)
+    }
+
+    /// The book, once all pieces are taken.
+    pub fn finish(self) -> Result<Book, Damaged> {
+        let complete = self.pieces.is_some_and(|mut left| left.next().is_none());
+        let book = self.book;
+        let loans = book.loan_count() as u32;
+        let states_hold = book.applications.rows.iter().all(|row| match row.state() {
+            super::ApplicationState::Disbursed(loan) => loan < loans,
+            _ => true,
+        });
+        let names_hold = book.borrowers.len() == book.borrower_names.len();
+        let offers = book.applications.offers.keys().next_back();
+        let offers_hold = offers.is_none_or(|&last| (last as usize) < book.application_count());
+        let holds = complete && states_hold && names_hold && offers_hold;
+        holds.then_some(book).ok_or(Damaged)
+    }
+}
+
+fn finished(from: Reader<'_>) -> Result<(), Damaged> {
+    from.bytes.is_empty().then_some(()).ok_or(Damaged)
+}
+
+fn put_list<T>(out: &mut Vec<u8>, items: &[T], mut item: impl FnMut(&T, &mut Vec<u8>)) {
+    put(out, items.len() as i64);
+    for one in items {
+        item(one, out);
+    }
+}
+
+pub(super) fn put_amounts(out: &mut Vec<u8>, amounts: &[Amount; MAX_PARTIES]) {
+    put_row(out, amounts.map(|amount| amount.0));
+}
+
+pub(super) fn amounts(from: &mut Reader<'_>) -> Result<[Amount; MAX_PARTIES], Damaged> {
+    Ok(from.row()?.map(Amount))
+}
+
+fn put_cbor(out: &mut Vec<u8>, value: &impl minicbor::Encode<()>) {
+    let bytes = minicbor::to_vec(value).expect("encoding into memory cannot fail");
+    put_bytes(out, &bytes);
+}
+
+fn cbor<'b, T: minicbor::Decode<'b, ()>>(from: &mut Reader<'b>) -> Result<T, Damaged> {
+    minicbor::decode(from.prefixed()?).map_err(|_| Damaged)
+}
+
+fn text(from: &mut Reader<'_>) -> Result<String, Damaged> {
+    String::from_utf8(from.prefixed()?.to_vec()).map_err(|_| Damaged)
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Damaged> {
+    bytes.try_into().map_err(|_| Damaged)
+}
+
+fn pack_offer(offer: &Offer, out: &mut Vec<u8>) {
+    put_row(
+        out,
+        [offer.rate.0, offer.months.into(), offer.valid_to.0.into()],
+    );
+    put_list(out, &offer.parts, |part, out| {
+        put_row(out, [part.amount.0, part.rate.0]);
+    });
+}
+
+fn unpack_offer(from: &mut Reader<'_>) -> Result<Offer, Damaged> {
+    let [rate, months, valid_to] = from.row()?;
+    let parts = from.list(|from| {
+        let [amount, rate] = from.row()?;
+        Ok(Part {
+            amount: Amount(amount),
+            rate: Rate(rate),
+        })
+    })?;
+    if parts.len() > MAX_SHARES {
+        return Err(Damaged);
+    }
+    Ok(Offer {
+        parts,
+        rate: Rate(rate),
+        months: small(months)?,
+        valid_to: Day(small(valid_to)?),
+    })
+}
+
+/// What was there at the moment of a snapshot and has changed since, of places that are still to
+/// be written.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<T> {
+    places: Range<u32>,
+    old: BTreeMap<u32, T>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Kept<T> {
+        Kept {
+            places: 0..0,
+            old: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    pub(super) fn from(places: Range<u32>) -> Kept<T> {
+        Kept {
+            places,
+            old: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps what changes, the first time it does.
+    pub(super) fn keep(&mut self, place: u32, old: impl FnOnce() -> T) {
+        if self.places.contains(&place) {
+            self.old.entry(place).or_insert_with(old);
+        }
+    }
+
+    /// Takes what was kept of a place that is written now.
+    pub(super) fn take(&mut self, place: u32) -> Option<T> {
+        self.places.start = place + 1;
+        self.old.remove(&place)
+    }
+}
+
+impl Row {
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        put_row(
+            out,
+            [
+                self.body as i64,
+                optional(self.borrower().map(i64::from)),
+                optional(self.previous().map(i64::from)),
+                self.region.into(),
+                self.decided_on.0.into(),
+                self.detail.into(),
+                self.version.into(),
+                self.state.into(),
+            ],
+        );
+    }
+
+    pub(super) fn unpack(from: &mut Reader<'_>) -> Result<Row, Damaged> {
+        let [
+            body,
+            borrower,
+            previous,
+            region,
+            decided_on,
+            detail,
+            version,
+            state,
+        ] = from.row()?;
+        let place =
+            |number: i64| or_missing(number).map_or(Ok(super::applications::NONE), small::<u32>);
+        Ok(Row {
+            body: body as u64,
+            borrower: place(borrower)?,
+            previous: place(previous)?,
+            region: small(region)?,
+            decided_on: Day(small(decided_on)?),
+            detail: small(detail)?,
+            version: small(version)?,
+            state: small(state)?,
+        })
+    }
+}
