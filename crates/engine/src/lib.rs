@@ -1,23 +1,28 @@
 //! The single writer of a book: it takes commands, decides them in order, makes what follows
 //! durable in one batch for many, and only then answers.
+//!
+//! An [`Engine`] does one after the other on the thread of its caller. A [`Writer`] made of it
+//! serves many threads, and decides the next batch while the last one is flushed.
 
+mod executor;
 mod replay;
+mod writer;
 
-use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
-use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
+use tandem_domain::book::{Answer, Book, Command, Refusal};
+use tandem_journal::{BatchBuilder, Journal, JournalError, Store};
 use thiserror::Error;
 
+use executor::{Executor, Sink};
 pub use replay::{ReplayError, Step, replay};
+pub use writer::{Client, Request, Writer};
 
 /// A book and the journal that makes it durable.
 ///
 /// Any failure of the journal ends the engine: commands applied in memory may then not be
 /// durable, so every later call is refused. Open the book again to go on from what is durable.
 pub struct Engine<S: Store> {
-    book: Book,
-    journal: Journal<S>,
-    batch: BatchBuilder,
-    events: Vec<Event>,
+    executor: Executor,
+    sink: Appending<S>,
     /// True after any failure; the book in memory may then be ahead of the journal.
     failed: bool,
 }
@@ -28,14 +33,15 @@ pub enum EngineError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// An earlier failure ended the engine.
-    #[error(
-        "the engine stopped after a failure; open the book again to go on from what is durable"
-    )]
+    /// The engine was stopped, by a failure or by its owner, before the commands were durable.
+    #[error("the engine has stopped; open the book again to go on from what is durable")]
     Stopped,
     /// An event is larger than a batch can be.
     #[error("an event of {0} bytes is larger than a journal batch can be; send smaller documents")]
     EventTooLarge(usize),
+    /// The system gives no thread.
+    #[error("cannot start a thread for the writer: {0}; allow this program more, or stop others")]
+    Thread(#[from] std::io::Error),
 }
 
 impl<S: Store> Engine<S> {
@@ -43,22 +49,20 @@ impl<S: Store> Engine<S> {
     pub fn open(mut journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
         let book = replay(&mut journal, &mut |_| {})?;
         Ok(Engine {
-            book,
-            journal,
-            batch: BatchBuilder::new(),
-            events: Vec::new(),
+            executor: Executor::new(book),
+            sink: Appending::new(journal),
             failed: false,
         })
     }
 
     /// The book as of the last command.
     pub fn book(&self) -> &Book {
-        &self.book
+        &self.executor.book
     }
 
     /// The journal.
     pub fn journal(&mut self) -> &mut Journal<S> {
-        &mut self.journal
+        &mut self.sink.journal
     }
 
     /// Carries commands out in order and returns their answers once all of them are durable.
@@ -72,38 +76,37 @@ impl<S: Store> Engine<S> {
         self.failed = true;
         let mut answers = Vec::new();
         for command in commands {
-            let answer = self.book.execute(command, &mut self.events, &mut |_| {});
-            answers.push(answer);
-            self.write_events()?;
+            answers.push(self.executor.execute(command, &mut self.sink)?);
         }
-        self.journal.append(&mut self.batch)?;
+        self.sink.hand_over()?;
         self.failed = false;
         Ok(answers)
     }
+}
 
-    /// Moves the events of a command into the batch; a full batch is appended first.
-    fn write_events(&mut self) -> Result<(), EngineError> {
-        for event in self.events.drain(..) {
-            let encode = |buffer: &mut Vec<u8>| {
-                minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
-            };
-            match self.batch.push_with(encode) {
-                Ok(()) => {}
-                Err(PushError::Full) => {
-                    self.journal.append(&mut self.batch)?;
-                    self.batch.push_with(encode).map_err(too_large)?;
-                }
-                Err(error) => return Err(too_large(error)),
-            }
+/// A journal, and the batch that goes into it next.
+struct Appending<S> {
+    journal: Journal<S>,
+    batch: BatchBuilder,
+}
+
+impl<S: Store> Appending<S> {
+    fn new(journal: Journal<S>) -> Appending<S> {
+        Appending {
+            journal,
+            batch: BatchBuilder::new(),
         }
-        Ok(())
     }
 }
 
-fn too_large(error: PushError) -> EngineError {
-    match error {
-        PushError::TooLarge { len } => EngineError::EventTooLarge(len),
-        PushError::Full => EngineError::EventTooLarge(tandem_journal::MAX_BODY),
+impl<S: Store> Sink for Appending<S> {
+    fn batch(&mut self) -> &mut BatchBuilder {
+        &mut self.batch
+    }
+
+    fn hand_over(&mut self) -> Result<(), EngineError> {
+        self.journal.append(&mut self.batch)?;
+        Ok(())
     }
 }
 
@@ -143,7 +146,7 @@ mod tests {
         );
         assert_eq!(
             engine.submit(sign()).expect_err("it stopped").to_string(),
-            "the engine stopped after a failure; open the book again to go on from what is durable"
+            "the engine has stopped; open the book again to go on from what is durable"
         );
     }
 }
