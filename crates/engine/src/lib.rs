@@ -4,15 +4,13 @@
 //! An [`Engine`] does one after the other on the thread of its caller. A [`Writer`] made of it
 //! serves many threads, and decides the next batch while the last one is flushed.
 
-mod executor;
 mod replay;
 mod writer;
 
-use tandem_domain::book::{Answer, Book, Command, Refusal};
-use tandem_journal::{BatchBuilder, Journal, JournalError, Store};
+use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
+use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
 use thiserror::Error;
 
-use executor::{Executor, Sink};
 pub use replay::{ReplayError, Step, replay};
 pub use writer::{Client, Request, Writer};
 
@@ -21,8 +19,9 @@ pub use writer::{Client, Request, Writer};
 /// Any failure of the journal ends the engine: commands applied in memory may then not be
 /// durable, so every later call is refused. Open the book again to go on from what is durable.
 pub struct Engine<S: Store> {
-    executor: Executor,
-    sink: Appending<S>,
+    book: Book,
+    events: Vec<Event>,
+    tail: Tail<S>,
     /// True after any failure; the book in memory may then be ahead of the journal.
     failed: bool,
 }
@@ -49,20 +48,21 @@ impl<S: Store> Engine<S> {
     pub fn open(mut journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
         let book = replay(&mut journal, &mut |_| {})?;
         Ok(Engine {
-            executor: Executor::new(book),
-            sink: Appending::new(journal),
+            book,
+            events: Vec::new(),
+            tail: Tail::new(journal),
             failed: false,
         })
     }
 
     /// The book as of the last command.
     pub fn book(&self) -> &Book {
-        &self.executor.book
+        &self.book
     }
 
     /// The journal.
     pub fn journal(&mut self) -> &mut Journal<S> {
-        &mut self.sink.journal
+        &mut self.tail.journal
     }
 
     /// Carries commands out in order and returns their answers once all of them are durable.
@@ -76,37 +76,58 @@ impl<S: Store> Engine<S> {
         self.failed = true;
         let mut answers = Vec::new();
         for command in commands {
-            answers.push(self.executor.execute(command, &mut self.sink)?);
+            answers.push(self.book.execute(command, &mut self.events, &mut |_| {}));
+            self.tail.write(&mut self.events)?;
         }
-        self.sink.hand_over()?;
+        self.tail.flush()?;
         self.failed = false;
         Ok(answers)
     }
 }
 
-/// A journal, and the batch that goes into it next.
-struct Appending<S> {
+/// Where events go: the batch being filled, and the journal behind it.
+struct Tail<S: Store> {
     journal: Journal<S>,
     batch: BatchBuilder,
 }
 
-impl<S: Store> Appending<S> {
-    fn new(journal: Journal<S>) -> Appending<S> {
-        Appending {
+impl<S: Store> Tail<S> {
+    fn new(journal: Journal<S>) -> Tail<S> {
+        Tail {
             journal,
             batch: BatchBuilder::new(),
         }
     }
-}
 
-impl<S: Store> Sink for Appending<S> {
-    fn batch(&mut self) -> &mut BatchBuilder {
-        &mut self.batch
+    /// Moves events into the batch; a full batch is appended first.
+    fn write(&mut self, events: &mut Vec<Event>) -> Result<(), EngineError> {
+        for event in events.drain(..) {
+            let encode = |buffer: &mut Vec<u8>| {
+                minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
+            };
+            match self.batch.push_with(encode) {
+                Ok(()) => {}
+                Err(PushError::Full) => {
+                    self.flush()?;
+                    self.batch.push_with(encode).map_err(too_large)?;
+                }
+                Err(error) => return Err(too_large(error)),
+            }
+        }
+        Ok(())
     }
 
-    fn hand_over(&mut self) -> Result<(), EngineError> {
+    /// Makes everything written durable.
+    fn flush(&mut self) -> Result<(), EngineError> {
         self.journal.append(&mut self.batch)?;
         Ok(())
+    }
+}
+
+fn too_large(error: PushError) -> EngineError {
+    match error {
+        PushError::TooLarge { len } => EngineError::EventTooLarge(len),
+        PushError::Full => EngineError::EventTooLarge(tandem_journal::MAX_BODY),
     }
 }
 

@@ -1,14 +1,14 @@
-//! The writer of a book that many threads ask: it decides the next batch while the last one is
-//! flushed.
+//! The writer of a book that many threads ask: it decides what comes next while the store
+//! flushes what came before.
 //!
 //! ```text
-//!  clients ──► bounded queue ──► writer ──── full batches ───► flusher ──► answers
-//!                                decide, apply, encode         hash, append, flush
-//!                                   ▲                             │
-//!                                   └────────── empty ◄───────────┘
+//!  clients ──► bounded queue ──► writer ───── full flights ────► flusher ──► answers
+//!                                decide, apply                   encode, hash, append, flush
+//!                                   ▲                               │
+//!                                   └──────── empty flights ◄───────┘
 //! ```
 //!
-//! A fixed number of batches goes round between the two threads, so that the book is ahead of the
+//! A fixed number of flights goes round between the two threads, so that the book is ahead of the
 //! journal by that many at most, and nothing is allocated for a batch. When all of them are on
 //! their way the writer waits, the queue fills, and clients wait: nobody can fill the memory.
 
@@ -17,16 +17,17 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::{self, JoinHandle};
 use std::{mem, panic};
 
-use tandem_domain::book::{Answer, Book, Command, Refusal};
-use tandem_journal::{BatchBuilder, Journal, JournalError, Store};
+use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
+use tandem_journal::Store;
 
-use crate::executor::{Executor, Sink};
-use crate::{Appending, Engine, EngineError};
+use crate::{Engine, EngineError, Tail};
 
-/// Batches that go round, besides the one being filled: one is flushed, one waits for that.
-const BATCHES: usize = 2;
+/// Flights that go round, besides the one being filled: one is flushed, one waits for that.
+const FLIGHTS: usize = 2;
 
-/// The most replies sent with one batch, so that a batch also ends when all are refused.
+/// A flight ends with the command that brings it this many events, which is about a batch, or
+/// with the request that brings it this many replies, for all may have been refused.
+const EVENTS: usize = 4_096;
 const REPLIES: usize = 1_024;
 
 /// Requests that a client may have under way; to send another it waits for its oldest answer.
@@ -38,8 +39,8 @@ const UNDER_WAY: usize = 16;
 /// [`EngineError::Stopped`], and so is everything later. [`Writer::stop`] says what failed.
 pub struct Writer<S: Store> {
     queue: SyncSender<Message>,
-    writer: JoinHandle<(Executor, Result<(), EngineError>)>,
-    flusher: JoinHandle<(Journal<S>, Result<(), JournalError>)>,
+    writer: JoinHandle<(Book, Result<(), EngineError>)>,
+    flusher: JoinHandle<(Tail<S>, Result<(), EngineError>)>,
 }
 
 /// Commands that go to the writer together, and come back as their answers once they are durable.
@@ -58,31 +59,38 @@ impl<S: Store + Send + 'static> Writer<S> {
     /// for a place.
     pub fn start(engine: Engine<S>, queue: usize) -> Result<Writer<S>, EngineError> {
         let Engine {
-            mut executor,
-            sink: Appending { journal, .. },
+            mut book,
+            events,
+            mut tail,
             failed,
         } = engine;
         if failed {
             return Err(EngineError::Stopped);
         }
         let (queue, requests) = sync_channel(queue);
-        let (full, to_flush) = sync_channel(BATCHES);
-        let (flushed, empty) = sync_channel(BATCHES);
-        for _ in 0..BATCHES {
+        let (full, to_flush) = sync_channel(FLIGHTS);
+        let (flushed, empty) = sync_channel(FLIGHTS);
+        for _ in 0..FLIGHTS {
             flushed
                 .send(Flight::default())
                 .expect("there is room for all, and a receiver");
         }
         let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
-        let flusher = spawn("flusher").spawn(move || flush(journal, &to_flush, &flushed))?;
+        let flusher = spawn("flusher").spawn(move || {
+            let outcome = flush(&mut tail, &to_flush, &flushed);
+            (tail, outcome)
+        })?;
         let writer = spawn("writer").spawn(move || {
             let mut line = Line {
-                filling: Flight::default(),
+                filling: Flight {
+                    events,
+                    ..Flight::default()
+                },
                 full,
                 empty,
             };
-            let outcome = write(&mut executor, &mut line, &requests);
-            (executor, outcome)
+            let outcome = write(&mut book, &mut line, &requests);
+            (book, outcome)
         })?;
         Ok(Writer {
             queue,
@@ -108,15 +116,16 @@ impl<S: Store + Send + 'static> Writer<S> {
         // A writer that has ended already takes no messages.
         let _ = self.queue.send(Message::Stop);
         let joined = self.writer.join();
-        let (executor, written) = joined.unwrap_or_else(|panic| panic::resume_unwind(panic));
+        let (book, written) = joined.unwrap_or_else(|panic| panic::resume_unwind(panic));
         let joined = self.flusher.join();
-        let (journal, flushed) = joined.unwrap_or_else(|panic| panic::resume_unwind(panic));
+        let (tail, flushed) = joined.unwrap_or_else(|panic| panic::resume_unwind(panic));
         // A failed flush stops the writer, so it comes first.
         flushed?;
         written?;
         Ok(Engine {
-            executor,
-            sink: Appending::new(journal),
+            book,
+            events: Vec::new(),
+            tail,
             failed: false,
         })
     }
@@ -197,7 +206,7 @@ impl Client {
         Some(self.ready.pop_front()?.ok_or(EngineError::Stopped))
     }
 
-    /// Looks at the book between two batches, and waits until what it saw is durable: the book in
+    /// Looks at the book between two requests, and waits until what it saw is durable: the book in
     /// memory is ahead of the journal, and what a failure takes back must not have been seen.
     ///
     /// `look` runs on the writer's thread, which does nothing else meanwhile; if it panics the
@@ -275,16 +284,16 @@ impl Drop for Parcel {
     }
 }
 
-/// What is answered when a batch is durable.
+/// What is answered when a flight is durable.
 enum Reply {
     Request(Parcel),
     Query(Delivery),
 }
 
-/// A batch, and its replies.
+/// Events, and the replies that wait for them.
 #[derive(Default)]
 struct Flight {
-    batch: BatchBuilder,
+    events: Vec<Event>,
     replies: Vec<Reply>,
 }
 
@@ -296,38 +305,24 @@ struct Line {
 }
 
 impl Line {
-    /// Hands over what there is, if anything.
-    fn hand_over_rest(&mut self) -> Result<(), EngineError> {
-        match self.filling.replies.is_empty() {
-            true => Ok(()),
-            false => self.hand_over(),
-        }
-    }
-}
-
-impl Sink for Line {
-    fn batch(&mut self) -> &mut BatchBuilder {
-        &mut self.filling.batch
-    }
-
-    /// Waits for an empty batch. A flusher that failed has closed both ways.
+    /// Sends the flight on its way, if there is anything in it, and waits for an empty one. A
+    /// flusher that failed has closed both ways.
     fn hand_over(&mut self) -> Result<(), EngineError> {
+        if self.filling.events.is_empty() && self.filling.replies.is_empty() {
+            return Ok(());
+        }
         let empty = self.empty.recv().map_err(|_| EngineError::Stopped)?;
         let full = mem::replace(&mut self.filling, empty);
         self.full.send(full).map_err(|_| EngineError::Stopped)
     }
 }
 
-/// Takes what is waiting, and hands it over when nothing more waits or the batch is full.
-fn write(
-    executor: &mut Executor,
-    line: &mut Line,
-    queue: &Receiver<Message>,
-) -> Result<(), EngineError> {
+/// Takes what is waiting, and hands it over when nothing more waits or the flight is full.
+fn write(book: &mut Book, line: &mut Line, queue: &Receiver<Message>) -> Result<(), EngineError> {
     loop {
         let message = match queue.try_recv() {
             Err(TryRecvError::Empty) => {
-                line.hand_over_rest()?;
+                line.hand_over()?;
                 queue.recv().unwrap_or(Message::Stop)
             }
             message => message.unwrap_or(Message::Stop),
@@ -337,41 +332,43 @@ fn write(
                 let Request { commands, answers } = parcel.request();
                 answers.clear();
                 for command in commands.drain(..) {
-                    answers.push(executor.execute(command, line)?);
+                    answers.push(book.execute(command, &mut line.filling.events, &mut |_| {}));
+                    if line.filling.events.len() >= EVENTS {
+                        line.hand_over()?;
+                    }
                 }
                 line.filling.replies.push(Reply::Request(parcel));
             }
             Message::Query(look) => {
-                line.hand_over_rest()?;
-                let delivery = look(&executor.book);
+                line.hand_over()?;
+                let delivery = look(book);
                 line.filling.replies.push(Reply::Query(delivery));
             }
-            Message::Stop => return line.hand_over_rest(),
+            Message::Stop => return line.hand_over(),
         }
-        if line.filling.replies.len() == REPLIES {
+        if line.filling.replies.len() >= REPLIES {
             line.hand_over()?;
         }
     }
 }
 
-/// Makes one batch after the other durable, and only then sends its replies.
+/// Makes one flight after the other durable, and only then sends its replies.
 fn flush<S: Store>(
-    mut journal: Journal<S>,
+    tail: &mut Tail<S>,
     full: &Receiver<Flight>,
     empty: &SyncSender<Flight>,
-) -> (Journal<S>, Result<(), JournalError>) {
+) -> Result<(), EngineError> {
     for mut flight in full {
-        if let Err(error) = journal.append(&mut flight.batch) {
-            return (journal, Err(error));
-        }
+        tail.write(&mut flight.events)?;
+        tail.flush()?;
         for reply in flight.replies.drain(..) {
             match reply {
                 Reply::Request(parcel) => parcel.answer(),
                 Reply::Query(deliver) => deliver(),
             }
         }
-        // A writer that has ended needs no batch.
+        // A writer that has ended needs no flight.
         let _ = empty.send(flight);
     }
-    (journal, Ok(()))
+    Ok(())
 }
