@@ -4,6 +4,7 @@ use std::{
     env,
     path::Path,
     process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -37,6 +38,32 @@ pub(crate) fn doc(root: &Path) -> Outcome {
     let arguments = ["doc", "--workspace", "--no-deps"];
     let mut cargo = command(root);
     cargo.env("RUSTDOCFLAGS", "-Dwarnings");
+    finish(cargo.args(arguments), &arguments)
+}
+
+/// Runs the fuzz targets on the stable toolchain, from another seed each time.
+pub(crate) fn fuzz(root: &Path, seconds: &str) -> Outcome {
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let arguments = [
+        "test",
+        "--release",
+        "-p",
+        "tandem-fuzz",
+        "-p",
+        "tandem",
+        "--lib",
+        "--bins",
+        "--",
+        "--nocapture",
+        "fuzz::",
+        "targets::",
+    ];
+    let mut cargo = command(root);
+    cargo
+        .env("TANDEM_FUZZ_SECONDS", seconds)
+        .env("TANDEM_FUZZ_SEED", seed.as_secs().to_string());
     finish(cargo.args(arguments), &arguments)
 }
 

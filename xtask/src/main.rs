@@ -76,6 +76,17 @@ const STEPS: [Step; 8] = [
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [command, option, seconds] = arguments.as_slice()
+        && (command.as_str(), option.as_str()) == ("fuzz", "--seconds")
+    {
+        return match cargo::fuzz(&root(), seconds) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("{message}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let [command] = arguments.as_slice() else {
         eprint!("{}", usage());
         return ExitCode::from(2);
@@ -100,6 +111,7 @@ fn usage() -> String {
     for step in &STEPS {
         text += &format!("  {:<11}{}\n", step.name, step.about);
     }
+    text += "\n  fuzz --seconds N   feed every reader of outside bytes for N seconds each\n";
     text
 }
 
@@ -164,6 +176,7 @@ mod tests {
         let names: Vec<String> = usage()
             .lines()
             .skip(2)
+            .take_while(|line| !line.is_empty())
             .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
             .collect();
         assert_eq!(

@@ -267,6 +267,9 @@ impl CompiledOffer {
 /// The largest part of a money field that an offer may be: ten times.
 const LARGEST_PART: Rate = Rate(10 * Rate::ONE.0);
 
+/// The most points that a bin gives or takes.
+const MOST_POINTS: u64 = 1_000_000;
+
 fn is_price(rate: Rate) -> bool {
     (Rate::ZERO..=Rate::ONE).contains(&rate)
 }
@@ -396,6 +399,9 @@ impl<'a> Compiler<'a> {
 
     fn bins(&mut self) -> Vec<Vec<(Condition, i64)>> {
         let mut all = Vec::new();
+        if let Some(card) = &self.file.scorecard {
+            self.check_points("scorecard.base", card.base);
+        }
         for (index, characteristic) in self
             .file
             .scorecard
@@ -414,10 +420,24 @@ impl<'a> Compiler<'a> {
                 let field = format!("scorecard.characteristic[{index}].bins[{place}].when");
                 let text = ConditionText::from([(characteristic.field.clone(), bin.when.clone())]);
                 bins.push((self.condition(&field, &text), bin.points));
+                let field = format!("scorecard.characteristic[{index}].bins[{place}].points");
+                self.check_points(&field, bin.points);
             }
             all.push(bins);
         }
         all
+    }
+
+    /// Points are summed, so each must be far from what a number holds.
+    fn check_points(&mut self, field: &str, points: i64) {
+        if points.unsigned_abs() > MOST_POINTS {
+            self.problem(
+                field,
+                format!(
+                    "{points} points are too many; write at most a million, or minus a million"
+                ),
+            );
+        }
     }
 
     fn offers(&mut self) -> Vec<CompiledOffer> {

@@ -1,13 +1,18 @@
 //! The single writer of a book: it takes commands, decides them in order, makes what follows
 //! durable in one batch for many, and only then answers.
+//!
+//! An [`Engine`] does one after the other on the thread of its caller. A [`Writer`] made of it
+//! serves many threads, and decides the next batch while the last one is flushed.
 
 mod replay;
+mod writer;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
 use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
 use thiserror::Error;
 
 pub use replay::{ReplayError, Step, replay};
+pub use writer::{Client, Request, Writer};
 
 /// A book and the journal that makes it durable.
 ///
@@ -15,9 +20,8 @@ pub use replay::{ReplayError, Step, replay};
 /// durable, so every later call is refused. Open the book again to go on from what is durable.
 pub struct Engine<S: Store> {
     book: Book,
-    journal: Journal<S>,
-    batch: BatchBuilder,
     events: Vec<Event>,
+    tail: Tail<S>,
     /// True after any failure; the book in memory may then be ahead of the journal.
     failed: bool,
 }
@@ -28,14 +32,15 @@ pub enum EngineError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// An earlier failure ended the engine.
-    #[error(
-        "the engine stopped after a failure; open the book again to go on from what is durable"
-    )]
+    /// The engine was stopped, by a failure or by its owner, before the commands were durable.
+    #[error("the engine has stopped; open the book again to go on from what is durable")]
     Stopped,
     /// An event is larger than a batch can be.
     #[error("an event of {0} bytes is larger than a journal batch can be; send smaller documents")]
     EventTooLarge(usize),
+    /// The system gives no thread.
+    #[error("cannot start a thread for the writer: {0}; allow this program more, or stop others")]
+    Thread(#[from] std::io::Error),
 }
 
 impl<S: Store> Engine<S> {
@@ -44,9 +49,8 @@ impl<S: Store> Engine<S> {
         let book = replay(&mut journal, &mut |_| {})?;
         Ok(Engine {
             book,
-            journal,
-            batch: BatchBuilder::new(),
             events: Vec::new(),
+            tail: Tail::new(journal),
             failed: false,
         })
     }
@@ -58,7 +62,7 @@ impl<S: Store> Engine<S> {
 
     /// The journal.
     pub fn journal(&mut self) -> &mut Journal<S> {
-        &mut self.journal
+        &mut self.tail.journal
     }
 
     /// Carries commands out in order and returns their answers once all of them are durable.
@@ -72,30 +76,50 @@ impl<S: Store> Engine<S> {
         self.failed = true;
         let mut answers = Vec::new();
         for command in commands {
-            let answer = self.book.execute(command, &mut self.events, &mut |_| {});
-            answers.push(answer);
-            self.write_events()?;
+            answers.push(self.book.execute(command, &mut self.events, &mut |_| {}));
+            self.tail.write(&mut self.events)?;
         }
-        self.journal.append(&mut self.batch)?;
+        self.tail.flush()?;
         self.failed = false;
         Ok(answers)
     }
+}
 
-    /// Moves the events of a command into the batch; a full batch is appended first.
-    fn write_events(&mut self) -> Result<(), EngineError> {
-        for event in self.events.drain(..) {
+/// Where events go: the batch being filled, and the journal behind it.
+struct Tail<S: Store> {
+    journal: Journal<S>,
+    batch: BatchBuilder,
+}
+
+impl<S: Store> Tail<S> {
+    fn new(journal: Journal<S>) -> Tail<S> {
+        Tail {
+            journal,
+            batch: BatchBuilder::new(),
+        }
+    }
+
+    /// Moves events into the batch; a full batch is appended first.
+    fn write(&mut self, events: &mut Vec<Event>) -> Result<(), EngineError> {
+        for event in events.drain(..) {
             let encode = |buffer: &mut Vec<u8>| {
                 minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
             };
             match self.batch.push_with(encode) {
                 Ok(()) => {}
                 Err(PushError::Full) => {
-                    self.journal.append(&mut self.batch)?;
+                    self.flush()?;
                     self.batch.push_with(encode).map_err(too_large)?;
                 }
                 Err(error) => return Err(too_large(error)),
             }
         }
+        Ok(())
+    }
+
+    /// Makes everything written durable.
+    fn flush(&mut self) -> Result<(), EngineError> {
+        self.journal.append(&mut self.batch)?;
         Ok(())
     }
 }
@@ -143,7 +167,7 @@ mod tests {
         );
         assert_eq!(
             engine.submit(sign()).expect_err("it stopped").to_string(),
-            "the engine stopped after a failure; open the book again to go on from what is durable"
+            "the engine has stopped; open the book again to go on from what is durable"
         );
     }
 }

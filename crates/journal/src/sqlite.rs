@@ -12,6 +12,7 @@
 //! than this module: don't.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -267,19 +268,25 @@ impl<'a> Opening<'a> {
     }
 
     fn must_exist(&self) -> Result<(), OpenError> {
-        if !self.path.exists() {
-            return Err(OpenError::NotFound {
-                place: self.place.clone(),
-            });
+        let place = self.place.clone();
+        match self.path.metadata() {
+            Ok(found) if found.is_dir() => Err(self.not_a_journal()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Err(OpenError::CannotOpen { place })
+            }
+            Err(_) => Err(OpenError::NotFound { place }),
+            Ok(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// A head file without its database is what is left when the database was deleted.
     fn must_not_be_deleted(&self) -> Result<(), OpenError> {
-        match self.remembered()? {
-            Some(remembered) if !self.path.exists() => Err(self.lost_tail(0, remembered.seq)),
-            _ => Ok(()),
+        match self.must_exist() {
+            Err(OpenError::NotFound { .. }) => match self.remembered()? {
+                Some(remembered) => Err(self.lost_tail(0, remembered.seq)),
+                None => Ok(()),
+            },
+            there => there,
         }
     }
 
@@ -302,6 +309,9 @@ impl<'a> Opening<'a> {
         }
         let format = connection.query_row("SELECT format FROM meta", [], |row| row.get(0));
         let format: i64 = self.map(format)?;
+        if format < 1 {
+            return Err(self.not_a_journal());
+        }
         if format > i64::from(FORMAT) {
             return Err(OpenError::NewerFormat {
                 place: self.place.clone(),
@@ -323,6 +333,10 @@ impl<'a> Opening<'a> {
 
     /// Keeps every lock that the connection takes from now on.
     fn lock(&self, connection: &Connection) -> Result<(), OpenError> {
+        // SQLite opens a file that may not be written to for reading, and says so much later.
+        if self.map(connection.is_readonly(rusqlite::MAIN_DB))? {
+            return Err(self.read_only());
+        }
         self.map(connection.pragma_update(None, "locking_mode", "EXCLUSIVE"))
     }
 
@@ -420,10 +434,14 @@ impl<'a> Opening<'a> {
             Some(ErrorCode::DatabaseBusy) => OpenError::InUse {
                 place: self.place.clone(),
             },
-            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly {
+            Some(ErrorCode::ReadOnly) => self.read_only(),
+            Some(ErrorCode::NotADatabase) => self.not_a_journal(),
+            Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
                 place: self.place.clone(),
             },
-            Some(ErrorCode::NotADatabase) => self.not_a_journal(),
+            Some(ErrorCode::CannotOpen) => OpenError::CannotOpen {
+                place: self.place.clone(),
+            },
             _ => self.error("open the database", cause).into(),
         })
     }
@@ -443,6 +461,12 @@ impl<'a> Opening<'a> {
 
     fn not_a_journal(&self) -> OpenError {
         OpenError::NotAJournal {
+            place: self.place.clone(),
+        }
+    }
+
+    fn read_only(&self) -> OpenError {
+        OpenError::ReadOnly {
             place: self.place.clone(),
         }
     }
@@ -477,6 +501,16 @@ pub enum OpenError {
     ReadOnly { place: String },
     #[error("{place}: this is not a journal of Tandem; check the path")]
     NotAJournal { place: String },
+    #[error(
+        "{place}: cannot open the database: its directory is not there, or this user may not use \
+         it; check the path, or change the permissions"
+    )]
+    CannotOpen { place: String },
+    #[error(
+        "{place}: the database is damaged: it was cut off, or changed by another program; restore \
+         it from a backup"
+    )]
+    Damaged { place: String },
     #[error(
         "{place}: this journal was written by a newer Tandem (format {format}; this program reads \
          up to {FORMAT}); use a newer program"

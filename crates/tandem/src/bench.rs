@@ -5,16 +5,15 @@ mod loan;
 mod portfolio;
 
 use std::fs;
-use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 use serde_json::json;
 use tandem_domain::book::{Application, Command, Documents, Version};
 use tandem_domain::field::Value;
-use tandem_engine::Engine;
+use tandem_engine::{Client, Engine, EngineError, Request, Writer};
 use tandem_journal::{BookName, Journal, Memory, Sqlite, Store};
 
 use crate::export;
@@ -60,8 +59,12 @@ enum Measure {
     },
 }
 
-/// Applications in one durable batch of commands.
+/// Applications in a request.
 const BATCH: usize = 1_000;
+
+/// Requests that may wait for the writer, and those that the lenders let run before they wait.
+const QUEUE: usize = 8;
+const UNDER_WAY: usize = 8;
 
 /// Measures and prints; the last line is JSON.
 pub(crate) fn bench(options: &Options) -> Outcome {
@@ -114,7 +117,7 @@ pub(crate) fn bench(options: &Options) -> Outcome {
     measured
 }
 
-fn measure<S: Store>(
+fn measure<S: Store + Send + 'static>(
     journal: Journal<S>,
     version: &Version,
     inputs: &[Vec<Value>],
@@ -123,47 +126,20 @@ fn measure<S: Store>(
     let decision_ns = nanoseconds_a_decision(version, inputs);
     let mut engine = Engine::open(journal)?;
     engine.submit([Command::Sign(Box::new(version.documents.clone()))])?;
+    let writer = Writer::start(engine, QUEUE)?;
     let bar = progress(applications, "applications");
-    let (started, cpu) = (Instant::now(), cpu_seconds());
-    // Lenders decide beside the writer, as they do in life.
-    let writing = thread::scope(|scope| -> Outcome<f64> {
-        let (send, receive) = sync_channel::<Vec<Command>>(8);
-        scope.spawn(move || {
-            let mut batch = Vec::with_capacity(2 * BATCH);
-            for number in 0..applications {
-                let values = inputs[(number % inputs.len() as u64) as usize].clone();
-                let key = format!("B-{number:08}");
-                let decisions = version.decisions(&values);
-                batch.push(Command::Apply(Box::new(Application {
-                    key: key.clone(),
-                    borrower: None,
-                    values,
-                    decisions,
-                })));
-                batch.push(Command::Accept { application: key });
-                if batch.len() == 2 * BATCH
-                    && send
-                        .send(std::mem::replace(&mut batch, Vec::with_capacity(2 * BATCH)))
-                        .is_err()
-                {
-                    return;
-                }
-            }
-            // The writer has gone only if it failed, and says so itself.
-            let _ = send.send(batch);
-        });
-        let mut writing = 0.0;
-        for batch in receive {
-            let applications = batch.len() / 2;
-            let begun = Instant::now();
-            engine.submit(batch)?;
-            writing += begun.elapsed().as_secs_f64();
-            bar.inc(applications as u64);
-        }
-        Ok(writing)
-    })?;
-    let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let (started, cpu) = (Instant::now(), cpu_seconds("/proc/self/stat"));
+    // This thread stands for the lenders, who decide beside the writer, as they do in life.
+    let lent = lend(writer.client(), version, inputs, applications, &bar);
+    let (seconds, cpu) = (
+        started.elapsed().as_secs_f64(),
+        cpu_seconds("/proc/self/stat") - cpu,
+    );
+    let threads = ["writer", "flusher"].map(thread_seconds);
     bar.finish_and_clear();
+    // What ended the writer says more than that it ended.
+    let mut engine = writer.stop()?;
+    lent?;
     let stats = engine.journal().stats()?;
     let book = engine.book();
     if let Some(finding) = book.findings().first() {
@@ -173,13 +149,15 @@ fn measure<S: Store>(
     }
     let per = |total: f64| total / applications as f64;
     let (loans, per_second) = (book.loan_count(), applications as f64 / seconds);
+    let [writing, flushing] = threads.map(|cpu| per(cpu * 1e6));
     export::show(&format!(
         "{applications} applications in {seconds:.2} s: {per_second:.0} a second, {loans} loans booked\n\
-         {:.0} bytes of journal an application, {:.2} µs of processor time\n\
-         the writer was busy {:.0}% of the time; the book is right\n{}\n",
+         {:.0} bytes of journal an application in {} batches\n\
+         {:.2} µs of processor time an application: {writing:.2} µs the writer, {flushing:.2} µs the flusher\n\
+         the book is right\n{}\n",
         per(stats.body_bytes as f64),
+        stats.batches,
         per(cpu * 1e6),
-        100.0 * writing / seconds,
         json!({
             "applications": applications,
             "seconds": round(seconds),
@@ -187,12 +165,61 @@ fn measure<S: Store>(
             "loans": loans,
             "loans_per_s": (loans as f64 / seconds).round(),
             "entries": book.ledgers().entries(),
+            "batches": stats.batches,
             "bytes_per_application": round(per(stats.body_bytes as f64)),
             "cpu_us_per_application": round(per(cpu * 1e6)),
+            "writer_us_per_application": round(writing),
+            "flusher_us_per_application": round(flushing),
             "decision_ns": decision_ns.round(),
             "peak_memory_mib": memory_bytes("VmHWM").map(|bytes| bytes >> 20),
         })
     ))
+}
+
+/// Has applications decided by every lender and sends them to the writer; every offer is taken.
+fn lend(
+    mut client: Client,
+    version: &Version,
+    inputs: &[Vec<Value>],
+    applications: u64,
+    bar: &ProgressBar,
+) -> Result<(), EngineError> {
+    let mut numbers = 0..applications;
+    let mut under_way = 0;
+    loop {
+        // Requests go round, as their memory does.
+        let mut request = if under_way < UNDER_WAY {
+            Request::default()
+        } else {
+            let Some(request) = client.receive() else {
+                return Ok(());
+            };
+            let request = request?;
+            bar.inc(request.answers.len() as u64 / 2);
+            under_way -= 1;
+            request
+        };
+        for number in numbers.by_ref().take(BATCH) {
+            let values = inputs[(number % inputs.len() as u64) as usize].clone();
+            let key = format!("B-{number:08}");
+            let decisions = version.decisions(&values);
+            request.commands.push(Command::Apply(Box::new(Application {
+                key: key.clone(),
+                borrower: None,
+                values,
+                decisions,
+            })));
+            request.commands.push(Command::Accept { application: key });
+        }
+        if request.commands.is_empty() {
+            while let Some(rest) = client.receive() {
+                bar.inc(rest?.answers.len() as u64 / 2);
+            }
+            return Ok(());
+        }
+        client.send(request);
+        under_way += 1;
+    }
 }
 
 /// What one lender's decision on one application takes, on one core.
@@ -254,10 +281,22 @@ fn scaled(documents: &Documents, times: u64) -> Outcome<Documents> {
     })
 }
 
-/// Processor time of this process, in seconds, where the system tells.
-fn cpu_seconds() -> f64 {
+/// Processor time of a thread of this process by its name, in seconds.
+fn thread_seconds(name: &str) -> f64 {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let mut tasks = tasks.flatten().map(|task| task.path());
+    let named = |task: &PathBuf| {
+        fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    tasks
+        .find(named)
+        .map_or(0.0, |task| cpu_seconds(task.join("stat")))
+}
+
+/// Processor time of a process or thread, in seconds, where the system tells.
+fn cpu_seconds(stat: impl AsRef<Path>) -> f64 {
     const TICKS_A_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let stat = fs::read_to_string(stat).unwrap_or_default();
     let fields: Vec<&str> = stat
         .rsplit(')')
         .next()

@@ -1,6 +1,7 @@
 //! What ends a command: a text for the user that says what is wrong, where, and what to do.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use tandem_domain::document::Problem;
@@ -15,7 +16,20 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A file or folder that cannot be used.
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> Failure {
-        Failure(format!("{}: {error}", path.display()))
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                "; change its permissions, or name another place"
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "; make room on the disk, then run the command again"
+            }
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                "; there is a file where a folder should be: name another place"
+            }
+            ErrorKind::IsADirectory => "; it is a folder: name a file",
+            _ => "",
+        };
+        Failure(format!("{}: {error}{advice}", path.display()))
     }
 
     /// Everything that is wrong with a document.

@@ -12,6 +12,7 @@ use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
 use tandem_engine::Engine;
+use tandem_journal::sqlite::OpenError;
 use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::data::{self, DATABASE};
@@ -140,11 +141,11 @@ impl Run {
         mut instructions: Read<instruct::Row>,
     ) -> Outcome<Run> {
         let name = BookName::new(programme.version.agreement.file.id.clone())?;
-        let store = if database.is_file() {
-            Sqlite::open(database)?
-        } else {
-            Sqlite::create(database, &name)?
-        };
+        // A run that was killed while it created the database left an empty one.
+        let store = match Sqlite::create(database, &name) {
+            Err(OpenError::Exists { .. }) => Sqlite::open(database),
+            created => created,
+        }?;
         if store.book() != &name {
             return Err(Failure(format!(
                 "{} holds the book `{}`, not `{name}`; name another folder with --data",

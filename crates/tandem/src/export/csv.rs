@@ -61,7 +61,10 @@ impl Table {
     }
 
     fn failure(&self, error: &csv::Error) -> Failure {
-        Failure(format!("{}: {error}", self.path.display()))
+        match error.kind() {
+            csv::ErrorKind::Io(error) => Failure::io(&self.path, error),
+            _ => Failure(format!("{}: {error}", self.path.display())),
+        }
     }
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
             Ok(())
         }
         Format::Hledger { party, out, book } => {
+            writable(out.as_deref())?;
             let mut hledger = Hledger::new(party, Target::new(out.as_deref()));
             write(&mut data::open(&book.database()?)?, &mut [&mut hledger])
         }
@@ -96,6 +97,8 @@ pub(crate) fn export(options: &Options) -> Outcome {
         } => {
             let period = month.unwrap_or(Period::ALL);
             let lines = out.as_deref().map(|out| out.with_extension("csv"));
+            writable(out.as_deref())?;
+            writable(lines.as_deref())?;
             let target = Target::new(out.as_deref());
             let mut statement = Statement::new(party, period, Detail::Lines, target, lines);
             write(&mut data::open(&book.database()?)?, &mut [&mut statement])
@@ -273,6 +276,27 @@ impl Target {
             (Err(error), Some(path)) => Err(Failure::io(path, &error)),
         }
     }
+}
+
+/// Notices that a file cannot be written before a long reading begins, and leaves none behind.
+fn writable(path: Option<&Path>) -> Outcome {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    let there = path.exists();
+    match File::options().create(true).append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure(format!(
+                "{}: there is no such folder; make it, or name another",
+                path.display()
+            )));
+        }
+        opened => opened.map_err(|error| Failure::io(path, &error))?,
+    };
+    if !there {
+        std::fs::remove_file(path).map_err(|error| Failure::io(path, &error))?;
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> Outcome<File> {

@@ -7,6 +7,8 @@
 
 mod cell;
 mod decimal;
+#[cfg(test)]
+mod fuzz;
 mod mapping;
 mod plan;
 mod planner;

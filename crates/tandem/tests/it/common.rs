@@ -61,9 +61,16 @@ pub(super) fn tandem(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Compares with a golden file of `tests/servicing`, or writes it if TANDEM_UPDATE is set.
+/// Compares with a golden file of `tests/servicing`.
 pub(super) fn golden(printed: &str, name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servicing");
+    golden_in("servicing", printed, name);
+}
+
+/// Compares with a golden file of a folder below `tests`, or writes it if TANDEM_UPDATE is set.
+pub(super) fn golden_in(folder: &str, printed: &str, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder);
     let path = folder.join(name).with_extension("txt");
     if std::env::var_os("TANDEM_UPDATE").is_some() {
         fs::create_dir_all(&folder).unwrap();

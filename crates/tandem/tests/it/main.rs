@@ -12,3 +12,5 @@ mod quote;
 mod schedule;
 mod servicing;
 mod tamper;
+#[cfg(unix)]
+mod trouble;

@@ -1,0 +1,5 @@
+//! The engine from outside.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod writer;
