@@ -5,6 +5,7 @@
 //! serves many threads, and decides the next batch while the last one is flushed.
 
 mod replay;
+mod snapshot;
 mod writer;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};

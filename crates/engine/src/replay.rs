@@ -7,7 +7,7 @@ use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
 use tandem_domain::party::MAX_PARTIES;
 use tandem_domain::settlement::Transfer;
-use tandem_journal::{Journal, JournalError, Store};
+use tandem_journal::{Head, Journal, JournalError, Store};
 use thiserror::Error;
 
 /// One event of a journal, just applied.
@@ -77,9 +77,19 @@ pub fn replay<S: Store>(
     journal: &mut Journal<S>,
     observe: &mut impl FnMut(Step<'_>),
 ) -> Result<Book, ReplayError> {
-    let mut book = Book::default();
+    let start = journal.genesis();
+    replay_after(journal, start, Book::default(), observe)
+}
+
+/// Brings a book from where it was after `head` to the journal's end.
+pub(crate) fn replay_after<S: Store>(
+    journal: &mut Journal<S>,
+    head: Head,
+    mut book: Book,
+    observe: &mut impl FnMut(Step<'_>),
+) -> Result<Book, ReplayError> {
     let mut entries = Vec::new();
-    journal.read(journal.genesis(), |batch| {
+    journal.read(head, |batch| {
         for (index, bytes) in batch.events().enumerate() {
             let event: Event =
                 minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {

@@ -13,13 +13,16 @@
 //! their way the writer waits, the queue fills, and clients wait: nobody can fill the memory.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::{mem, panic};
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
-use tandem_journal::Store;
+use tandem_journal::snapshot::SnapshotError;
+use tandem_journal::{BookName, Head, Store};
 
+use crate::snapshot::{self, Job};
 use crate::{Engine, EngineError, Tail};
 
 /// Flights that go round, besides the one being filled: one is flushed, one waits for that.
@@ -67,6 +70,7 @@ impl<S: Store + Send + 'static> Writer<S> {
         if failed {
             return Err(EngineError::Stopped);
         }
+        let name = tail.journal.book().clone();
         let (queue, requests) = sync_channel(queue);
         let (full, to_flush) = sync_channel(FLIGHTS);
         let (flushed, empty) = sync_channel(FLIGHTS);
@@ -89,7 +93,7 @@ impl<S: Store + Send + 'static> Writer<S> {
                 full,
                 empty,
             };
-            let outcome = write(&mut book, &mut line, &requests);
+            let outcome = write(&mut book, &name, &mut line, &requests);
             (book, outcome)
         })?;
         Ok(Writer {
@@ -226,6 +230,15 @@ impl Client {
         seen.recv().map_err(|_| EngineError::Stopped)
     }
 
+    /// Writes a snapshot of the book as it is now into a folder, and waits for it; the writer goes
+    /// on meanwhile. None if the writer ended before, or the system gives it no thread.
+    pub fn snapshot(&self, folder: &Path) -> Option<Result<PathBuf, SnapshotError>> {
+        let (done, outcome) = sync_channel(1);
+        let folder = folder.to_owned();
+        let _ = self.queue.send(Message::Snapshot(folder, done));
+        outcome.recv().ok()
+    }
+
     fn message(&mut self, request: Request) -> Message {
         if self.under_way == UNDER_WAY {
             self.take_reply();
@@ -252,6 +265,7 @@ impl Clone for Client {
 enum Message {
     Commands(Parcel),
     Query(Box<dyn FnOnce(&Book) -> Delivery + Send>),
+    Snapshot(PathBuf, SyncSender<snapshot::Outcome>),
     Stop,
 }
 
@@ -288,6 +302,8 @@ impl Drop for Parcel {
 enum Reply {
     Request(Parcel),
     Query(Delivery),
+    /// Tells a snapshot after which batch it was taken.
+    Head(SyncSender<Head>),
 }
 
 /// Events, and the replies that wait for them.
@@ -318,15 +334,31 @@ impl Line {
 }
 
 /// Takes what is waiting, and hands it over when nothing more waits or the flight is full.
-fn write(book: &mut Book, line: &mut Line, queue: &Receiver<Message>) -> Result<(), EngineError> {
+fn write(
+    book: &mut Book,
+    name: &BookName,
+    line: &mut Line,
+    queue: &Receiver<Message>,
+) -> Result<(), EngineError> {
+    let mut job: Option<Job> = None;
     loop {
         let message = match queue.try_recv() {
             Err(TryRecvError::Empty) => {
                 line.hand_over()?;
+                if let Some(writing) = &mut job {
+                    // Nobody waits, so the snapshot may.
+                    if !writing.step(book, true) {
+                        job = None;
+                    }
+                    continue;
+                }
                 queue.recv().unwrap_or(Message::Stop)
             }
             message => message.unwrap_or(Message::Stop),
         };
+        if job.as_mut().is_some_and(|job| !job.step(book, false)) {
+            job = None;
+        }
         match message {
             Message::Commands(mut parcel) => {
                 let Request { commands, answers } = parcel.request();
@@ -344,7 +376,18 @@ fn write(book: &mut Book, line: &mut Line, queue: &Receiver<Message>) -> Result<
                 let delivery = look(book);
                 line.filling.replies.push(Reply::Query(delivery));
             }
-            Message::Stop => return line.hand_over(),
+            Message::Snapshot(folder, done) => {
+                let (to, head) = sync_channel(1);
+                line.hand_over()?;
+                line.filling.replies.push(Reply::Head(to));
+                line.hand_over()?;
+                job = Job::start(book, name.clone(), folder, head, done);
+            }
+            Message::Stop => {
+                // A snapshot that has begun is written to its end.
+                while job.as_mut().is_some_and(|job| job.step(book, true)) {}
+                return line.hand_over();
+            }
         }
         if line.filling.replies.len() >= REPLIES {
             line.hand_over()?;
@@ -365,6 +408,8 @@ fn flush<S: Store>(
             match reply {
                 Reply::Request(parcel) => parcel.answer(),
                 Reply::Query(deliver) => deliver(),
+                // Nobody receives it if there was no thread to write the snapshot.
+                Reply::Head(to) => drop(to.send(tail.journal.head())),
             }
         }
         // A writer that has ended needs no flight.

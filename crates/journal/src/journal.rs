@@ -29,6 +29,11 @@ impl<S: Store> Journal<S> {
         self.chain.book()
     }
 
+    /// The store below.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
     /// The point before the first batch.
     pub fn genesis(&self) -> Head {
         Head::genesis(self.book())
@@ -100,6 +105,30 @@ impl<S: Store> Journal<S> {
         };
         self.failed = verified.is_err();
         Ok(verified?)
+    }
+
+    /// Checks that a point belongs to this journal.
+    pub fn check_point(&mut self, point: Head) -> Result<(), JournalError> {
+        self.refuse_if_failed()?;
+        let (place, seq) = (self.place(), point.seq);
+        if seq > self.head().seq {
+            return Err(JournalError::Ahead {
+                place,
+                after: seq,
+                head: self.head().seq,
+            });
+        }
+        let mut found = (seq == 0).then(|| self.genesis().hash);
+        if seq > 0 {
+            self.store.read(seq, &mut |batch| {
+                found = (batch.seq == seq).then_some(batch.hash);
+                ControlFlow::Break(())
+            })?;
+        }
+        match found == Some(point.hash) {
+            true => Ok(()),
+            false => Err(JournalError::Foreign { place, seq }),
+        }
     }
 
     /// Counts what the journal holds.

@@ -38,6 +38,7 @@ mod chain;
 mod head;
 mod journal;
 mod memory;
+pub mod snapshot;
 pub mod sqlite;
 mod store;
 

@@ -118,8 +118,18 @@ impl SnapshotReader {
         let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
         let mut found = [0; HEADER];
         file.read_exact(&mut found).map_err(failed)?;
-        let seq = u64::from_le_bytes(found[8..16].try_into().map_err(io::Error::other).map_err(failed)?);
-        let hash = Hash(found[16..48].try_into().map_err(io::Error::other).map_err(failed)?);
+        let seq = u64::from_le_bytes(
+            found[8..16]
+                .try_into()
+                .map_err(io::Error::other)
+                .map_err(failed)?,
+        );
+        let hash = Hash(
+            found[16..48]
+                .try_into()
+                .map_err(io::Error::other)
+                .map_err(failed)?,
+        );
         let head = Head { seq, hash };
         if found != header(book, head) {
             let cause = "it is of another book or another version of the program";
@@ -197,7 +207,10 @@ pub struct SnapshotError {
 }
 
 impl SnapshotError {
-    fn new(path: &Path, cause: io::Error) -> Self {
+    fn new(path: &Path, mut cause: io::Error) -> Self {
+        if cause.kind() == io::ErrorKind::UnexpectedEof {
+            cause = io::Error::other("it is not whole");
+        }
         Self {
             path: path.to_owned(),
             cause,

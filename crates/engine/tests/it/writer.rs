@@ -116,7 +116,7 @@ fn durable(disk: &Mutex<Memory>) -> Vec<i32> {
         .collect()
 }
 
-fn documents() -> Documents {
+pub(crate) fn documents() -> Documents {
     let example = |file: &str| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/lending-club/");
         std::fs::read_to_string(format!("{folder}{file}")).unwrap()
@@ -133,7 +133,7 @@ fn documents() -> Documents {
 }
 
 /// A fixing of the rate R. They must come in the order of their days, or are refused.
-fn fix(day: i32) -> Command {
+pub(crate) fn fix(day: i32) -> Command {
     Command::Fix {
         index: "R".into(),
         day: Day(day),

@@ -1,0 +1,200 @@
+//! Snapshots: short cuts to the state of a book. They are written while the writer goes on, and
+//! what the journal holds beyond one is read as always.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::{io, thread};
+
+use tandem_domain::book::{Book, Restore, Snapshot};
+use tandem_journal::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter, list};
+use tandem_journal::{BookName, Head, Journal, Store};
+
+use crate::replay::{ReplayError, replay_after};
+use crate::{Engine, Tail};
+
+/// Pieces that wait for the disk, at the most.
+const WAITING: usize = 4;
+
+impl<S: Store> Engine<S> {
+    /// Opens a book from the newest snapshot in a folder that can be used, and from what the
+    /// journal holds beyond it. Also says why newer ones could not be used; without any, the
+    /// whole journal is read.
+    ///
+    /// A snapshot that does not belong to this journal, or that is ahead of it, is an error: one
+    /// of the two has lost something.
+    pub fn open_from(
+        mut journal: Journal<S>,
+        folder: &Path,
+    ) -> Result<(Engine<S>, Vec<SnapshotError>), ReplayError> {
+        let mut unusable = Vec::new();
+        let mut point = (Book::default(), journal.genesis());
+        for path in paths(folder, &mut unusable) {
+            match read(&path, journal.book()) {
+                Ok(found) => {
+                    journal.check_point(found.1)?;
+                    point = found;
+                    break;
+                }
+                Err(error) => unusable.push(error),
+            }
+        }
+        let (book, head) = point;
+        let book = replay_after(&mut journal, head, book, &mut |_| {})?;
+        let engine = Engine {
+            book,
+            events: Vec::new(),
+            tail: Tail::new(journal),
+            failed: false,
+        };
+        Ok((engine, unusable))
+    }
+
+    /// Writes a snapshot of the book into a folder.
+    pub fn snapshot(&mut self, folder: &Path) -> Result<PathBuf, SnapshotError> {
+        let journal = &self.tail.journal;
+        let mut writer = SnapshotWriter::create(folder, journal.book(), journal.head())?;
+        let mut snapshot = self.book.snapshot();
+        let mut piece = Vec::new();
+        while self.book.next_piece(&mut snapshot, &mut piece) {
+            writer.piece(&piece)?;
+            piece.clear();
+        }
+        writer.finish()
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// The batch after which the newest snapshot in a folder was taken, if there is one.
+    pub fn newest_snapshot(folder: &Path) -> Option<u64> {
+        let found = list(folder).ok()?;
+        found.first().map(|(_, seq)| *seq)
+    }
+}
+
+fn paths(folder: &Path, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
+    match list(folder) {
+        Ok(found) => found.into_iter().map(|(path, _)| path).collect(),
+        Err(cause) => {
+            unusable.push(SnapshotError {
+                path: folder.to_owned(),
+                cause,
+            });
+            Vec::new()
+        }
+    }
+}
+
+/// The book of a snapshot, and the batch that it was taken after.
+fn read(path: &Path, book: &BookName) -> Result<(Book, Head), SnapshotError> {
+    let failed = |cause| SnapshotError {
+        path: path.to_owned(),
+        cause: io::Error::other(cause),
+    };
+    let mut reader = SnapshotReader::open(path, book)?;
+    let head = reader.head();
+    let mut restore = Restore::default();
+    // The disk and the checks on one thread, the book on the other.
+    let (full, pieces) = sync_channel::<Vec<u8>>(WAITING);
+    let (used, empty) = sync_channel::<Vec<u8>>(WAITING);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || -> Result<(), SnapshotError> {
+            loop {
+                let mut piece = empty.try_recv().unwrap_or_default();
+                if !reader.piece(&mut piece)? || full.send(piece).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        let mut taken = Ok(());
+        for piece in pieces {
+            taken = restore.take(&piece).map_err(failed);
+            if taken.is_err() {
+                break;
+            }
+            // A reader that has ended needs none.
+            let _ = used.try_send(piece);
+        }
+        let read = reading.join();
+        taken?;
+        read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    let book = restore.finish().map_err(failed)?;
+    Ok((book, head))
+}
+
+/// A snapshot on its way from the writer's thread to the disk.
+pub(crate) struct Job {
+    snapshot: Snapshot,
+    pieces: SyncSender<Vec<u8>>,
+    /// A piece that found no place.
+    held: Option<Vec<u8>>,
+}
+
+/// How a snapshot ended.
+pub(crate) type Outcome = Result<PathBuf, SnapshotError>;
+
+impl Job {
+    /// Begins a snapshot of the book as it is now; `head` brings the batch that makes this moment
+    /// durable, `done` takes the outcome. None if the system gives no thread for it.
+    pub(crate) fn start(
+        book: &mut Book,
+        name: BookName,
+        folder: PathBuf,
+        head: Receiver<Head>,
+        done: SyncSender<Outcome>,
+    ) -> Option<Job> {
+        let (pieces, to_write) = sync_channel(WAITING);
+        let write = move || -> Option<Outcome> {
+            // A flusher that failed brings no head, and a writer that ended no last piece.
+            let head = head.recv().ok()?;
+            let write = || {
+                let mut writer = SnapshotWriter::create(&folder, &name, head)?;
+                for piece in to_write {
+                    let piece: Vec<u8> = piece;
+                    if piece.is_empty() {
+                        return writer.finish().map(Some);
+                    }
+                    writer.piece(&piece)?;
+                }
+                Ok(None)
+            };
+            write().transpose()
+        };
+        thread::Builder::new()
+            .name("snapshot".to_owned())
+            .spawn(move || {
+                if let Some(outcome) = write() {
+                    // Nobody receives it if the client is gone.
+                    let _ = done.send(outcome);
+                }
+            })
+            .ok()?;
+        Some(Job {
+            snapshot: book.snapshot(),
+            pieces,
+            held: None,
+        })
+    }
+
+    /// Moves one piece on, if there is a place for it, or waits for one; false at the end.
+    pub(crate) fn step(&mut self, book: &mut Book, wait: bool) -> bool {
+        let mut last = false;
+        let piece = self.held.take().unwrap_or_else(|| {
+            let mut piece = Vec::new();
+            last = !book.next_piece(&mut self.snapshot, &mut piece);
+            piece
+        });
+        last |= piece.is_empty();
+        if wait || last {
+            return self.pieces.send(piece).is_ok() && !last;
+        }
+        match self.pieces.try_send(piece) {
+            Ok(()) => true,
+            Err(TrySendError::Full(piece)) => {
+                self.held = Some(piece);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
