@@ -140,6 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_thread_that_does_not_start_says_what_to_do() {
+        let error = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        assert_eq!(
+            EngineError::from(error).to_string(),
+            "cannot start a thread for the writer: operation would block; allow this program more, \
+             or stop others"
+        );
+    }
+
+    #[test]
     fn after_a_failure_nothing_is_taken_any_more() {
         let name = BookName::new("example").expect("a good name");
         let journal = Journal::open(Memory::new(name)).expect("an empty journal");
