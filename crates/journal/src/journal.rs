@@ -24,6 +24,11 @@ impl<S: Store> Journal<S> {
         })
     }
 
+    /// Lets the store go, to open another journal on it.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
     /// The book.
     pub fn book(&self) -> &BookName {
         self.chain.book()

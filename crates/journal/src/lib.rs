@@ -37,15 +37,21 @@ mod builder;
 mod chain;
 mod head;
 mod journal;
+pub mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sqlite;
 mod store;
 
 pub use batch::{Batch, BatchError};
 pub use builder::{BatchBuilder, PushError};
 pub use chain::{BookName, BookNameError, Chain, Hash, Head};
+pub use head::TailError;
 pub use journal::{Journal, JournalError};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use store::{Stats, Store, StoreError};
 

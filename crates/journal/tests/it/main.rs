@@ -7,7 +7,10 @@
 mod builder;
 mod chain;
 mod format;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
+mod stores;
 
 use tandem_journal::{Batch, BatchBuilder, BookName, Head, Journal, JournalError, Store};
 
