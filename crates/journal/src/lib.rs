@@ -8,8 +8,9 @@
 //!   recomputes all of them, so any edit of history shows;
 //! - **fail-stop**: after any failure the journal refuses everything until it is opened again.
 //!
-//! A [`Journal`] sits on a [`Store`], which only moves rows. [`Sqlite`] is the one to use,
-//! [`Memory`] serves tests. The bytes are described in `docs/spec/journal.md`.
+//! A [`Journal`] sits on a [`Store`], which only moves rows. [`Sqlite`] is the embedded one,
+//! `Postgres` (behind the feature `postgres`) the one for several nodes, which own books by
+//! [leases](lease); [`Memory`] serves tests. The bytes are described in `docs/spec/journal.md`.
 //!
 //! ```
 //! use tandem_journal::{BatchBuilder, BookName, Journal, JournalError, Memory};

@@ -213,16 +213,14 @@ impl Store for Postgres {
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let written = self.write(batch);
-        written.map_err(|cause| self.error(format!("write batch {}", batch.seq), cause))?;
-        let head = Head {
-            seq: batch.seq,
-            hash: batch.hash,
-        };
-        let Some(writing) = &mut self.writing else {
-            return Ok(());
-        };
-        let noted = writing.head_file.write(head);
-        noted.map_err(|cause| self.error("write the head file", cause))
+        let appended = written
+            .map_err(|cause| self.error(format!("write batch {}", batch.seq), cause))
+            .and_then(|()| self.note(batch));
+        // This writer is at its end; another node may go on.
+        if let (Err(_), Some(writing)) = (&appended, &self.writing) {
+            writing.ownership.release();
+        }
+        appended
     }
 
     fn read(
@@ -290,6 +288,19 @@ impl Postgres {
                 return Ok(());
             }
         }
+    }
+
+    /// Notes a batch in the head file.
+    fn note(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let head = Head {
+            seq: batch.seq,
+            hash: batch.hash,
+        };
+        let Some(writing) = &mut self.writing else {
+            return Ok(());
+        };
+        let noted = writing.head_file.write(head);
+        noted.map_err(|cause| self.error("write the head file", cause))
     }
 
     /// Writes a batch, and returns once it is certain what became of it.
@@ -649,6 +660,21 @@ pub enum OpenError {
 }
 
 impl Server {
+    /// The books in the database, by name.
+    pub fn books(&self) -> Result<Vec<BookName>, OpenError> {
+        let error = |doing, cause| store_error(&self.to_string(), doing, cause);
+        let connected = self.connect_to_read();
+        let mut connection = connected.map_err(|cause| error("connect", cause))?;
+        let select = "SELECT book FROM tandem_book ORDER BY book";
+        let rows = match connection.client.query(select, &[]) {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
+            rows => rows.map_err(|cause| error("list the books", explain(&cause)))?,
+        };
+        let name = |row: &Row| Ok(BookName::new(row.try_get::<_, String>(0)?)?);
+        let names: Result<_, Cause> = rows.iter().map(name).collect();
+        Ok(names.map_err(|cause| error("list the books", cause))?)
+    }
+
     /// Who owns a book and for how much longer; `None` if nobody does.
     pub fn owner(&self, book: &BookName) -> Result<Option<(Lease, Duration)>, OpenError> {
         let mut opening = Opening::new(self, book, self.connect_to_write())?;

@@ -16,11 +16,12 @@ use super::Cause;
 /// A machine that does not answer is given up after this, unless the address says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that is silent for this long is tried; see [`KEEPALIVES`].
+/// A connection that is silent for this long is tried, and is lost if it stays silent for
+/// [`SILENCE`], whether something was sent or not.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(5);
 
-/// A connection that stays silent that many times, a pause of two seconds between, is lost.
-const KEEPALIVES: u32 = 3;
+/// See [`KEEPALIVES_IDLE`].
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// One or more servers with a database, as libpq's connection strings name them.
 ///
@@ -50,8 +51,11 @@ impl FromStr for Server {
         if config.get_keepalives_idle() > Duration::from_secs(3600) {
             config
                 .keepalives_idle(KEEPALIVES_IDLE)
-                .keepalives_interval(Duration::from_secs(2))
-                .keepalives_retries(KEEPALIVES);
+                .keepalives_interval(SILENCE / 5)
+                .keepalives_retries(5);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
         }
         if config.get_application_name().is_none() {
             config.application_name("tandem");

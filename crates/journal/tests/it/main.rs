@@ -6,7 +6,10 @@
 
 mod builder;
 mod chain;
+#[cfg(feature = "postgres")]
+mod faults;
 mod format;
+mod model;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
