@@ -41,7 +41,13 @@ pub(crate) fn component(root: &Path, component: &str, arguments: &[&str]) -> Out
 
 /// Builds the documentation; a warning (a dead link inside it, say) is an error.
 pub(crate) fn doc(root: &Path) -> Outcome {
-    let arguments = ["doc", "--workspace", "--no-deps"];
+    let arguments = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--features",
+        "tandem/postgres",
+    ];
     let mut cargo = command(root);
     cargo.env("RUSTDOCFLAGS", "-Dwarnings");
     finish(cargo.args(arguments), &arguments)

@@ -1,7 +1,7 @@
 //! The store for several nodes: many books in one PostgreSQL database, or one that speaks its
 //! protocol.
 //!
-//! A node owns a book by a [lease](crate::lease) and writes it with the token of that lease. Any
+//! A node owns a book by a [lease] and writes it with the token of that lease. Any
 //! number of readers may read while it writes.
 //!
 //! A commit whose answer is lost is not guessed at: the batch's number is read back, from

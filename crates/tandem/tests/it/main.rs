@@ -10,5 +10,6 @@ mod instruct;
 mod public_loans;
 mod quote;
 mod schedule;
+mod server;
 mod servicing;
 mod tamper;
