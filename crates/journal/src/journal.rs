@@ -24,11 +24,6 @@ impl<S: Store> Journal<S> {
         })
     }
 
-    /// Lets the store go, to open another journal on it.
-    pub fn into_store(self) -> S {
-        self.store
-    }
-
     /// The book.
     pub fn book(&self) -> &BookName {
         self.chain.book()

@@ -129,11 +129,10 @@ fn a_book_has_one_owner_who_can_be_asked_for() {
 #[test]
 fn a_book_is_handed_over() {
     let Some(place) = Place::empty() else { return };
-    let mut journal = place.created();
-    fill(&mut journal);
-    let store = journal.into_store();
+    let store = place.create_as("a", &demo()).unwrap();
     let ownership = store.ownership().unwrap();
     let mut journal = Journal::open(store).unwrap();
+    fill(&mut journal);
     ownership.hand_over(&node("b")).unwrap();
     assert!(!ownership.is_held());
 
