@@ -13,7 +13,14 @@ use crate::Outcome;
 
 /// Runs cargo with its output shown as it comes.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Outcome {
-    finish(command(root).args(arguments), arguments)
+    run_with(root, &[], arguments)
+}
+
+/// The same, with variables of the environment.
+pub(crate) fn run_with(root: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
+    let mut cargo = command(root);
+    cargo.envs(variables.iter().copied());
+    finish(cargo.args(arguments), arguments)
 }
 
 /// Runs a cargo command that comes as a component of the toolchain.
@@ -35,7 +42,13 @@ pub(crate) fn component(root: &Path, component: &str, arguments: &[&str]) -> Out
 
 /// Builds the documentation; a warning (a dead link inside it, say) is an error.
 pub(crate) fn doc(root: &Path) -> Outcome {
-    let arguments = ["doc", "--workspace", "--no-deps"];
+    let arguments = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--features",
+        "tandem/postgres",
+    ];
     let mut cargo = command(root);
     cargo.env("RUSTDOCFLAGS", "-Dwarnings");
     finish(cargo.args(arguments), &arguments)

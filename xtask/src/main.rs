@@ -44,7 +44,10 @@ const STEPS: [Step; 8] = [
         about: "clippy has no warnings",
         run: |root| {
             let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
-            cargo::component(root, "clippy", &arguments)
+            cargo::component(root, "clippy", &arguments)?;
+            let postgres = "clippy -ptandem-journal -ptandem --features tandem/postgres \
+                            --all-targets -- -Dwarnings";
+            cargo::run(root, &words(postgres))
         },
     },
     Step {
@@ -70,9 +73,33 @@ const STEPS: [Step; 8] = [
     Step {
         name: "test",
         about: "all tests pass",
-        run: |root| cargo::run(root, &["test", "--workspace"]),
+        run: |root| {
+            cargo::run(root, &["test", "--workspace"])?;
+            cargo::run(root, &words(POSTGRES))
+        },
     },
 ];
+
+/// The tests that run with a PostgreSQL server only. The default build goes without.
+const POSTGRES: &str = "test -ptandem-journal -ptandem --features tandem/postgres -- \
+                        postgres:: faults:: stores:: server::";
+
+/// What takes too long for `ci`.
+const LONG: [Step; 1] = [Step {
+    name: "failover",
+    about: "servers die under load, again and again; the lease protocol in more orders",
+    run: |root| {
+        let rounds = [("TANDEM_FAILOVER_ROUNDS", "10")];
+        cargo::run_with(root, &rounds, &words(FAILOVER))
+    },
+}];
+
+const FAILOVER: &str = "test -ptandem-journal --features postgres --test it -- --nocapture \
+                        --include-ignored --test-threads=1 faults:: is_taken_over model::";
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -91,10 +118,14 @@ fn main() -> ExitCode {
         eprint!("{}", usage());
         return ExitCode::from(2);
     };
-    let steps: Vec<&Step> = STEPS
-        .iter()
-        .filter(|step| command == "ci" || command == step.name)
-        .collect();
+    let steps: Vec<&Step> = match command.as_str() {
+        "ci" => STEPS.iter().collect(),
+        name => STEPS
+            .iter()
+            .chain(&LONG)
+            .filter(|step| step.name == name)
+            .collect(),
+    };
     if steps.is_empty() {
         eprint!("{}", usage());
         return ExitCode::from(2);
@@ -109,6 +140,10 @@ fn usage() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\n");
     text += &format!("  {:<11}{}\n", "ci", "all of these, in this order");
     for step in &STEPS {
+        text += &format!("  {:<11}{}\n", step.name, step.about);
+    }
+    text += "\nOn demand:\n\n";
+    for step in &LONG {
         text += &format!("  {:<11}{}\n", step.name, step.about);
     }
     text += "\n  fuzz --seconds N   feed every reader of outside bytes for N seconds each\n";
@@ -181,7 +216,7 @@ mod tests {
             .collect();
         assert_eq!(
             names.join(" "),
-            "ci packages fmt lint doc licences structure links test"
+            "ci packages fmt lint doc licences structure links test On failover"
         );
     }
 

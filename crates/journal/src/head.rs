@@ -3,15 +3,119 @@
 //! A database that lost its tail looks exactly like one that never had it. This file tells them
 //! apart. It is written after the batch is durable and never flushed: lagging behind the journal
 //! is harmless, being ahead of it means that batches were lost.
+//!
+//! It lies beside an embedded database. With a database on a server it lies on the node, and so
+//! notices a server that was restored from an old backup.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{FORMAT, Hash, Head};
+use crate::{BookName, FORMAT, Hash, Head, StoreError};
 
 const SLOT: usize = 64;
+
+/// What the head file of a journal remembers.
+pub(crate) struct Record<'a> {
+    /// The journal, as messages name it.
+    pub(crate) place: &'a str,
+    pub(crate) path: &'a Path,
+}
+
+impl Record<'_> {
+    /// Checks, where there is no journal, that there never was one.
+    pub(crate) fn must_be_blank(&self) -> Result<(), TailError> {
+        match self.remembered()? {
+            Some(remembered) => Err(self.lost(0, remembered.seq)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the journal, which ends at batch `last`, has lost nothing.
+    pub(crate) fn check(
+        &self,
+        last: u64,
+        hash_of: impl FnOnce(u64) -> Result<Option<Hash>, StoreError>,
+    ) -> Result<(), TailError> {
+        let Some(Head { seq, hash }) = self.remembered()? else {
+            return Ok(());
+        };
+        if seq > last {
+            return Err(self.lost(last, seq));
+        }
+        if hash_of(seq)? != Some(hash) {
+            return Err(TailError::Changed {
+                place: self.place.to_owned(),
+                head_file: self.path.to_owned(),
+                seq,
+            });
+        }
+        Ok(())
+    }
+
+    /// Opens the file for writing, and notes where the journal ends.
+    pub(crate) fn open(&self, book: &BookName, head: Option<Head>) -> Result<HeadFile, TailError> {
+        let opened = HeadFile::open(self.path).and_then(|mut file| {
+            file.write(head.unwrap_or_else(|| Head::genesis(book)))?;
+            Ok(file)
+        });
+        Ok(opened.map_err(|cause| self.error(cause))?)
+    }
+
+    /// The last batch by the file, if it remembers one.
+    fn remembered(&self) -> Result<Option<Head>, TailError> {
+        let head = read(self.path).map_err(|cause| self.error(cause))?;
+        Ok(head.filter(|head| head.seq > 0))
+    }
+
+    fn lost(&self, last: u64, remembered: u64) -> TailError {
+        TailError::Lost {
+            place: self.place.to_owned(),
+            head_file: self.path.to_owned(),
+            last,
+            remembered,
+        }
+    }
+
+    fn error(&self, cause: io::Error) -> StoreError {
+        StoreError {
+            place: self.path.display().to_string(),
+            doing: "use the head file".to_owned(),
+            cause: cause.into(),
+        }
+    }
+}
+
+/// Why a journal is not the one that the head file remembers.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TailError {
+    #[error(
+        "{place}: the journal ends at batch {last}, but {} remembers batch {remembered}: the \
+         batches after {last} are lost; restore the journal from a backup that has them, or delete \
+         the head file to go on without them",
+        head_file.display()
+    )]
+    Lost {
+        place: String,
+        head_file: PathBuf,
+        last: u64,
+        remembered: u64,
+    },
+    #[error(
+        "{place}: batch {seq} is not the one that {} remembers: the journal was changed or swapped \
+         for another; restore it from a backup, or delete the head file if the journal is right",
+        head_file.display()
+    )]
+    Changed {
+        place: String,
+        head_file: PathBuf,
+        seq: u64,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Two slots, written in turn, so that a torn write leaves the other one.
 #[derive(Debug)]
@@ -21,7 +125,7 @@ pub(crate) struct HeadFile {
 
 impl HeadFile {
     /// Opens the file for writing and creates it when it is not there.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -45,7 +149,7 @@ pub(crate) fn path(database: &Path) -> PathBuf {
 }
 
 /// The latest head in the file; `None` without a file or an intact slot.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Head>> {
+fn read(path: &Path) -> io::Result<Option<Head>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         bytes => bytes?,

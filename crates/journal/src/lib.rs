@@ -8,8 +8,9 @@
 //!   recomputes all of them, so any edit of history shows;
 //! - **fail-stop**: after any failure the journal refuses everything until it is opened again.
 //!
-//! A [`Journal`] sits on a [`Store`], which only moves rows. [`Sqlite`] is the one to use,
-//! [`Memory`] serves tests. The bytes are described in `docs/spec/journal.md`.
+//! A [`Journal`] sits on a [`Store`], which only moves rows. [`Sqlite`] is the embedded one,
+//! `Postgres` (behind the feature `postgres`) the one for several nodes, which own books by
+//! [leases](lease); [`Memory`] serves tests. The bytes are described in `docs/spec/journal.md`.
 //!
 //! ```
 //! use tandem_journal::{BatchBuilder, BookName, Journal, JournalError, Memory};
@@ -37,7 +38,10 @@ mod builder;
 mod chain;
 mod head;
 mod journal;
+pub mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod snapshot;
 pub mod sqlite;
 mod store;
@@ -45,8 +49,11 @@ mod store;
 pub use batch::{Batch, BatchError};
 pub use builder::{BatchBuilder, PushError};
 pub use chain::{BookName, BookNameError, Chain, Hash, Head};
+pub use head::TailError;
 pub use journal::{Journal, JournalError};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use store::{Stats, Store, StoreError};
 

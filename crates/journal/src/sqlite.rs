@@ -20,7 +20,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
-use crate::head::{self, HeadFile};
+use crate::head::{self, HeadFile, TailError};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Stats, Store, StoreError};
 
 /// Marks a database as a journal in SQLite's file header: "TNDM".
@@ -282,12 +282,10 @@ impl<'a> Opening<'a> {
     /// A head file without its database is what is left when the database was deleted.
     fn must_not_be_deleted(&self) -> Result<(), OpenError> {
         match self.must_exist() {
-            Err(OpenError::NotFound { .. }) => match self.remembered()? {
-                Some(remembered) => Err(self.lost_tail(0, remembered.seq)),
-                None => Ok(()),
-            },
-            there => there,
+            Err(OpenError::NotFound { .. }) => self.record().must_be_blank()?,
+            there => there?,
         }
+        Ok(())
     }
 
     fn must_be_empty(&self, connection: &Connection) -> Result<(), OpenError> {
@@ -374,10 +372,7 @@ impl<'a> Opening<'a> {
             "copy its log into the database",
             checkpoint(&store.connection, "TRUNCATE"),
         )?;
-        let head = store.head()?.unwrap_or_else(|| Head::genesis(&store.book));
-        let mut file = HeadFile::open(&self.head_file).map_err(|cause| self.head_error(cause))?;
-        file.write(head).map_err(|cause| self.head_error(cause))?;
-        store.head_file = Some(file);
+        store.head_file = Some(self.record().open(&store.book, store.head()?)?);
         self.map(checkpoint_on_close(&store.connection, true))?;
         Ok(store)
     }
@@ -396,37 +391,19 @@ impl<'a> Opening<'a> {
             head_file: None,
             checkpoint_at: CHECKPOINT_AT,
         };
-        self.check_tail(&store)?;
+        let last = store.head()?.map_or(0, |head| head.seq);
+        self.record().check(last, |seq| {
+            let hash = store.hash_of(seq);
+            hash.map_err(|cause| store.error(format!("read the hash of batch {seq}"), cause))
+        })?;
         Ok(store)
     }
 
-    /// Compares the journal with the head file.
-    fn check_tail(&self, store: &Sqlite) -> Result<(), OpenError> {
-        let Some(remembered) = self.remembered()? else {
-            return Ok(());
-        };
-        let seq = remembered.seq;
-        let last = store.head()?.map_or(0, |head| head.seq);
-        if seq > last {
-            return Err(self.lost_tail(last, seq));
+    fn record(&self) -> head::Record<'_> {
+        head::Record {
+            place: &self.place,
+            path: &self.head_file,
         }
-        let hash = store
-            .hash_of(seq)
-            .map_err(|cause| store.error(format!("read the hash of batch {seq}"), cause))?;
-        if hash != Some(remembered.hash) {
-            return Err(OpenError::Changed {
-                place: self.place.clone(),
-                head_file: self.head_file.clone(),
-                seq,
-            });
-        }
-        Ok(())
-    }
-
-    /// The last batch by the head file, if it remembers one.
-    fn remembered(&self) -> Result<Option<Head>, OpenError> {
-        let head = head::read(&self.head_file).map_err(|cause| self.head_error(cause))?;
-        Ok(head.filter(|head| head.seq > 0))
     }
 
     fn map<T>(&self, outcome: rusqlite::Result<T>) -> Result<T, OpenError> {
@@ -450,15 +427,6 @@ impl<'a> Opening<'a> {
         store_error(&self.place, doing, cause)
     }
 
-    fn head_error(&self, cause: impl Into<Cause>) -> OpenError {
-        store_error(
-            &self.head_file.display().to_string(),
-            "use the head file",
-            cause,
-        )
-        .into()
-    }
-
     fn not_a_journal(&self) -> OpenError {
         OpenError::NotAJournal {
             place: self.place.clone(),
@@ -468,15 +436,6 @@ impl<'a> Opening<'a> {
     fn read_only(&self) -> OpenError {
         OpenError::ReadOnly {
             place: self.place.clone(),
-        }
-    }
-
-    fn lost_tail(&self, last: u64, remembered: u64) -> OpenError {
-        OpenError::LostTail {
-            place: self.place.clone(),
-            head_file: self.head_file.clone(),
-            last,
-            remembered,
         }
     }
 }
@@ -516,28 +475,8 @@ pub enum OpenError {
          up to {FORMAT}); use a newer program"
     )]
     NewerFormat { place: String, format: i64 },
-    #[error(
-        "{place}: the journal ends at batch {last}, but {} remembers batch {remembered}: the \
-         batches after {last} are lost; restore the journal from a backup that has them, or delete \
-         the head file to go on without them",
-        head_file.display()
-    )]
-    LostTail {
-        place: String,
-        head_file: PathBuf,
-        last: u64,
-        remembered: u64,
-    },
-    #[error(
-        "{place}: batch {seq} is not the one that {} remembers: the journal was changed or swapped \
-         for another; restore it from a backup, or delete the head file if the journal is right",
-        head_file.display()
-    )]
-    Changed {
-        place: String,
-        head_file: PathBuf,
-        seq: u64,
-    },
+    #[error(transparent)]
+    Tail(#[from] TailError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -685,11 +624,11 @@ mod tests {
             assert!(
                 matches!(
                     error,
-                    OpenError::LostTail {
+                    OpenError::Tail(TailError::Lost {
                         last: 1 | 2,
                         remembered: 4,
                         ..
-                    }
+                    })
                 ),
                 "{error}"
             );

@@ -31,6 +31,37 @@ pub trait Store {
     fn stats(&self) -> Result<Stats, StoreError>;
 }
 
+/// So that a program can choose its store when it runs.
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn book(&self) -> &BookName {
+        (**self).book()
+    }
+
+    fn place(&self) -> &str {
+        (**self).place()
+    }
+
+    fn head(&self) -> Result<Option<Head>, StoreError> {
+        (**self).head()
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        (**self).append(batch)
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        visit: &mut dyn FnMut(Batch) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        (**self).read(from, visit)
+    }
+
+    fn stats(&self) -> Result<Stats, StoreError> {
+        (**self).stats()
+    }
+}
+
 /// How much a journal holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

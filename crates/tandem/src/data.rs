@@ -1,30 +1,53 @@
 //! Where the journals lie.
 
+#[cfg(feature = "postgres")]
+mod server;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
 use tandem_engine::{Step, replay};
-use tandem_journal::{Journal, Sqlite};
+use tandem_journal::sqlite::OpenError;
+use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::fail::{Failure, Outcome};
 
 /// Folder for journals if `--data` is not given; each book has a folder below it.
-pub(crate) const DEFAULT: &str = "data";
+const DEFAULT: &str = "data";
 
 /// Name of the journal's database in a book's folder.
-pub(crate) const DATABASE: &str = "book.db";
+const DATABASE: &str = "book.db";
+
+/// The store is chosen when the program runs.
+pub(crate) type AnyStore = Box<dyn Store + Send>;
 
 /// Which book a command is about.
 #[derive(clap::Args)]
 pub(crate) struct BookOption {
     /// Folder with the book's journal [default: the only book below ./data]
     #[arg(long)]
-    pub(crate) data: Option<PathBuf>,
+    data: Option<PathBuf>,
+    /// PostgreSQL server that has the journal, as for `tandem run`
+    #[arg(long, value_name = "ADDRESS")]
+    store: Option<String>,
+    /// Name of the book on that server [default: the only one]
+    #[arg(long, requires = "store")]
+    book: Option<String>,
 }
 
 impl BookOption {
+    /// The book's journal.
+    pub(crate) fn place(&self) -> Outcome<Place> {
+        let Some(address) = &self.store else {
+            return Ok(Place::File(self.database()?));
+        };
+        let book = self.book.clone().map(BookName::new).transpose()?;
+        server::place(address, book, self.data.as_deref(), None)
+    }
+
     /// The book's database.
-    pub(crate) fn database(&self) -> Outcome<PathBuf> {
+    fn database(&self) -> Outcome<PathBuf> {
         if let Some(folder) = &self.data {
             return Ok(folder.join(DATABASE));
         }
@@ -55,12 +78,100 @@ impl BookOption {
     }
 }
 
-/// Opens a journal for reading.
-pub(crate) fn open(database: &Path) -> Outcome<Journal<Sqlite>> {
-    Ok(Journal::open(Sqlite::open_read_only(database)?)?)
+/// Where a journal is.
+pub(crate) enum Place {
+    /// A database in a file.
+    File(PathBuf),
+    /// A book on a server.
+    #[cfg(feature = "postgres")]
+    Server(Box<server::Book>),
 }
 
-/// Reads a whole journal; `observe` sees every event.
-pub(crate) fn read(database: &Path, observe: &mut impl FnMut(Step<'_>)) -> Outcome<Book> {
-    Ok(replay(&mut open(database)?, observe)?)
+impl Place {
+    /// The place of a book that `tandem run` is told, or the one it has by default; on a server
+    /// it is owned under the name `node`.
+    pub(crate) fn of(
+        book: &BookName,
+        data: Option<&Path>,
+        store: Option<&str>,
+        node: Option<&str>,
+    ) -> Outcome<Self> {
+        let folder = folder(data, book);
+        std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+        match store {
+            None => Ok(Place::File(folder.join(DATABASE))),
+            Some(address) => server::place(address, Some(book.clone()), data, node),
+        }
+    }
+
+    /// Opens the journal for writing.
+    pub(crate) fn open(&self) -> Outcome<AnyStore> {
+        match self {
+            Place::File(database) => Ok(Box::new(Sqlite::open(database)?)),
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.open(),
+        }
+    }
+
+    /// Opens the journal of a book for writing, and makes it if it is not there.
+    pub(crate) fn open_or_create(&self, name: &BookName) -> Outcome<AnyStore> {
+        match self {
+            // A run that was killed while it created the database left an empty one.
+            Place::File(database) => match Sqlite::create(database, name) {
+                Err(OpenError::Exists { .. }) => self.open(),
+                created => Ok(Box::new(created?)),
+            },
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.open_or_create(),
+        }
+    }
+
+    /// Opens the journal for reading.
+    pub(crate) fn open_read_only(&self) -> Outcome<Journal<AnyStore>> {
+        let store = match self {
+            Place::File(database) => Box::new(Sqlite::open_read_only(database)?) as AnyStore,
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.open_read_only()?,
+        };
+        Ok(Journal::open(store)?)
+    }
+
+    /// Reads the whole journal; `observe` sees every event.
+    pub(crate) fn read(&self, observe: &mut impl FnMut(Step<'_>)) -> Outcome<Book> {
+        Ok(replay(&mut self.open_read_only()?, observe)?)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(database) => write!(f, "{}", database.display()),
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.fmt(f),
+        }
+    }
+}
+
+/// A book's folder.
+fn folder(data: Option<&Path>, book: &BookName) -> PathBuf {
+    data.map_or_else(|| Path::new(DEFAULT).join(book.as_str()), Path::to_path_buf)
+}
+
+/// Stands for servers where the program was built without.
+#[cfg(not(feature = "postgres"))]
+mod server {
+    use super::{BookName, Failure, Outcome, Path, Place};
+
+    pub(super) fn place(
+        _: &str,
+        _: Option<BookName>,
+        _: Option<&Path>,
+        _: Option<&str>,
+    ) -> Outcome<Place> {
+        Err(Failure(
+            "this program was built without PostgreSQL: build it with `cargo build --release \
+             --features postgres`, or leave --store out"
+                .to_owned(),
+        ))
+    }
 }

@@ -21,7 +21,7 @@ use tandem_domain::policy::Outcome as Answer;
 use tandem_engine::{Step, replay};
 use tandem_journal::{Journal, Store};
 
-use crate::data::{self, BookOption};
+use crate::data::BookOption;
 use crate::export::{self, grid::Grid};
 use crate::fail::{Failure, Outcome};
 use crate::words::{counted, distance, in_words, title};
@@ -37,7 +37,7 @@ pub(crate) struct Options {
 
 /// Tells the life of one loan.
 pub(crate) fn history(options: &Options) -> Outcome {
-    let mut journal = data::open(&options.book.database()?)?;
+    let mut journal = options.book.place()?.open_read_only()?;
     export::show(&tell(&mut journal, &options.loan)?)
 }
 

@@ -8,7 +8,7 @@ use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, words
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Rate};
 use tandem_engine::Engine;
-use tandem_journal::{Journal, Sqlite};
+use tandem_journal::Journal;
 
 use crate::data::BookOption;
 use crate::export::{self, grid::Grid};
@@ -54,8 +54,8 @@ Instructions:
 
 /// Carries an instruction out in a book and says what it changed, and what comes next.
 pub(crate) fn instruct(options: &Options) -> Outcome {
-    let database = options.book.database()?;
-    let mut engine = Engine::open(Journal::open(Sqlite::open(&database)?)?)?;
+    let store = options.book.place()?.open()?;
+    let mut engine = Engine::open(Journal::open(store)?)?;
     let book = engine.book();
     let Some(version) = book.latest() else {
         return Err(Failure("nothing is signed in this book".to_owned()));

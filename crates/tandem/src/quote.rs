@@ -12,7 +12,7 @@ use tandem_domain::loan::{
 use tandem_domain::money::{Amount, Currency};
 use tandem_domain::party::PartyId;
 
-use crate::data::{self, BookOption};
+use crate::data::BookOption;
 use crate::export::{self, Layout, grid::Grid};
 use crate::fail::{Failure, Outcome};
 use crate::history;
@@ -35,7 +35,7 @@ pub(crate) struct Options {
 
 /// Prints what settles a loan.
 pub(crate) fn quote(options: &Options) -> Outcome {
-    let book = data::read(&options.book.database()?, &mut |_| {})?;
+    let book = options.book.place()?.read(&mut |_| {})?;
     let quote = Quote::of(&book, &options.loan, options.on)?;
     export::show(&match options.format {
         Layout::Table => quote.table(),

@@ -12,10 +12,9 @@ use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
 use tandem_engine::Engine;
-use tandem_journal::sqlite::OpenError;
-use tandem_journal::{BookName, Journal, Sqlite, Store};
+use tandem_journal::{BookName, Journal, Store};
 
-use crate::data::{self, DATABASE};
+use crate::data::{AnyStore, Place};
 use crate::export;
 use crate::export::grid::Grid;
 use crate::fail::{Failure, Outcome};
@@ -37,6 +36,14 @@ pub(crate) struct Options {
     /// Folder for the journal [default: data/ID, ID as in the agreement].
     #[arg(long)]
     data: Option<PathBuf>,
+    /// PostgreSQL server for the journal: postgres://user@host/database, several hosts with
+    /// commas between, or 'host=... user=... dbname=...'; the password in PGPASSWORD.
+    #[arg(long, value_name = "ADDRESS")]
+    store: Option<String>,
+    /// Name under which this process owns the book on that server; started again under the same
+    /// name, it goes on at once [default: a new one each time].
+    #[arg(long, value_name = "NAME", requires = "store")]
+    node: Option<String>,
     /// Folder for report, statements and tables [default: out/ID].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -62,16 +69,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let payments = Payments::read(&programme, options.applications.as_deref())?;
     let instructions = programme.instructions()?;
     let id = &programme.version.agreement.file.id;
-    let folder = |chosen: &Option<PathBuf>, default: &str| {
-        chosen
-            .clone()
-            .unwrap_or_else(|| Path::new(default).join(id))
-    };
-    let (data, out) = (
-        folder(&options.data, data::DEFAULT),
-        folder(&options.out, "out"),
-    );
-    fs::create_dir_all(&data).map_err(|error| Failure::io(&data, &error))?;
+    let name = BookName::new(id.as_str())?;
+    let (data, store, node) = (&options.data, &options.store, &options.node);
+    let place = Place::of(&name, data.as_deref(), store.as_deref(), node.as_deref())?;
+    let out = options.out.clone();
+    let out = out.unwrap_or_else(|| Path::new("out").join(id));
     // What is written last must be possible before anything is done.
     export::folder(&out)?;
     for file in [PROBLEMS, REPORT] {
@@ -79,8 +81,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         let opened = File::options().create(true).append(true).open(&path);
         opened.map_err(|error| Failure::io(&path, &error))?;
     }
-    let database = data.join(DATABASE);
-    let mut run = Run::open(&database, &programme, applications, payments, instructions)?;
+    let mut run = Run::open(&place, &programme, applications, payments, instructions)?;
     run.live(options.until)?;
     // The writer lets the journal go before it is read back.
     let Run {
@@ -90,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         ..
     } = run;
     drop(engine);
-    conclude(&programme, &database, &out, &problems, &payments)
+    conclude(&programme, &place, &out, &problems, &payments)
 }
 
 /// A command, and the file and line that it comes from.
@@ -120,7 +121,7 @@ impl Asked {
 }
 
 struct Run {
-    engine: Engine<Sqlite>,
+    engine: Engine<AnyStore>,
     applications: BTreeMap<Day, Vec<ApplicationRow>>,
     /// Payments and instructions to come, by the day on which they are entered.
     calendar: BTreeMap<Day, Vec<Asked>>,
@@ -134,22 +135,17 @@ struct Run {
 
 impl Run {
     fn open(
-        database: &Path,
+        place: &Place,
         programme: &Programme,
         applications: Read<ApplicationRow>,
         mut payments: Payments,
         mut instructions: Read<instruct::Row>,
     ) -> Outcome<Run> {
         let name = BookName::new(programme.version.agreement.file.id.clone())?;
-        // A run that was killed while it created the database left an empty one.
-        let store = match Sqlite::create(database, &name) {
-            Err(OpenError::Exists { .. }) => Sqlite::open(database),
-            created => created,
-        }?;
+        let store = place.open_or_create(&name)?;
         if store.book() != &name {
             return Err(Failure(format!(
-                "{} holds the book `{}`, not `{name}`; name another folder with --data",
-                database.display(),
+                "{place} holds the book `{}`, not `{name}`; name another folder with --data",
                 store.book()
             )));
         }
@@ -360,20 +356,20 @@ fn up_to<T>(map: &mut BTreeMap<Day, T>, day: Day) -> impl Iterator<Item = T> + u
 /// Reads the journal back, checks everything, and writes report, statements and tables.
 fn conclude(
     programme: &Programme,
-    database: &Path,
+    place: &Place,
     out: &Path,
     problems: &[String],
     payments: &Payments,
 ) -> Outcome {
     let mut verifier = Verifier::default();
     let mut collector = Collector::new();
-    let book = data::read(database, &mut |step| {
+    let book = place.read(&mut |step| {
         verifier.observe(&step);
         collector.observe(&step);
     })?;
     let checks = verifier.finish(&book);
     let passed = checks.iter().all(|check| check.passed);
-    export::write_all(out, database)?;
+    export::write_all(out, place)?;
     write(
         &out.join(PROBLEMS),
         &problems
@@ -421,7 +417,7 @@ fn conclude(
         "{}\nreport   {}\njournal  {}\ndigest   {digest}\n",
         proofs.join("\n"),
         out.join(REPORT).display(),
-        database.display()
+        place
     );
     export::show(&text)?;
     if passed {

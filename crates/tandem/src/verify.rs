@@ -21,7 +21,7 @@ use tandem_domain::share::{MAX_SHARES, allocate};
 use tandem_engine::{Step, replay};
 use tandem_journal::Store;
 
-use crate::data::{self, BookOption};
+use crate::data::BookOption;
 use crate::export;
 use crate::fail::{Failure, Outcome};
 
@@ -34,7 +34,7 @@ pub(crate) struct Options {
 
 /// Verifies a book and prints what was checked.
 pub(crate) fn verify(options: &Options) -> Outcome {
-    let mut journal = data::open(&options.book.database()?)?;
+    let mut journal = options.book.place()?.open_read_only()?;
     let bar = progress(journal.head().seq);
     let result = read(&mut journal, &bar);
     bar.finish_and_clear();

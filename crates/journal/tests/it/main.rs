@@ -6,8 +6,14 @@
 
 mod builder;
 mod chain;
+#[cfg(feature = "postgres")]
+mod faults;
 mod format;
+mod model;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
+mod stores;
 
 use tandem_journal::{Batch, BatchBuilder, BookName, Head, Journal, JournalError, Store};
 

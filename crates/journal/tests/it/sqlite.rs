@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use tandem_journal::sqlite::OpenError;
-use tandem_journal::{BookName, Journal, Sqlite, Stats};
+use tandem_journal::{Journal, Sqlite};
 use tempfile::TempDir;
 
-use crate::{append, demo, events, fill, read_after, read_all};
+use crate::{append, demo, fill, read_all};
 
 /// A directory with a journal in it.
 struct Place {
@@ -37,10 +37,6 @@ impl Place {
 
     fn path(&self) -> PathBuf {
         self.file("journal.db")
-    }
-
-    fn head_file(&self) -> PathBuf {
-        self.file("journal.db-head")
     }
 
     fn create(&self) -> Journal<Sqlite> {
@@ -73,42 +69,10 @@ impl Place {
         self.relative(&error)
     }
 
-    fn verdict(&self) -> String {
-        let error = read_all(&mut self.open().unwrap()).unwrap_err().to_string();
-        assert_eq!(
-            read_all(&mut self.read_only().unwrap())
-                .unwrap_err()
-                .to_string(),
-            error
-        );
-        self.relative(&error)
-    }
-
     /// A message without the directory, which differs each time.
     fn relative(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.dir.path().display()), "")
     }
-}
-
-#[test]
-fn a_journal_survives_closing() {
-    let place = Place::empty();
-    let heads = fill(&mut place.create());
-    let mut journal = place.open().unwrap();
-    assert_eq!(journal.book(), &demo());
-    assert_eq!(journal.head(), heads[3]);
-    append(&mut journal, &[b"", b"fifth"]).unwrap();
-    let batches = read_all(&mut journal).unwrap();
-    assert_eq!(events(&batches)[8..], [&b""[..], b"fifth"]);
-    assert_eq!(
-        journal.stats().unwrap(),
-        Stats {
-            batches: 5,
-            events: 10,
-            body_bytes: 4 * 304 + 7
-        }
-    );
-    assert_eq!(read_after(&mut journal, heads[2]).unwrap().len(), 2);
 }
 
 #[test]
@@ -203,68 +167,6 @@ fn a_killed_writer_loses_nothing() {
 }
 
 #[test]
-fn a_changed_body_is_noticed() {
-    let place = Place::filled();
-    place.sql("UPDATE batch SET body = zeroblob(304) WHERE seq = 2");
-    assert_eq!(
-        place.verdict(),
-        "journal.db: batch 2 does not match its own hash: it was changed after it was written; do \
-         not continue with it: restore the journal from a backup"
-    );
-}
-
-#[test]
-fn swapped_batches_are_noticed() {
-    let place = Place::filled();
-    place.sql(
-        "UPDATE batch SET seq = 9 WHERE seq = 2;
-         UPDATE batch SET seq = 2 WHERE seq = 3;
-         UPDATE batch SET seq = 3 WHERE seq = 9;",
-    );
-    assert_eq!(
-        place.verdict(),
-        "journal.db: batch 2 does not continue batch 1: the hash it names is another; do not \
-         continue with it: restore the journal from a backup"
-    );
-}
-
-#[test]
-fn a_deleted_batch_is_noticed() {
-    let place = Place::filled();
-    place.sql("DELETE FROM batch WHERE seq = 3");
-    assert_eq!(
-        place.verdict(),
-        "journal.db: batch 3 is missing: batch 4 stands in its place; do not continue with it: \
-         restore the journal from a backup"
-    );
-}
-
-#[test]
-fn a_row_of_the_wrong_shape_is_named() {
-    let place = Place::filled();
-    place.sql("UPDATE batch SET prev = x'0102' WHERE seq = 3");
-    let verdict = place.verdict();
-    assert!(
-        verdict.starts_with("journal.db: cannot read batch 3: "),
-        "{verdict}"
-    );
-}
-
-#[test]
-fn a_lost_tail_is_noticed() {
-    let place = Place::filled();
-    place.sql("DELETE FROM batch WHERE seq > 2");
-    assert_eq!(
-        place.refusal(),
-        "journal.db: the journal ends at batch 2, but journal.db-head remembers batch 4: the \
-         batches after 2 are lost; restore the journal from a backup that has them, or delete the \
-         head file to go on without them"
-    );
-    fs::remove_file(place.head_file()).unwrap();
-    assert_eq!(append(&mut place.open().unwrap(), &[b"on"]).unwrap().seq, 3);
-}
-
-#[test]
 fn a_lost_database_is_noticed() {
     let place = Place::filled();
     fs::remove_file(place.path()).unwrap();
@@ -278,81 +180,6 @@ fn a_lost_database_is_noticed() {
          head file to go on without them"
     );
     assert!(!place.path().exists());
-}
-
-#[test]
-fn a_rewritten_end_is_noticed() {
-    let place = Place::filled();
-    place.sql("UPDATE batch SET hash = zeroblob(32) WHERE seq = 4");
-    assert_eq!(
-        place.refusal(),
-        "journal.db: batch 4 is not the one that journal.db-head remembers: the journal was \
-         changed or swapped for another; restore it from a backup, or delete the head file if the \
-         journal is right"
-    );
-}
-
-#[test]
-fn a_head_file_may_lag_or_be_torn_or_missing() {
-    let place = Place::filled();
-    let before = fs::read(place.head_file()).unwrap();
-    assert_eq!(before.len(), 128);
-    append(&mut place.open().unwrap(), &[b"fifth"]).unwrap();
-    assert_eq!(
-        fs::read(place.head_file()).unwrap()[..64],
-        before[..64],
-        "slots take turns"
-    );
-
-    fs::write(place.head_file(), &before).unwrap();
-    assert_eq!(place.open().unwrap().head().seq, 5, "it may lag");
-
-    let mut torn = fs::read(place.head_file()).unwrap();
-    torn[64 + 20..].fill(0);
-    for torn in [&torn[..], &torn[..100], &[0; 128], b""] {
-        fs::write(place.head_file(), torn).unwrap();
-        assert_eq!(
-            place.open().unwrap().head().seq,
-            5,
-            "a torn slot is no slot"
-        );
-    }
-
-    // With the slot of batch 5 torn, the slot of batch 4 still protects.
-    fs::write(place.head_file(), &torn).unwrap();
-    place.sql("DELETE FROM batch WHERE seq > 3");
-    assert!(
-        place
-            .refusal()
-            .contains("ends at batch 3, but journal.db-head remembers batch 4")
-    );
-
-    fs::remove_file(place.head_file()).unwrap();
-    place.open().unwrap();
-    assert!(place.head_file().exists());
-}
-
-#[test]
-fn a_head_file_that_cannot_be_used_is_an_error() {
-    let place = Place::filled();
-    fs::remove_file(place.head_file()).unwrap();
-    fs::create_dir(place.head_file()).unwrap();
-    assert!(
-        place
-            .refusal()
-            .starts_with("journal.db-head: cannot use the head file: ")
-    );
-}
-
-#[test]
-fn a_newer_format_is_refused() {
-    let place = Place::filled();
-    place.sql("UPDATE meta SET format = 2");
-    assert_eq!(
-        place.refusal(),
-        "journal.db: this journal was written by a newer Tandem (format 2; this program reads up \
-         to 1); use a newer program"
-    );
 }
 
 const EXISTS: &str =
@@ -382,17 +209,6 @@ fn what_is_not_a_journal_is_left_alone() {
         .to_string();
     assert_eq!(place.relative(&error), EXISTS);
     assert!(fs::read(place.path()).unwrap() == before);
-}
-
-#[test]
-fn a_journal_is_not_created_twice() {
-    let place = Place::filled();
-    let other = BookName::new("other").unwrap();
-    let error = Sqlite::create(place.path(), &other)
-        .unwrap_err()
-        .to_string();
-    assert_eq!(place.relative(&error), EXISTS);
-    assert_eq!(place.open().unwrap().head().seq, 4);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use tandem_journal::{Journal, Store};
 use self::csv::Tables;
 use self::hledger::Hledger;
 use self::statement::{Detail, Period, Statement, Statements};
-use crate::data::{self, BookOption};
+use crate::data::{BookOption, Place};
 use crate::fail::{Failure, Outcome};
 
 /// Options of `tandem export`.
@@ -78,7 +78,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
     match &options.format {
         Format::Csv { out, book } => {
             write(
-                &mut data::open(&book.database()?)?,
+                &mut book.place()?.open_read_only()?,
                 &mut [&mut Tables::create(out)?],
             )?;
             eprintln!("wrote {}", out.display());
@@ -87,7 +87,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
         Format::Hledger { party, out, book } => {
             writable(out.as_deref())?;
             let mut hledger = Hledger::new(party, Target::new(out.as_deref()));
-            write(&mut data::open(&book.database()?)?, &mut [&mut hledger])
+            write(&mut book.place()?.open_read_only()?, &mut [&mut hledger])
         }
         Format::Statement {
             party,
@@ -101,17 +101,17 @@ pub(crate) fn export(options: &Options) -> Outcome {
             writable(lines.as_deref())?;
             let target = Target::new(out.as_deref());
             let mut statement = Statement::new(party, period, Detail::Lines, target, lines);
-            write(&mut data::open(&book.database()?)?, &mut [&mut statement])
+            write(&mut book.place()?.open_read_only()?, &mut [&mut statement])
         }
     }
 }
 
 /// Writes all tables and a statement for every party into a folder, in one reading.
-pub(crate) fn write_all(out: &Path, database: &Path) -> Outcome {
+pub(crate) fn write_all(out: &Path, place: &Place) -> Outcome {
     let mut tables = Tables::create(out)?;
     let mut statements = Statements::new(&out.join("statements"))?;
     write(
-        &mut data::open(database)?,
+        &mut place.open_read_only()?,
         &mut [&mut tables, &mut statements],
     )
 }

@@ -258,7 +258,7 @@ fn everything_is_written_in_one_go() {
     sample::play(&mut engine);
     drop(engine);
     let out = folder.path().join("out");
-    write_all(&out, &database).unwrap();
+    write_all(&out, &crate::data::Place::File(database)).unwrap();
     let names = |folder: &Path| {
         let entries = fs::read_dir(folder).unwrap();
         let mut names: Vec<_> = entries

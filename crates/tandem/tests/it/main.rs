@@ -10,6 +10,7 @@ mod instruct;
 mod public_loans;
 mod quote;
 mod schedule;
+mod server;
 mod servicing;
 mod tamper;
 #[cfg(unix)]

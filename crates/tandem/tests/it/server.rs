@@ -1,0 +1,107 @@
+//! Books on a PostgreSQL server, as the program's users have them.
+
+#[cfg(feature = "postgres")]
+use std::{process::Stdio, thread::sleep, time::Instant};
+
+#[cfg(feature = "postgres")]
+use super::common::{command, digest, marketplace};
+use super::common::{tandem, text};
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn without_the_feature_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = tandem(
+        folder.path(),
+        &["verify", "--store", "postgres://me:secret@db/lending"],
+    );
+    assert!(!said.status.success());
+    assert_eq!(
+        text(&said.stderr),
+        "error: this program was built without PostgreSQL: build it with `cargo build --release \
+         --features postgres`, or leave --store out\n"
+    );
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_book_on_a_server_is_the_same_book() {
+    let Some(server) = tandem_pgtest::Server::shared() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let programme = marketplace(folder, 100);
+    let begun = Instant::now();
+    let expected = digest(&command(&programme, &folder.join("file")).output().unwrap());
+    let whole = begun.elapsed();
+
+    // Killed and started again under the same name, it goes on at once.
+    let address = tandem_pgtest::address(&[server], &server.schema());
+    let on_server = || {
+        let mut command = command(&programme, &folder.join("server"));
+        command.args(["--store", &address, "--node", "one"]);
+        command
+    };
+    for moment in 1..4 {
+        let mut child = on_server().stdout(Stdio::null()).spawn().unwrap();
+        sleep(whole * moment / 4);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(digest(&on_server().output().unwrap()), expected);
+
+    let reads = [
+        &["verify"][..],
+        &["history", "M-00001"],
+        &["export", "csv", "--out", "tables"],
+    ];
+    for read in reads {
+        let store = ["--store", &address, "--data", "server/data"];
+        let said = tandem(folder, &[read, &store].concat());
+        assert!(said.status.success(), "{read:?}: {}", text(&said.stderr));
+    }
+
+    let other = tandem_journal::BookName::new("other").unwrap();
+    let node = tandem_journal::lease::Node::default();
+    let writer = tandem_journal::postgres::Writer::new(node, folder.join("other-head"));
+    drop(tandem_journal::Postgres::create(&address.parse().unwrap(), &other, &writer).unwrap());
+    let said = tandem(folder, &["verify", "--store", &address]);
+    assert!(
+        text(&said.stderr)
+            .ends_with("there are several books; name one with --book: marketplace, other\n"),
+        "{}",
+        text(&said.stderr)
+    );
+
+    // The node remembers the end of the book.
+    let schema = server.schema();
+    let empty = tandem_pgtest::address(&[server], &schema);
+    let store = ["--store", &empty, "--data", "server/data"];
+    let said = tandem(folder, &[&["verify"], &store[..]].concat());
+    assert!(text(&said.stderr).ends_with("there is no book here\n"));
+    let said = tandem(folder, &[&["verify", "--book", "x"], &store[..]].concat());
+    let said = text(&said.stderr);
+    assert!(
+        said.contains("the journal ends at batch 0, but server/data/server-head remembers"),
+        "{said}"
+    );
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn passwords_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bad, away) = (
+        "postgres://me:sec@ret@db:x/lending",
+        "host=/nowhere user=me dbname=lending password=secret",
+    );
+    for address in [bad, away] {
+        let said = tandem(
+            folder.path(),
+            &["verify", "--book", "x", "--store", address],
+        );
+        let said = text(&said.stderr);
+        assert!(!said.is_empty() && !said.contains("ret"), "{said}");
+    }
+}
