@@ -1,13 +1,16 @@
 //! The single writer of a book: it takes commands, decides them in order, makes what follows
 //! durable in one batch for many, and only then answers.
 
+pub mod disclosure;
 mod replay;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
-use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
+use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Readers, Store};
 use thiserror::Error;
 
-pub use replay::{ReplayError, Step, replay};
+pub use replay::{ReplayError, Step, apply_checked, replay};
+
+use crate::disclosure::Disclosure;
 
 /// A book and the journal that makes it durable.
 ///
@@ -17,6 +20,7 @@ pub struct Engine<S: Store> {
     book: Book,
     journal: Journal<S>,
     batch: BatchBuilder,
+    disclosure: Disclosure,
     events: Vec<Event>,
     /// True after any failure; the book in memory may then be ahead of the journal.
     failed: bool,
@@ -41,11 +45,13 @@ pub enum EngineError {
 impl<S: Store> Engine<S> {
     /// Opens a book: reads its whole journal and checks it on the way.
     pub fn open(mut journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
-        let book = replay(&mut journal, &mut |_| {})?;
+        let mut disclosure = Disclosure::default();
+        let book = replay(&mut journal, &mut |step| disclosure.observe(step.event))?;
         Ok(Engine {
             book,
             journal,
             batch: BatchBuilder::new(),
+            disclosure,
             events: Vec::new(),
             failed: false,
         })
@@ -84,14 +90,15 @@ impl<S: Store> Engine<S> {
     /// Moves the events of a command into the batch; a full batch is appended first.
     fn write_events(&mut self) -> Result<(), EngineError> {
         for event in self.events.drain(..) {
-            let encode = |buffer: &mut Vec<u8>| {
-                minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
+            self.disclosure.observe(&event);
+            let encode = |body: &mut Vec<u8>, parts: &mut Vec<(usize, Readers)>| {
+                self.disclosure.encode(&event, body, parts);
             };
-            match self.batch.push_with(encode) {
+            match self.batch.push_parts(encode) {
                 Ok(()) => {}
                 Err(PushError::Full) => {
                     self.journal.append(&mut self.batch)?;
-                    self.batch.push_with(encode).map_err(too_large)?;
+                    self.batch.push_parts(encode).map_err(too_large)?;
                 }
                 Err(error) => return Err(too_large(error)),
             }

@@ -6,6 +6,7 @@
 
 mod builder;
 mod chain;
+mod excerpt;
 mod format;
 mod sqlite;
 

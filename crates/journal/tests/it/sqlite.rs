@@ -347,11 +347,22 @@ fn a_head_file_that_cannot_be_used_is_an_error() {
 #[test]
 fn a_newer_format_is_refused() {
     let place = Place::filled();
-    place.sql("UPDATE meta SET format = 2");
+    place.sql("UPDATE meta SET format = 3");
     assert_eq!(
         place.refusal(),
-        "journal.db: this journal was written by a newer Tandem (format 2; this program reads up \
-         to 1); use a newer program"
+        "journal.db: this journal was written by a newer Tandem (format 3; this program reads up \
+         to 2); use a newer program"
+    );
+}
+
+#[test]
+fn an_older_format_is_refused() {
+    let place = Place::filled();
+    place.sql("ALTER TABLE meta DROP COLUMN secret; UPDATE meta SET format = 1");
+    assert_eq!(
+        place.refusal(),
+        "journal.db: this journal has format 1, which was never released; this program reads \
+         format 2: make the journal anew from what it was made from"
     );
 }
 

@@ -71,6 +71,18 @@ enum Format {
         #[command(flatten)]
         book: BookOption,
     },
+    /// Writes what one party may see of the book, with proofs against the journal's hash chain:
+    /// the party checks it with `tandem verify-view`, without the rest of the book.
+    View {
+        /// The party, by its id in the agreement.
+        #[arg(long)]
+        party: String,
+        /// File to write [default: PARTY.view]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        book: BookOption,
+    },
 }
 
 /// Writes an export.
@@ -100,6 +112,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
             let mut statement = Statement::new(party, period, Detail::Lines, target, lines);
             write(&mut data::open(&book.database()?)?, &mut [&mut statement])
         }
+        Format::View { party, out, book } => crate::view::export(party, out.as_deref(), book),
     }
 }
 

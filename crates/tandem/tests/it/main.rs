@@ -12,3 +12,4 @@ mod quote;
 mod schedule;
 mod servicing;
 mod tamper;
+mod view;

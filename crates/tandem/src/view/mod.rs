@@ -1,0 +1,158 @@
+//! `tandem export view` and `tandem verify-view`: what one party may see of a book, proved against
+//! the chain of its journal, and checked without the rest of it.
+
+mod check;
+mod figures;
+mod file;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tandem_journal::Hash;
+
+use self::check::Found;
+use crate::data::{self, BookOption};
+use crate::export;
+use crate::fail::{Failure, Outcome};
+use crate::verify::{Check, thousands};
+
+/// Options of `tandem verify-view`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// A view, as `tandem export view` writes it.
+    file: PathBuf,
+    /// Hash of a batch that you got another way: with an earlier view, or signed by another
+    /// party. Without it the view proves only that it agrees with itself.
+    #[arg(long, value_parser = read_hash)]
+    head: Option<Hash>,
+}
+
+fn read_hash(text: &str) -> Result<Hash, String> {
+    let digits: Option<Vec<u8>> = text
+        .bytes()
+        .map(|digit| char::from(digit).to_digit(16).map(|digit| digit as u8))
+        .collect();
+    let bytes = digits.map(|digits| {
+        digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect::<Vec<u8>>()
+    });
+    let bytes = bytes.filter(|_| text.len() == 64);
+    let hash = bytes.and_then(|bytes| bytes.try_into().ok());
+    hash.map(Hash)
+        .ok_or_else(|| "a hash has 64 hexadecimal digits".to_owned())
+}
+
+/// Writes the view of a party.
+pub(crate) fn export(party: &str, out: Option<&Path>, book: &BookOption) -> Outcome {
+    let default = PathBuf::from(format!("{party}.view"));
+    let path = out.unwrap_or(&default);
+    let create = || -> Outcome<Box<dyn Write>> {
+        let file = File::create(path).map_err(|error| Failure::io(path, &error))?;
+        Ok(Box::new(BufWriter::new(file)))
+    };
+    let written = write::write(&mut data::open(&book.database()?)?, party, create)?;
+    let (seq, hash) = (written.head.seq, written.head.hash);
+    eprintln!(
+        "wrote {}: {} of {} events, up to batch {seq}\nhead {hash}",
+        path.display(),
+        thousands(written.shown),
+        thousands(written.events)
+    );
+    Ok(())
+}
+
+/// Checks a view and prints what was proved.
+pub(crate) fn verify(options: &Options) -> Outcome {
+    let path = &options.file;
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, &error))?;
+    let found = check::check(&bytes, options.head)
+        .map_err(|what| Failure(format!("{}: {what}", path.display())))?;
+    export::show(&report(&found))
+}
+
+/// What was proved, in lines.
+fn report(found: &Found) -> String {
+    let check = |name, detail: String| Check {
+        name,
+        passed: true,
+        detail,
+    };
+    let count = |count: usize| thousands(count as u64);
+    let title = &found.title;
+    let chain = match found.anchored {
+        Some(seq) if seq == title.head.seq => "the last has the hash you gave".to_owned(),
+        Some(seq) => format!("batch {seq} has the hash you gave"),
+        None => "compared with nothing".to_owned(),
+    };
+    let undetermined = found.closes - found.determined;
+    let allowance = match undetermined {
+        0 => String::new(),
+        closes => format!(
+            "; not of {}, where borrowers may have other loans",
+            thousands(closes)
+        ),
+    };
+    let mut months: Vec<_> = found.figures.months.iter().map(|line| line.0).collect();
+    months.dedup();
+    let checks = [
+        check(
+            "chain whole",
+            format!("{} batches; {chain}", thousands(title.head.seq)),
+        ),
+        check(
+            "events proved",
+            format!(
+                "{} shown of {}",
+                thousands(found.shown),
+                thousands(found.events)
+            ),
+        ),
+        check(
+            "loans recomputed",
+            format!(
+                "{} changes of {} loans, {} others in the book",
+                thousands(found.changes),
+                thousands(found.loans),
+                thousands(found.all_loans - found.loans)
+            ),
+        ),
+        check(
+            "settlements recomputed",
+            format!("{} plans", thousands(found.plans)),
+        ),
+        check(
+            "interest recomputed",
+            format!("{} day closes", thousands(found.closes)),
+        ),
+        check(
+            "allowance recomputed",
+            format!("{} day closes{allowance}", thousands(found.determined)),
+        ),
+        check(
+            "balances equal",
+            format!("{} accounts", count(found.figures.balances.len())),
+        ),
+        check("statement equal", format!("{} months", count(months.len()))),
+        check(
+            "shares equal",
+            format!("{} loans", count(found.figures.loans.len())),
+        ),
+    ];
+    let mut text: String = checks.iter().map(|check| format!("{check}\n")).collect();
+    text += &format!("\nview of {} in book {}", title.party, title.book);
+    if let (Some(first), Some(last)) = (found.first, found.last) {
+        text += &format!(", {first} to {last}");
+    }
+    text += &format!("\nhead {}\n", title.head.hash);
+    if found.anchored.is_none() {
+        text += "This head is the file's own claim. Compare it with one that you got another way:\n\
+                 tandem verify-view FILE --head HASH\n";
+    }
+    text
+}
