@@ -32,20 +32,11 @@ pub(crate) struct Options {
 }
 
 fn read_hash(text: &str) -> Result<Hash, String> {
-    let digits: Option<Vec<u8>> = text
-        .bytes()
-        .map(|digit| char::from(digit).to_digit(16).map(|digit| digit as u8))
-        .collect();
-    let bytes = digits.map(|digits| {
-        digits
-            .chunks(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect::<Vec<u8>>()
-    });
-    let bytes = bytes.filter(|_| text.len() == 64);
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
     let hash = bytes.and_then(|bytes| bytes.try_into().ok());
-    hash.map(Hash)
-        .ok_or_else(|| "a hash has 64 hexadecimal digits".to_owned())
+    let wrong = || "a hash has 64 hexadecimal digits".to_owned();
+    hash.map(Hash).ok_or_else(wrong)
 }
 
 /// Writes the view of a party.

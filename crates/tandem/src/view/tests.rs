@@ -211,6 +211,18 @@ fn parts_of_an_event_are_its_documented_bytes() {
 fn a_hash_known_another_way_is_compared() {
     let mut engine = sample::engine();
     let bytes = view(&mut engine, "orchard");
+    let alone = report(&check(&bytes, None).unwrap());
+    assert!(
+        alone.contains("185 batches; compared with nothing\n"),
+        "{alone}"
+    );
+    assert!(
+        alone.ends_with(
+            "\nThis head is the file's own claim. Compare it with one that you got another way:\n\
+             tandem verify-view FILE --head HASH\n"
+        ),
+        "{alone}"
+    );
     let earlier = Opened::read(&bytes).excerpts[3].hash;
     assert_eq!(check(&bytes, Some(earlier)).unwrap().anchored, Some(4));
     assert_eq!(
