@@ -4,15 +4,19 @@
 //! An [`Engine`] does one after the other on the thread of its caller. A [`Writer`] made of it
 //! serves many threads, and decides the next batch while the last one is flushed.
 
+pub mod disclosure;
 mod replay;
 mod snapshot;
 mod writer;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
-use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Store};
+use tandem_journal::{BatchBuilder, Head, Journal, JournalError, PushError, Readers, Store};
 use thiserror::Error;
 
-pub use replay::{ReplayError, Step, replay};
+use crate::disclosure::Disclosure;
+use crate::replay::replay_after;
+
+pub use replay::{ReplayError, Step, apply_checked, replay};
 pub use writer::{Client, Request, Writer};
 
 /// A book and the journal that makes it durable.
@@ -46,12 +50,24 @@ pub enum EngineError {
 
 impl<S: Store> Engine<S> {
     /// Opens a book: reads its whole journal and checks it on the way.
-    pub fn open(mut journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
-        let book = replay(&mut journal, &mut |_| {})?;
+    pub fn open(journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
+        let head = journal.genesis();
+        Engine::open_after(journal, head, Book::default(), Disclosure::default())
+    }
+
+    /// Opens a book from what it was after `head`.
+    fn open_after(
+        mut journal: Journal<S>,
+        head: Head,
+        book: Book,
+        mut disclosure: Disclosure,
+    ) -> Result<Engine<S>, ReplayError> {
+        let mut observe = |step: Step<'_>| disclosure.observe(step.event);
+        let book = replay_after(&mut journal, head, book, &mut observe)?;
         Ok(Engine {
             book,
             events: Vec::new(),
-            tail: Tail::new(journal),
+            tail: Tail::new(journal, disclosure),
             failed: false,
         })
     }
@@ -90,27 +106,30 @@ impl<S: Store> Engine<S> {
 struct Tail<S: Store> {
     journal: Journal<S>,
     batch: BatchBuilder,
+    disclosure: Disclosure,
 }
 
 impl<S: Store> Tail<S> {
-    fn new(journal: Journal<S>) -> Tail<S> {
+    fn new(journal: Journal<S>, disclosure: Disclosure) -> Tail<S> {
         Tail {
             journal,
             batch: BatchBuilder::new(),
+            disclosure,
         }
     }
 
     /// Moves events into the batch; a full batch is appended first.
     fn write(&mut self, events: &mut Vec<Event>) -> Result<(), EngineError> {
         for event in events.drain(..) {
-            let encode = |buffer: &mut Vec<u8>| {
-                minicbor::encode(&event, buffer).expect("encoding into memory cannot fail");
+            self.disclosure.observe(&event);
+            let encode = |body: &mut Vec<u8>, parts: &mut Vec<(usize, Readers)>| {
+                self.disclosure.encode(&event, body, parts);
             };
-            match self.batch.push_with(encode) {
+            match self.batch.push_parts(encode) {
                 Ok(()) => {}
                 Err(PushError::Full) => {
-                    self.flush()?;
-                    self.batch.push_with(encode).map_err(too_large)?;
+                    self.journal.append(&mut self.batch)?;
+                    self.batch.push_parts(encode).map_err(too_large)?;
                 }
                 Err(error) => return Err(too_large(error)),
             }

@@ -97,16 +97,11 @@ pub(crate) fn replay_after<S: Store>(
                     event: index + 1,
                     cause: error.to_string(),
                 })?;
-            if let Some(what) = impossible(&book, &event) {
-                return Err(ReplayError::Impossible {
-                    batch: batch.seq,
-                    what,
-                });
-            }
             check_close(&book, &event, batch.seq)?;
             entries.clear();
-            let change = book.apply(&event, &mut |entry| entries.push(entry.clone()));
-            check_change(&book, &event, change, batch.seq)?;
+            apply_checked(&mut book, &event, batch.seq, &mut |entry| {
+                entries.push(entry.clone());
+            })?;
             observe(Step {
                 batch: batch.seq,
                 event: &event,
@@ -117,6 +112,21 @@ pub(crate) fn replay_after<S: Store>(
         Ok::<(), ReplayError>(())
     })?;
     Ok(book)
+}
+
+/// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
+/// changes one, as it says.
+pub fn apply_checked(
+    book: &mut Book,
+    event: &Event,
+    batch: u64,
+    entries: &mut impl FnMut(&Entry),
+) -> Result<(), ReplayError> {
+    if let Some(what) = impossible(book, event) {
+        return Err(ReplayError::Impossible { batch, what });
+    }
+    let change = book.apply(event, entries);
+    check_change(book, event, change, batch)
 }
 
 /// Why an event cannot be applied to this book, if it cannot: applying itself never fails.
@@ -172,14 +182,12 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
         Event::DayEnded { .. }
         | Event::Settled { .. }
         | Event::Adjusted { .. }
-        | Event::DayClosed(_) => (
-            !book.versions().is_empty(),
-            "closes a day without an agreement",
-        ),
+        | Event::DayClosed(_) => (!book.versions().is_empty(), CLOSES_NOTHING),
     };
     (!holds).then_some(what)
 }
 
+const CLOSES_NOTHING: &str = "closes a day without an agreement";
 const NO_LOAN: &str = "changes a loan that is not there";
 
 fn impossible_transaction(
@@ -221,6 +229,12 @@ fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError
     let Event::DayClosed(recorded) = event else {
         return Ok(());
     };
+    if book.versions().is_empty() {
+        return Err(ReplayError::Impossible {
+            batch,
+            what: CLOSES_NOTHING,
+        });
+    }
     let now = book.summary();
     let totals = |close: &Close| {
         (

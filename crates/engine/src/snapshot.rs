@@ -6,10 +6,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::{io, thread};
 
 use tandem_domain::book::{Book, Restore, Snapshot};
+use tandem_domain::packed::Damaged;
 use tandem_journal::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter, list};
 use tandem_journal::{BookName, Head, Journal, Store};
 
-use crate::replay::{ReplayError, replay_after};
+use crate::disclosure::Disclosure;
+use crate::replay::ReplayError;
 use crate::{Engine, Tail};
 
 /// Pieces that wait for the disk, at the most.
@@ -27,25 +29,19 @@ impl<S: Store> Engine<S> {
         folder: &Path,
     ) -> Result<(Engine<S>, Vec<SnapshotError>), ReplayError> {
         let mut unusable = Vec::new();
-        let mut point = (Book::default(), journal.genesis());
+        let mut point = (journal.genesis(), Disclosure::default(), Book::default());
         for path in paths(folder, &mut unusable) {
             match read(&path, journal.book()) {
                 Ok(found) => {
-                    journal.check_point(found.1)?;
+                    journal.check_point(found.0)?;
                     point = found;
                     break;
                 }
                 Err(error) => unusable.push(error),
             }
         }
-        let (book, head) = point;
-        let book = replay_after(&mut journal, head, book, &mut |_| {})?;
-        let engine = Engine {
-            book,
-            events: Vec::new(),
-            tail: Tail::new(journal),
-            failed: false,
-        };
+        let (head, disclosure, book) = point;
+        let engine = Engine::open_after(journal, head, book, disclosure)?;
         Ok((engine, unusable))
     }
 
@@ -53,6 +49,7 @@ impl<S: Store> Engine<S> {
     pub fn snapshot(&mut self, folder: &Path) -> Result<PathBuf, SnapshotError> {
         let journal = &self.tail.journal;
         let mut writer = SnapshotWriter::create(folder, journal.book(), journal.head())?;
+        writer.piece(&self.tail.disclosure.places())?;
         let mut snapshot = self.book.snapshot();
         let mut piece = Vec::new();
         while self.book.next_piece(&mut snapshot, &mut piece) {
@@ -84,14 +81,16 @@ fn paths(folder: &Path, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
     }
 }
 
-/// The book of a snapshot, and the batch that it was taken after.
-fn read(path: &Path, book: &BookName) -> Result<(Book, Head), SnapshotError> {
+/// What a snapshot holds, and the batch that it was taken after.
+fn read(path: &Path, book: &BookName) -> Result<(Head, Disclosure, Book), SnapshotError> {
     let failed = |cause| SnapshotError {
         path: path.to_owned(),
         cause: io::Error::other(cause),
     };
     let mut reader = SnapshotReader::open(path, book)?;
     let head = reader.head();
+    let mut places = Vec::new();
+    reader.piece(&mut places)?;
     let mut restore = Restore::default();
     // The disk and the checks on one thread, the book on the other.
     let (full, pieces) = sync_channel::<Vec<u8>>(WAITING);
@@ -119,7 +118,9 @@ fn read(path: &Path, book: &BookName) -> Result<(Book, Head), SnapshotError> {
         read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     let book = restore.finish().map_err(failed)?;
-    Ok((book, head))
+    let disclosure = Disclosure::restore_places(&book, &places);
+    let disclosure = disclosure.ok_or_else(|| failed(Damaged))?;
+    Ok((head, disclosure, book))
 }
 
 /// A snapshot on its way from the writer's thread to the disk.
@@ -128,6 +129,21 @@ pub(crate) struct Job {
     pieces: SyncSender<Vec<u8>>,
     /// A piece that found no place.
     held: Option<Vec<u8>>,
+}
+
+/// The moment of a snapshot, as the flusher knows it.
+pub(crate) struct Cut {
+    head: Head,
+    places: Vec<u8>,
+}
+
+impl Cut {
+    pub(crate) fn of<S: Store>(tail: &Tail<S>) -> Cut {
+        Cut {
+            head: tail.journal.head(),
+            places: tail.disclosure.places(),
+        }
+    }
 }
 
 /// How a snapshot ended.
@@ -140,15 +156,16 @@ impl Job {
         book: &mut Book,
         name: BookName,
         folder: PathBuf,
-        head: Receiver<Head>,
+        head: Receiver<Cut>,
         done: SyncSender<Outcome>,
     ) -> Option<Job> {
         let (pieces, to_write) = sync_channel(WAITING);
         let write = move || -> Option<Outcome> {
             // A flusher that failed brings no head, and a writer that ended no last piece.
-            let head = head.recv().ok()?;
+            let Cut { head, places } = head.recv().ok()?;
             let write = || {
                 let mut writer = SnapshotWriter::create(&folder, &name, head)?;
+                writer.piece(&places)?;
                 for piece in to_write {
                     let piece: Vec<u8> = piece;
                     if piece.is_empty() {

@@ -20,9 +20,9 @@ use std::{mem, panic};
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
 use tandem_journal::snapshot::SnapshotError;
-use tandem_journal::{BookName, Head, Store};
+use tandem_journal::{BookName, Store};
 
-use crate::snapshot::{self, Job};
+use crate::snapshot::{self, Cut, Job};
 use crate::{Engine, EngineError, Tail};
 
 /// Flights that go round, besides the one being filled: one is flushed, one waits for that.
@@ -303,7 +303,7 @@ enum Reply {
     Request(Parcel),
     Query(Delivery),
     /// Tells a snapshot after which batch it was taken.
-    Head(SyncSender<Head>),
+    Cut(SyncSender<Cut>),
 }
 
 /// Events, and the replies that wait for them.
@@ -379,7 +379,7 @@ fn write(
             Message::Snapshot(folder, done) => {
                 let (to, head) = sync_channel(1);
                 line.hand_over()?;
-                line.filling.replies.push(Reply::Head(to));
+                line.filling.replies.push(Reply::Cut(to));
                 line.hand_over()?;
                 job = Job::start(book, name.clone(), folder, head, done);
             }
@@ -409,7 +409,7 @@ fn flush<S: Store>(
                 Reply::Request(parcel) => parcel.answer(),
                 Reply::Query(deliver) => deliver(),
                 // Nobody receives it if there was no thread to write the snapshot.
-                Reply::Head(to) => drop(to.send(tail.journal.head())),
+                Reply::Cut(to) => drop(to.send(Cut::of(tail))),
             }
         }
         // A writer that has ended needs no flight.

@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use crate::{MAX_BODY, MAX_EVENT};
+use crate::batch::push_length;
+use crate::{MAX_BODY, MAX_EVENT, Readers};
 
 /// Collects events until a batch is full.
 ///
@@ -11,6 +12,8 @@ use crate::{MAX_BODY, MAX_EVENT};
 pub struct BatchBuilder {
     events: u32,
     body: Vec<u8>,
+    /// Where the parts of the event that is being added end, and who is shown them.
+    parts: Vec<(usize, Readers)>,
 }
 
 impl BatchBuilder {
@@ -30,25 +33,56 @@ impl BatchBuilder {
     ///
     /// When `encode` shortens the buffer, which holds the earlier events.
     pub fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
-        let start = self.body.len();
-        encode(&mut self.body);
-        assert!(
-            self.body.len() >= start,
-            "an encoder may only append to the buffer"
-        );
+        self.push_parts(|body, _| encode(body))
+    }
 
-        let len = self.body.len() - start;
-        let prefix = push_length(&mut self.body, len);
+    /// Adds an event of parts that not everybody who is shown the event is shown. `encode` appends
+    /// to the buffer, and after each part to the list the length of the buffer and who is shown
+    /// the part. An empty list stands for one part that is shared.
+    ///
+    /// # Panics
+    ///
+    /// When `encode` shortens the buffer, or the list does not end with the length of the buffer.
+    pub fn push_parts(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>, &mut Vec<(usize, Readers)>),
+    ) -> Result<(), PushError> {
+        let start = self.body.len();
+        self.parts.clear();
+        encode(&mut self.body, &mut self.parts);
+        let end = self.body.len();
+        assert!(end >= start, "an encoder may only append to the buffer");
+        let len = end - start;
+        match *self.parts {
+            [] | [(_, Readers::Shared)] => push_length(&mut self.body, 2 * len),
+            [.., (last, _)] => {
+                assert_eq!(last, end, "the last part ends where the event ends");
+                push_length(&mut self.body, 2 * self.parts.len() + 1);
+                let mut from = start;
+                for &(to, readers) in &self.parts {
+                    match readers {
+                        Readers::Shared => push_length(&mut self.body, 2 * (to - from)),
+                        Readers::Only(set) => {
+                            push_length(&mut self.body, 2 * (to - from) + 1);
+                            self.body.push(set);
+                        }
+                    }
+                    from = to;
+                }
+            }
+        }
         if self.body.len() > MAX_BODY {
+            let needed = self.body.len() - start;
             self.body.truncate(start);
-            return Err(if len > MAX_EVENT {
+            return Err(if needed > MAX_BODY {
                 PushError::TooLarge { len }
             } else {
                 PushError::Full
             });
         }
-        // The length is known only after the event is encoded, so it moves to the front here.
-        self.body[start..].rotate_right(prefix);
+        // The lengths are known only after the event is encoded, so they move to the front here.
+        let lengths = self.body.len() - end;
+        self.body[start..].rotate_right(lengths);
         self.events += 1;
         Ok(())
     }
@@ -96,15 +130,4 @@ pub enum PushError {
         /// The event's length in bytes.
         len: usize,
     },
-}
-
-/// Appends `len` in LEB128 and returns how many bytes that took.
-fn push_length(body: &mut Vec<u8>, mut len: usize) -> usize {
-    let start = body.len();
-    while len >= 0x80 {
-        body.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    body.push(len as u8);
-    body.len() - start
 }

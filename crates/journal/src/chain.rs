@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{Batch, BatchError, FORMAT, MAX_BODY};
+use crate::batch::Digest;
+use crate::{Batch, BatchError, FORMAT, MAX_BODY, Secret};
 
 /// The name of a book: 1 to 64 bytes of UTF-8 without control characters.
 ///
@@ -76,28 +77,33 @@ impl Head {
     pub fn genesis(book: &BookName) -> Self {
         Self {
             seq: 0,
-            hash: hash(book, 0, Hash([0; 32]), 0, &[]),
+            hash: hash(book, 0, Hash([0; 32]), &Digest::default()),
         }
     }
 }
 
-/// Follows a book from batch to batch. It needs no store, so the other party of a book can check
-/// what it was sent.
+/// Follows a book from batch to batch.
 #[derive(Clone, Debug)]
 pub struct Chain {
     book: BookName,
+    secret: Secret,
     head: Head,
 }
 
 impl Chain {
     /// A chain that continues after `head`.
-    pub fn after(book: BookName, head: Head) -> Self {
-        Self { book, head }
+    pub fn after(book: BookName, secret: Secret, head: Head) -> Self {
+        Self { book, secret, head }
     }
 
     /// The book.
     pub fn book(&self) -> &BookName {
         &self.book
+    }
+
+    /// What salts are drawn from.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// The last batch so far.
@@ -123,10 +129,14 @@ impl Chain {
                 len: batch.body.len(),
             });
         }
-        if batch.hash != hash(&self.book, seq, batch.prev, batch.events, &batch.body) {
+        let digest = batch.digest(self.secret.salts(seq))?;
+        if batch.hash != hash(&self.book, seq, batch.prev, &digest) {
             return Err(BatchError::Hash { seq });
         }
-        batch.check_body()?;
+        let (stated, found) = (batch.events, digest.events());
+        if stated != found {
+            return Err(BatchError::Count { seq, stated, found });
+        }
         self.head = Head {
             seq,
             hash: batch.hash,
@@ -137,14 +147,18 @@ impl Chain {
     /// Makes the next batch, without stepping onto it.
     pub(crate) fn seal(&self, events: u32, body: Vec<u8>) -> Batch {
         let (seq, prev) = (self.head.seq + 1, self.head.hash);
-        let hash = hash(&self.book, seq, prev, events, &body);
-        Batch {
+        let mut batch = Batch {
             seq,
             prev,
-            hash,
+            hash: prev,
             events,
             body,
-        }
+        };
+        let digest = batch
+            .digest(self.secret.salts(seq))
+            .expect("a builder makes bodies that can be split");
+        batch.hash = hash(&self.book, seq, prev, &digest);
+        batch
     }
 
     /// Steps onto a batch that [`Self::seal`] made.
@@ -156,8 +170,8 @@ impl Chain {
     }
 }
 
-/// Hashes a batch: a header of fixed size, then the body.
-fn hash(book: &BookName, seq: u64, prev: Hash, events: u32, body: &[u8]) -> Hash {
+/// Hashes a batch: a header of fixed size, then the kinds of its events.
+pub(crate) fn hash(book: &BookName, seq: u64, prev: Hash, digest: &Digest) -> Hash {
     let mut name = [0; BookName::MAX];
     name[..book.0.len()].copy_from_slice(book.0.as_bytes());
 
@@ -167,9 +181,11 @@ fn hash(book: &BookName, seq: u64, prev: Hash, events: u32, body: &[u8]) -> Hash
         .update(&FORMAT.to_le_bytes())
         .update(&seq.to_le_bytes())
         .update(&prev.0)
-        .update(&events.to_le_bytes())
-        .update(&(body.len() as u32).to_le_bytes())
+        .update(&digest.events().to_le_bytes())
         .update(&name)
-        .update(body);
-    Hash(hasher.finalize().into())
+        .update(&digest.root.0);
+    for section in &digest.sections {
+        hasher.update(&section.0);
+    }
+    Hash(hasher.update(&digest.kinds).finalize().into())
 }

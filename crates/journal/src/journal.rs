@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::{Batch, BatchBuilder, BatchError, BookName, Chain, Head, Stats, Store, StoreError};
+use crate::{
+    Batch, BatchBuilder, BatchError, BookName, Chain, Head, Secret, Stats, Store, StoreError,
+};
 
 /// The journal of one book.
 #[derive(Debug)]
@@ -15,11 +17,11 @@ pub struct Journal<S> {
 impl<S: Store> Journal<S> {
     /// Opens the journal at its last batch. Nothing is verified yet: [`Self::read`] does that.
     pub fn open(store: S) -> Result<Self, JournalError> {
-        let book = store.book().clone();
+        let (book, secret) = (store.book().clone(), store.secret().clone());
         let head = store.head()?.unwrap_or_else(|| Head::genesis(&book));
         Ok(Self {
             store,
-            chain: Chain::after(book, head),
+            chain: Chain::after(book, secret, head),
             failed: false,
         })
     }
@@ -32,6 +34,11 @@ impl<S: Store> Journal<S> {
     /// The store below.
     pub fn store(&self) -> &S {
         &self.store
+    }
+
+    /// What its salts are drawn from.
+    pub fn secret(&self) -> &Secret {
+        self.chain.secret()
     }
 
     /// The point before the first batch.
@@ -79,7 +86,7 @@ impl<S: Store> Journal<S> {
     ) -> Result<(), E> {
         self.refuse_if_failed()?;
         let end = self.head().seq;
-        let mut chain = Chain::after(self.book().clone(), after);
+        let mut chain = Chain::after(self.book().clone(), self.secret().clone(), after);
         let mut broken = None;
         let mut stopped = None;
         let read = self.store.read(after.seq + 1, &mut |batch| {

@@ -6,6 +6,8 @@
 //! - **durable**: [`Journal::append`] returns only after the batch survives a power cut;
 //! - **unchanged**: every batch carries the hash of the one before it, and [`Journal::read`]
 //!   recomputes all of them, so any edit of history shows;
+//! - **provable in part**: an [`Excerpt`] shows a reader its events, or its parts of them, and
+//!   proves that they stand in the chain, without showing the others;
 //! - **fail-stop**: after any failure the journal refuses everything until it is opened again.
 //!
 //! A [`Journal`] sits on a [`Store`], which only moves rows. [`Sqlite`] is the embedded one,
@@ -36,24 +38,29 @@
 mod batch;
 mod builder;
 mod chain;
+mod excerpt;
 mod head;
 mod journal;
 pub mod lease;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod secret;
 pub mod snapshot;
 pub mod sqlite;
 mod store;
+mod tree;
 
-pub use batch::{Batch, BatchError};
+pub use batch::{Batch, BatchError, Readers};
 pub use builder::{BatchBuilder, PushError};
 pub use chain::{BookName, BookNameError, Chain, Hash, Head};
+pub use excerpt::{Excerpt, ExcerptError, KnownParts, Section, Shown};
 pub use head::TailError;
 pub use journal::{Journal, JournalError};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use secret::{Salt, Secret};
 pub use sqlite::Sqlite;
 pub use store::{Stats, Store, StoreError};
 
@@ -66,4 +73,4 @@ pub const MAX_BODY: usize = 512 * 1024;
 pub const MAX_EVENT: usize = MAX_BODY - 3;
 
 /// The version of everything this crate writes: the hashed header, the tables and the head file.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;

@@ -2,21 +2,23 @@
 
 use std::ops::ControlFlow;
 
-use crate::{Batch, BookName, Head, Stats, Store, StoreError};
+use crate::{Batch, BookName, Head, Secret, Stats, Store, StoreError};
 
 /// Keeps batches in memory. A clone is what a crash would leave behind.
 #[derive(Clone, Debug)]
 pub struct Memory {
     book: BookName,
+    secret: Secret,
     /// The batches in order; public, so that a test can damage them.
     pub batches: Vec<Batch>,
 }
 
 impl Memory {
-    /// An empty store for a book.
+    /// An empty store for a book. Its secret is known, so that tests give the same each time.
     pub fn new(book: BookName) -> Self {
         Self {
             book,
+            secret: Secret::from_bytes([7; Secret::LEN]),
             batches: Vec::new(),
         }
     }
@@ -25,6 +27,10 @@ impl Memory {
 impl Store for Memory {
     fn book(&self) -> &BookName {
         &self.book
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     fn place(&self) -> &str {

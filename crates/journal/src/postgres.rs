@@ -31,7 +31,7 @@ pub use self::server::{AddressError, Server};
 use self::server::{Connection, explain, is_unclear};
 use crate::head::{HeadFile, Record, TailError};
 use crate::lease::{self, Ask, Fate, Lease, Node};
-use crate::{Batch, BookName, FORMAT, Hash, Head, Stats, Store, StoreError};
+use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};
 
 /// How long a batch is tried to be brought to an end while no server answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,6 +51,7 @@ const TABLES: [&str; 2] = [
         address TEXT NOT NULL,
         token BIGINT NOT NULL,
         expires BIGINT NOT NULL,
+        secret BYTEA NOT NULL,
         PRIMARY KEY (book)
     )",
     "CREATE TABLE IF NOT EXISTS tandem_batch (
@@ -106,6 +107,7 @@ pub struct Postgres {
     server: Server,
     place: String,
     book: BookName,
+    secret: Secret,
     connection: RefCell<Connection>,
     /// `None` for readers.
     writing: Option<Writing>,
@@ -147,7 +149,8 @@ impl Postgres {
     ) -> Result<Self, OpenError> {
         let mut opening = Opening::new(server, book, server.connect_to_read())?;
         opening.must_be_journal(head_file)?;
-        let store = opening.store();
+        let secret = opening.secret()?;
+        let store = opening.store(secret);
         store.check_tail(head_file)?;
         Ok(store)
     }
@@ -187,6 +190,10 @@ impl Postgres {
 impl Store for Postgres {
     fn book(&self) -> &BookName {
         &self.book
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     fn place(&self) -> &str {
@@ -529,6 +536,9 @@ impl<'a> Opening<'a> {
             Some(format) if format > u64::from(FORMAT) => {
                 Err(OpenError::NewerFormat { place, format })
             }
+            Some(format) if format < u64::from(FORMAT) => {
+                Err(OpenError::OlderFormat { place, format })
+            }
             Some(_) => Ok(()),
         }
     }
@@ -547,9 +557,15 @@ impl<'a> Opening<'a> {
                 made.map_err(|cause| store_error(&self.place, "make the tables", cause))?;
             }
         }
-        let insert = "INSERT INTO tandem_book VALUES ($1, $2, '', '', 0, 0)
+        let secret = Secret::random();
+        let secret = secret.map_err(|cause| store_error(&self.place, "make its secret", cause))?;
+        let insert = "INSERT INTO tandem_book VALUES ($1, $2, '', '', 0, 0, $3)
                       ON CONFLICT (book) DO NOTHING";
-        let key: [&(dyn ToSql + Sync); 2] = [&self.book.as_str(), &i64::from(FORMAT)];
+        let key: [&(dyn ToSql + Sync); 3] = [
+            &self.book.as_str(),
+            &i64::from(FORMAT),
+            &secret.as_bytes().as_slice(),
+        ];
         let filled = client
             .execute(insert, &key)
             .map_err(|error| explain(&error));
@@ -563,13 +579,14 @@ impl<'a> Opening<'a> {
 
     /// Owns the book. What is read after that is all there is: nobody else can write any more.
     fn writer(mut self, by: &Writer) -> Result<Postgres, OpenError> {
+        let secret = self.secret()?;
         let (asked, lease) = self.acquire(by)?;
         let insert = self.connection.client.prepare(INSERT);
         let insert = insert.map_err(|error| self.error("prepare to write", explain(&error)))?;
         let (server, book) = (self.server.clone(), self.book.clone());
         let ownership = Ownership::begin(server, book, lease.token, asked, by.lease);
         let ownership = ownership.map_err(|cause| self.error("keep the lease", cause))?;
-        let mut store = self.store();
+        let mut store = self.store(secret);
         let checked = store.check_tail(&by.head_file).and_then(|()| {
             let head = store.head()?;
             record(&store.place, &by.head_file).open(&store.book, head)
@@ -611,11 +628,25 @@ impl<'a> Opening<'a> {
         }
     }
 
-    fn store(self) -> Postgres {
+    fn secret(&mut self) -> Result<Secret, OpenError> {
+        let select = "SELECT secret FROM tandem_book WHERE book = $1";
+        let row = self
+            .connection
+            .client
+            .query_one(select, &[&self.book.as_str()]);
+        let bytes = row.map_err(|error| explain(&error)).and_then(|row| {
+            let bytes: &[u8] = row.try_get(0)?;
+            Ok(Secret::from_bytes(bytes.try_into()?))
+        });
+        Ok(bytes.map_err(|cause| self.error("read its secret", cause))?)
+    }
+
+    fn store(self, secret: Secret) -> Postgres {
         Postgres {
             server: self.server.clone(),
             place: self.place,
             book: self.book.clone(),
+            secret,
             connection: RefCell::new(self.connection),
             writing: None,
         }
@@ -653,6 +684,11 @@ pub enum OpenError {
          up to {FORMAT}); use a newer program"
     )]
     NewerFormat { place: String, format: u64 },
+    #[error(
+        "{place}: this journal has format {format}, which was never released; this program reads \
+         format {FORMAT}: make the journal anew from what it was made from"
+    )]
+    OlderFormat { place: String, format: u64 },
     #[error(transparent)]
     Tail(#[from] TailError),
     #[error(transparent)]

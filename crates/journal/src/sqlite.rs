@@ -21,7 +21,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
 use crate::head::{self, HeadFile, TailError};
-use crate::{Batch, BookName, FORMAT, Hash, Head, Stats, Store, StoreError};
+use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};
 
 /// Marks a database as a journal in SQLite's file header: "TNDM".
 const APPLICATION_ID: i32 = 0x544e_444d;
@@ -33,7 +33,8 @@ const CHECKPOINT_AT: u64 = 32 * 1024 * 1024;
 const SCHEMA: &str = "
     CREATE TABLE meta (
         format INTEGER NOT NULL,
-        book TEXT NOT NULL
+        book TEXT NOT NULL,
+        secret BLOB NOT NULL
     ) STRICT;
     CREATE TABLE batch (
         book TEXT NOT NULL,
@@ -52,6 +53,7 @@ pub struct Sqlite {
     connection: Connection,
     place: String,
     book: BookName,
+    secret: Secret,
     /// `None` for readers.
     head_file: Option<HeadFile>,
     page_size: u64,
@@ -163,6 +165,10 @@ impl Sqlite {
 impl Store for Sqlite {
     fn book(&self) -> &BookName {
         &self.book
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     fn place(&self) -> &str {
@@ -316,6 +322,12 @@ impl<'a> Opening<'a> {
                 format,
             });
         }
+        if format < i64::from(FORMAT) {
+            return Err(OpenError::OlderFormat {
+                place: self.place.clone(),
+                format,
+            });
+        }
         Ok(())
     }
 
@@ -356,11 +368,13 @@ impl<'a> Opening<'a> {
 
     /// Makes an empty database a journal.
     fn fill(&self, connection: &mut Connection, book: &BookName) -> Result<(), OpenError> {
+        let secret = Secret::random().map_err(|cause| self.error("make its secret", cause))?;
         let transaction = self.map(connection.transaction())?;
         self.map(transaction.pragma_update(None, "application_id", APPLICATION_ID))?;
         self.map(transaction.execute_batch(SCHEMA))?;
-        let insert = "INSERT INTO meta VALUES (?1, ?2)";
-        self.map(transaction.execute(insert, (FORMAT, book.as_str())))?;
+        let insert = "INSERT INTO meta VALUES (?1, ?2, ?3)";
+        let row = (FORMAT, book.as_str(), secret.as_bytes());
+        self.map(transaction.execute(insert, row))?;
         self.map(transaction.commit())
     }
 
@@ -379,8 +393,10 @@ impl<'a> Opening<'a> {
 
     /// Reads what the journal says of itself, and checks that it has lost nothing.
     fn store(&self, connection: Connection) -> Result<Sqlite, OpenError> {
-        let book = connection.query_row("SELECT book FROM meta", [], |row| row.get(0));
-        let book: String = self.map(book)?;
+        let meta = connection.query_row("SELECT book, secret FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+        let (book, secret): (String, _) = self.map(meta)?;
         let book = BookName::new(book).map_err(|cause| self.error("read its name", cause))?;
         let page_size = connection.pragma_query_value(None, "page_size", |row| unsigned(row, 0));
         let store = Sqlite {
@@ -388,6 +404,7 @@ impl<'a> Opening<'a> {
             connection,
             place: self.place.clone(),
             book,
+            secret: Secret::from_bytes(secret),
             head_file: None,
             checkpoint_at: CHECKPOINT_AT,
         };
@@ -475,6 +492,11 @@ pub enum OpenError {
          up to {FORMAT}); use a newer program"
     )]
     NewerFormat { place: String, format: i64 },
+    #[error(
+        "{place}: this journal has format {format}, which was never released; this program reads \
+         format {FORMAT}: make the journal anew from what it was made from"
+    )]
+    OlderFormat { place: String, format: i64 },
     #[error(transparent)]
     Tail(#[from] TailError),
     #[error(transparent)]

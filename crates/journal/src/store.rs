@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::ops::ControlFlow;
 
-use crate::{Batch, BookName, Head};
+use crate::{Batch, BookName, Head, Secret};
 
 /// A place for the batches of one book. It moves rows and checks nothing about their content.
 pub trait Store {
     /// The book.
     fn book(&self) -> &BookName;
+
+    /// The book's secret, made when the journal was and kept beside its name.
+    fn secret(&self) -> &Secret;
 
     /// Where the batches are, as error messages name it.
     fn place(&self) -> &str;
@@ -35,6 +38,10 @@ pub trait Store {
 impl<S: Store + ?Sized> Store for Box<S> {
     fn book(&self) -> &BookName {
         (**self).book()
+    }
+
+    fn secret(&self) -> &Secret {
+        (**self).secret()
     }
 
     fn place(&self) -> &str {

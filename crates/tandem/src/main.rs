@@ -16,6 +16,7 @@ mod run;
 mod schedule;
 mod table;
 mod verify;
+mod view;
 mod words;
 
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ enum Command {
     },
     /// Reads a journal from its first batch and checks everything that must hold.
     Verify(verify::Options),
+    /// Checks what a party was shown of a book, and recomputes its ledger, statement and shares
+    /// from that alone.
+    VerifyView(view::Options),
     /// Tells the life of one loan, from application to last posting.
     History(history::Options),
     /// Does something to a loan: a payment, a refund, a payment holiday, the sale of a share.
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Check { path } => check::check(&path),
         Command::Schema { format } => check::schema(format),
         Command::Verify(options) => verify::verify(&options),
+        Command::VerifyView(options) => view::verify(&options),
         Command::History(options) => history::history(&options),
         Command::Instruct(options) => instruct::instruct(&options),
         Command::Quote(options) => quote::quote(&options),

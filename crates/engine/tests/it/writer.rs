@@ -12,11 +12,12 @@ use tandem_domain::book::{Answer, Command, Documents, Refusal};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Rate;
 use tandem_engine::{Engine, EngineError, Request, Writer, replay};
-use tandem_journal::{Batch, BookName, Head, Journal, Memory, Stats, Store, StoreError};
+use tandem_journal::{Batch, BookName, Head, Journal, Memory, Secret, Stats, Store, StoreError};
 
 /// A store that the test can see into. Each append waits for the test's word.
 struct Gated {
     book: BookName,
+    secret: Secret,
     disk: Arc<Mutex<Memory>>,
     /// Says that an append has begun, and of how many events.
     begun: Sender<u32>,
@@ -27,6 +28,10 @@ struct Gated {
 impl Store for Gated {
     fn book(&self) -> &BookName {
         &self.book
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     fn place(&self) -> &str {
@@ -83,6 +88,7 @@ impl Scene {
         let (say, verdict) = channel();
         let store = Gated {
             book,
+            secret: Secret::from_bytes([7; Secret::LEN]),
             disk: disk.clone(),
             begun,
             verdict,

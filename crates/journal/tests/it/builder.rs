@@ -18,7 +18,7 @@ fn an_event_that_does_not_fit_goes_into_the_next_batch() {
         "the batch is full: append it to the journal, then add this event again"
     );
     assert_eq!((batch.len(), batch.body_len()), (1, MAX_BODY - 100));
-    batch.push(&[2; 99]).unwrap();
+    batch.push(&[2; 98]).unwrap();
     assert_eq!((batch.len(), batch.body_len()), (2, MAX_BODY));
     assert_eq!(batch.push(&[]), Err(PushError::Full));
 

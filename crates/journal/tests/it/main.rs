@@ -6,6 +6,7 @@
 
 mod builder;
 mod chain;
+mod excerpt;
 #[cfg(feature = "postgres")]
 mod faults;
 mod format;

@@ -182,6 +182,17 @@ fn a_lost_database_is_noticed() {
     assert!(!place.path().exists());
 }
 
+#[test]
+fn an_older_format_is_refused() {
+    let place = Place::filled();
+    place.sql("ALTER TABLE meta DROP COLUMN secret; UPDATE meta SET format = 1");
+    assert_eq!(
+        place.refusal(),
+        "journal.db: this journal has format 1, which was never released; this program reads \
+         format 2: make the journal anew from what it was made from"
+    );
+}
+
 const EXISTS: &str =
     "journal.db: there is a database here already; choose another path, or open it";
 

@@ -71,6 +71,18 @@ enum Format {
         #[command(flatten)]
         book: BookOption,
     },
+    /// Writes what one party may see of the book, with proofs against the journal's hash chain:
+    /// the party checks it with `tandem verify-view`, without the rest of the book.
+    View {
+        /// The party, by its id in the agreement.
+        #[arg(long)]
+        party: String,
+        /// File to write [default: PARTY.view]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        book: BookOption,
+    },
 }
 
 /// Writes an export.
@@ -103,6 +115,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
             let mut statement = Statement::new(party, period, Detail::Lines, target, lines);
             write(&mut book.place()?.open_read_only()?, &mut [&mut statement])
         }
+        Format::View { party, out, book } => crate::view::export(party, out.as_deref(), book),
     }
 }
 

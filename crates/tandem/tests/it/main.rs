@@ -15,3 +15,4 @@ mod servicing;
 mod tamper;
 #[cfg(unix)]
 mod trouble;
+mod view;
