@@ -7,6 +7,7 @@ mod cargo;
 mod licences;
 mod links;
 mod packages;
+mod simulate;
 mod source;
 mod structure;
 
@@ -24,11 +25,19 @@ struct Step {
     run: fn(&Path) -> Outcome,
 }
 
+/// A long run on demand: a command that takes arguments and is no step of `ci`.
+struct Run {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&Path, &[String]) -> Outcome,
+}
+
 /// A few words for the closing table, or a message a person can act on.
 type Outcome = Result<String, String>;
 
 /// All steps in the order `ci` takes them: what is quick to fail comes first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "packages",
         about: "install the programs that some tests call (Debian)",
@@ -72,26 +81,60 @@ const STEPS: [Step; 8] = [
         about: "all tests pass",
         run: |root| cargo::run(root, &["test", "--workspace"]),
     },
+    Step {
+        name: "simulate",
+        about: "a minute of seeded simulation finds nothing",
+        run: simulate::minute,
+    },
+];
+
+/// What can be run besides, as long as one likes.
+const RUNS: [Run; 2] = [
+    Run {
+        name: "simulate",
+        arguments: "--seeds N --seed S --seconds T --keep STEPS",
+        about: "seeded simulations in a release build, or the steps that one printed",
+        run: simulate::simulate,
+    },
+    Run {
+        name: "crash",
+        arguments: "--rounds N --store NAME --commands N --seed S",
+        about: "kill -9 on real processes, and what they answered against the book",
+        run: simulate::crash,
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [command] = arguments.as_slice() else {
-        eprint!("{}", usage());
-        return ExitCode::from(2);
+    let passed = match arguments.as_slice() {
+        [command] if command == "ci" || STEPS.iter().any(|step| step.name == command) => {
+            let steps = STEPS
+                .iter()
+                .filter(|step| command == "ci" || step.name == command);
+            run(&steps.collect::<Vec<_>>(), &root())
+        }
+        [command, arguments @ ..] => match RUNS.iter().find(|run| run.name == command) {
+            Some(known) => report((known.run)(&root(), arguments)),
+            None => return wrong(),
+        },
+        [] => return wrong(),
     };
-    let steps: Vec<&Step> = STEPS
-        .iter()
-        .filter(|step| command == "ci" || command == step.name)
-        .collect();
-    if steps.is_empty() {
-        eprint!("{}", usage());
-        return ExitCode::from(2);
-    }
-    match run(&steps, &root()) {
+    match passed {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+fn wrong() -> ExitCode {
+    eprint!("{}", usage());
+    ExitCode::from(2)
+}
+
+/// Says what went wrong; true if nothing did.
+fn report(outcome: Outcome) -> bool {
+    outcome
+        .inspect_err(|message| eprintln!("{message}"))
+        .is_ok()
 }
 
 fn usage() -> String {
@@ -99,6 +142,13 @@ fn usage() -> String {
     text += &format!("  {:<11}{}\n", "ci", "all of these, in this order");
     for step in &STEPS {
         text += &format!("  {:<11}{}\n", step.name, step.about);
+    }
+    text += "\nOn demand, each argument optional:\n\n";
+    for run in &RUNS {
+        text += &format!(
+            "  {} {}\n  {:<11}{}\n",
+            run.name, run.arguments, "", run.about
+        );
     }
     text
 }
@@ -164,11 +214,12 @@ mod tests {
         let names: Vec<String> = usage()
             .lines()
             .skip(2)
+            .take_while(|line| !line.is_empty())
             .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
             .collect();
         assert_eq!(
             names.join(" "),
-            "ci packages fmt lint doc licences structure links test"
+            "ci packages fmt lint doc licences structure links test simulate"
         );
     }
 

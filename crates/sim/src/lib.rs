@@ -10,8 +10,10 @@
 //! `cargo xtask simulate` runs it, `cargo xtask crash` does the same to real processes.
 
 pub mod check;
+pub mod crash;
 pub mod disk;
 mod life;
+mod load;
 mod notes;
 #[path = "../../domain/tests/it/papers.rs"]
 #[expect(

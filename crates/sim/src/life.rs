@@ -114,8 +114,9 @@ impl Life {
         self.sent.extend(commands.iter().cloned());
         let mut faults = self.faults();
         if straddles {
-            // The first part of it becomes durable.
-            faults.insert(0, Fault::Pass);
+            // The first part of it becomes durable, the second does not.
+            let part = self.rng.u16(..1000);
+            faults.splice(..0, [Fault::Pass, Fault::Kill(part)]);
         }
         let mut steps: Vec<_> = faults.into_iter().map(Step::Fault).collect();
         let asked = commands

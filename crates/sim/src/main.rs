@@ -1,10 +1,12 @@
 //! The simulator's program. `cargo xtask simulate` and `cargo xtask crash` call it.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tandem_engine::Engine;
+use tandem_sim::crash::{Crash, Drive};
 use tandem_sim::disk::{Fault, SimStore};
 use tandem_sim::simulation::replay;
 use tandem_sim::world::Counts;
@@ -15,6 +17,11 @@ use tandem_sim::{Failure, Simulation, simulate};
 enum Options {
     /// Plays the lives of seeds, one after the other, up to the first that fails.
     Simulate(Simulate),
+    /// Kills real processes at any moment and compares what they answered with the book.
+    Crash(Crash),
+    /// Submits commands and prints what was answered: the process that `crash` kills.
+    #[command(hide = true)]
+    Drive(Drive),
 }
 
 #[derive(clap::Args)]
@@ -36,7 +43,16 @@ struct Simulate {
 fn main() -> ExitCode {
     match Options::parse() {
         Options::Simulate(options) => play(&options),
+        Options::Crash(crash) => ended(crash.start()),
+        Options::Drive(drive) => ended(drive.start().map(|()| ExitCode::SUCCESS)),
     }
+}
+
+fn ended(outcome: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn play(options: &Simulate) -> ExitCode {
