@@ -275,9 +275,7 @@ impl Disk {
     /// Number of batches and of events that are on the disk, torn ones left out.
     pub fn holds(&self) -> (u64, u64) {
         let records = records(&self.log);
-        let events = records
-            .iter()
-            .map(|&at| u64::from(batch_at(&self.log, at).events));
+        let events = records.iter().map(|&at| events_at(&self.log, at));
         (records.len() as u64, events.sum())
     }
 
@@ -468,9 +466,13 @@ fn batch_at(log: &[u8], at: usize) -> Batch {
         seq: number(log, at + 4, 8),
         prev: hash(at + 12),
         hash: hash(at + 44),
-        events: number(log, at + 76, 4) as u32,
+        events: events_at(log, at) as u32,
         body: log[body..body + number(log, at, 4) as usize].to_vec(),
     }
+}
+
+fn events_at(log: &[u8], at: usize) -> u64 {
+    number(log, at + 76, 4)
 }
 
 fn number(log: &[u8], at: usize, bytes: usize) -> u64 {

@@ -49,6 +49,8 @@ const LIMITS: [&str; 6] = [
 pub(crate) struct Life {
     rng: Rng,
     base: Papers,
+    /// Batches that it still has.
+    left: u32,
     /// Commands sent before, for retries.
     sent: Vec<Command>,
     /// Numbers of the next application and of the next instruction.
@@ -61,7 +63,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn new(seed: u64) -> Life {
+    pub(crate) fn new(seed: u64, batches: u32) -> Life {
         let mut rng = Rng::with_seed(seed);
         let variant = rng.usize(..papers::VARIANTS.len() + PRODUCTS.len());
         let plain = variant.min(papers::VARIANTS.len()) % papers::VARIANTS.len();
@@ -74,6 +76,7 @@ impl Life {
         Life {
             rng,
             base,
+            left: batches,
             sent: Vec::new(),
             applications: 0,
             instructions: 0,
@@ -90,7 +93,9 @@ impl Life {
             None => commands.push(self.sign(0)),
             Some(latest) => self.version = latest.agreement.file.version,
         }
-        let straddles = self.version > 0 && self.rng.u32(..60) == 0;
+        self.left = self.left.saturating_sub(1);
+        // Late, because every later start reads the large agreement again.
+        let straddles = self.version > 0 && self.left == 4;
         if straddles {
             commands.extend(self.straddle(book));
         }

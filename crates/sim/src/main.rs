@@ -8,7 +8,7 @@ use clap::Parser;
 use tandem_engine::Engine;
 use tandem_sim::crash::{Crash, Drive};
 use tandem_sim::disk::{Fault, SimStore};
-use tandem_sim::simulation::replay;
+use tandem_sim::simulation::{Places, replay};
 use tandem_sim::world::Counts;
 use tandem_sim::{Failure, Simulation, simulate};
 
@@ -35,9 +35,9 @@ struct Simulate {
     /// No new seed is begun after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Plays only these steps of the seed, as a failure prints them.
-    #[arg(long, value_delimiter = ',')]
-    keep: Option<Vec<usize>>,
+    /// Plays only these steps of the seed, as a failure prints them: `0,3-7,12`.
+    #[arg(long)]
+    keep: Option<Places>,
 }
 
 fn main() -> ExitCode {
@@ -59,7 +59,7 @@ fn play(options: &Simulate) -> ExitCode {
     let simulation = Simulation::default();
     // A panic is caught and reported with its seed and steps.
     std::panic::set_hook(Box::new(|_| {}));
-    if let Some(kept) = &options.keep {
+    if let Some(Places(kept)) = &options.keep {
         return match replay::<Engine<SimStore>>(options.seed, kept, &simulation) {
             Ok(_) => {
                 println!("seed {}: these steps show nothing wrong", options.seed);

@@ -1,7 +1,9 @@
 //! A simulation: the life of one seed, recorded step by step, shrunk if it fails.
 
 use std::fmt;
+use std::num::ParseIntError;
 use std::panic::{self, AssertUnwindSafe};
+use std::str::FromStr;
 
 use crate::check::{self, PartsOf, Violation};
 use crate::life::Life;
@@ -113,7 +115,7 @@ fn live<W: Writer>(
     steps: &mut Vec<Step>,
 ) -> Result<Counts, Violation> {
     let mut world = World::<W>::new(simulation.parts_of)?;
-    let mut life = Life::new(seed);
+    let mut life = Life::new(seed, simulation.batches);
     for _ in 0..simulation.batches {
         // Making commands asks the book for what loans owe, which must not panic either.
         for step in caught(|| Ok(life.batch(world.book())))? {
@@ -155,15 +157,67 @@ impl fmt::Display for Failure {
         writeln!(f, "{} of {} steps show it:", self.steps.len(), self.length)?;
         // All programmes have the same parties and currency.
         let agreement = Papers::new().version().agreement;
-        for (place, step) in &self.steps {
-            writeln!(f, "{place:>6}  {}", Words(step, &agreement))?;
-        }
-        let places: Vec<_> = self
+        // Days that pass one after the other are one line.
+        for days in self
             .steps
-            .iter()
-            .map(|(place, _)| place.to_string())
-            .collect();
-        let (seed, keep) = (self.seed, places.join(","));
+            .chunk_by(|(_, one), (_, next)| one.closes() && next.closes())
+        {
+            let [(place, first), rest @ ..] = days else {
+                continue;
+            };
+            write!(f, "{place:>6}  {}", Words(first, &agreement))?;
+            match rest.len() {
+                0 => writeln!(f)?,
+                more => writeln!(f, " and {more} more days")?,
+            }
+        }
+        let places = self.steps.iter().map(|&(place, _)| place);
+        let (seed, keep) = (self.seed, Places(places.collect()));
         write!(f, "again: cargo xtask simulate --seed {seed} --keep {keep}")
+    }
+}
+
+/// Places of steps as people write them: `0,3-7,12`.
+#[derive(Clone, Debug)]
+pub struct Places(pub Vec<usize>);
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = self.0.chunk_by(|one, next| one + 1 == *next);
+        for (number, run) in runs.enumerate() {
+            f.write_str(if number > 0 { "," } else { "" })?;
+            match run {
+                [one] => write!(f, "{one}")?,
+                [first, .., last] => write!(f, "{first}-{last}")?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Places {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Places, ParseIntError> {
+        let mut places = Vec::new();
+        for run in text.split(',') {
+            let (first, last) = run.split_once('-').unwrap_or((run, run));
+            places.extend(first.parse()?..=last.parse::<usize>()?);
+        }
+        Ok(Places(places))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        let places: Places = "0,3-5,12".parse().unwrap();
+        assert_eq!(places.0, [0, 3, 4, 5, 12]);
+        assert_eq!(places.to_string(), "0,3-5,12");
+        assert!("3-x".parse::<Places>().is_err());
     }
 }

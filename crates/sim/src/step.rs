@@ -22,6 +22,13 @@ pub enum Step {
     Stop(Stop),
 }
 
+impl Step {
+    /// True if a day is closed.
+    pub fn closes(&self) -> bool {
+        matches!(self, Step::Ask(command) if matches!(**command, Command::CloseDay { .. }))
+    }
+}
+
 /// How a process ends between two batches, and what happens before it starts again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

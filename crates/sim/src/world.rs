@@ -261,11 +261,7 @@ impl<W: Writer> World<W> {
             asked.push((command.clone(), from..events.len()));
         }
         self.open()?;
-        let (held, known) = (self.disk.get().holds().1, self.counts.events);
-        let told = || format!("{known} events were acknowledged, the disk holds {held}");
-        ensure(held >= known, LOST, told)?;
-        let durable = (held - known) as usize;
-        ensure(durable <= events.len(), TWICE, told)?;
+        let durable = self.durable_beyond(events.len())?;
         for event in &events[..durable] {
             self.twin.apply(event, &mut |_: &Entry| {});
             self.check_limits(event)?;
@@ -310,8 +306,19 @@ impl<W: Writer> World<W> {
             }
         }
         self.open()?;
+        self.durable_beyond(0)?;
         self.check_same()?;
         self.check_all()
+    }
+
+    /// Number of durable events beyond those that were acknowledged: at most what was asked for.
+    fn durable_beyond(&self, asked: usize) -> Result<usize, Violation> {
+        let (held, known) = (self.disk.get().holds().1, self.counts.events);
+        let told = || format!("{known} events were acknowledged, the disk holds {held}");
+        ensure(held >= known, LOST, told)?;
+        let durable = (held - known) as usize;
+        ensure(durable <= asked, TWICE, told)?;
+        Ok(durable)
     }
 
     /// Opens the book. A damaged disk must be refused; then the backup is put in its place.
