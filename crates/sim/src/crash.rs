@@ -15,7 +15,6 @@ use fastrand::Rng;
 use tandem_domain::book::{Answer, Book, Command};
 use tandem_domain::ledger::Entry;
 use tandem_engine::{Engine, replay};
-use tandem_journal::sqlite::OpenError;
 use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::load::{Load, is_done};
@@ -51,11 +50,7 @@ impl StoreName {
 }
 
 fn sqlite(at: &Path) -> Result<Sqlite, Failure> {
-    match Sqlite::create(at, &BookName::new("killed")?) {
-        // Whoever is killed while it creates the journal leaves an empty database.
-        Err(OpenError::Exists { .. }) => Ok(Sqlite::open(at)?),
-        created => Ok(created?),
-    }
+    Ok(Sqlite::open_or_create(at, &BookName::new("killed")?)?)
 }
 
 fn read_back<S: Store>(store: S) -> Result<Book, Failure> {

@@ -140,11 +140,7 @@ impl Run {
         mut instructions: Read<instruct::Row>,
     ) -> Outcome<Run> {
         let name = BookName::new(programme.version.agreement.file.id.clone())?;
-        let store = if database.is_file() {
-            Sqlite::open(database)?
-        } else {
-            Sqlite::create(database, &name)?
-        };
+        let store = Sqlite::open_or_create(database, &name)?;
         if store.book() != &name {
             return Err(Failure(format!(
                 "{} holds the book `{}`, not `{name}`; name another folder with --data",
