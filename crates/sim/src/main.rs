@@ -99,12 +99,17 @@ fn summary(first: u64, seeds: u64, counts: &Counts, time: Duration) -> String {
     let faults: Vec<_> = faults
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
+    let kinds = counts.kinds.iter();
+    let kinds: Vec<_> = kinds
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
     let all: u64 = counts.wear.faults.iter().sum();
     format!(
-        "{seeds} seeds from {first} in {:.1} s: {} commands in {} batches \
+        "changed the book: {}\n{seeds} seeds from {first} in {:.1} s: {} commands in {} batches \
          ({done} done, {known} known, {refused} refused), {} events, {} crashes \
          ({} with a command half done), {all} faults ({}), {} damages noticed, {} full checks, \
-         0 findings",
+         nothing found",
+        kinds.join(", "),
         time.as_secs_f64(),
         done + known + refused,
         counts.batches,

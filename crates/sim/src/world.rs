@@ -1,7 +1,7 @@
 //! The world around a writer: a disk that fails, clients that send again, and a book beside it
 //! that nothing ever happens to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
@@ -50,6 +50,8 @@ impl Writer for Engine<SimStore> {
 pub struct Counts {
     /// Commands answered, retries included: carried out, known, refused.
     pub answers: [u64; 3],
+    /// Commands that changed the book, by kind.
+    pub kinds: BTreeMap<&'static str, u64>,
     /// Batches that were sent and answered.
     pub batches: u64,
     /// Events that became durable.
@@ -76,6 +78,9 @@ impl Counts {
         };
         sum(&mut self.answers, &other.answers);
         sum(&mut self.wear.faults, &other.wear.faults);
+        for (&kind, count) in &other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
         self.batches += other.batches;
         self.events += other.events;
         self.crashes += other.crashes;
@@ -225,7 +230,7 @@ impl<W: Writer> World<W> {
                 format!("{command:?} was answered {answer:?}; without faults {twins:?}")
             })?;
             if !events.is_empty() {
-                self.effective.push(command.clone());
+                self.changed(command.clone());
             }
             self.counts.events += events.len() as u64;
             let kind = match answer {
@@ -271,7 +276,7 @@ impl<W: Writer> World<W> {
         for (command, range) in asked {
             if !range.is_empty() && range.end <= durable {
                 self.notes.take(&command, &Ok(Answer::Done))?;
-                self.effective.push(command);
+                self.changed(command);
             } else if range.contains(&durable) && range.start < durable {
                 half = Some(command);
             }
@@ -283,6 +288,12 @@ impl<W: Writer> World<W> {
             self.check_all()?;
         }
         Ok(half)
+    }
+
+    /// A command changed the book.
+    fn changed(&mut self, command: Command) {
+        *self.counts.kinds.entry(kind(&command)).or_default() += 1;
+        self.effective.push(command);
     }
 
     /// The process ends between two batches and starts again.
@@ -376,4 +387,19 @@ const SAME: &str = "the book is that of a run without faults";
 
 fn execute(book: &mut Book, command: &Command, events: &mut Vec<Event>) -> Result<Answer, Refusal> {
     book.execute(command.clone(), events, &mut |_: &Entry| {})
+}
+
+fn kind(command: &Command) -> &'static str {
+    match command {
+        Command::Sign(_) => "sign",
+        Command::Apply(_) => "apply",
+        Command::Accept { .. } => "accept",
+        Command::Withdraw { .. } => "withdraw",
+        Command::Instruct(instruction) => instruction.action.name(),
+        Command::Reverse { .. } => "reverse",
+        Command::ReplaceLender(_) => "replace lender",
+        Command::Fix { .. } => "fix rate",
+        Command::ChargeOff { .. } => "charge off",
+        Command::CloseDay { .. } => "close day",
+    }
 }
