@@ -7,6 +7,7 @@ mod cargo;
 mod licences;
 mod links;
 mod packages;
+mod simulate;
 mod source;
 mod structure;
 
@@ -24,11 +25,19 @@ struct Step {
     run: fn(&Path) -> Outcome,
 }
 
+/// A long run on demand: a command that takes arguments and is no step of `ci`.
+struct Run {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&Path, &[String]) -> Outcome,
+}
+
 /// A few words for the closing table, or a message a person can act on.
 type Outcome = Result<String, String>;
 
 /// All steps in the order `ci` takes them: what is quick to fail comes first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "packages",
         about: "install the programs that some tests call (Debian)",
@@ -78,21 +87,51 @@ const STEPS: [Step; 8] = [
             cargo::run(root, &words(POSTGRES))
         },
     },
+    Step {
+        name: "simulate",
+        about: "a minute of seeded simulation finds nothing",
+        run: simulate::minute,
+    },
+];
+
+/// What can be run besides, as long as one likes.
+const RUNS: [Run; 4] = [
+    Run {
+        name: "simulate",
+        arguments: "--seeds N --seed S --seconds T --keep STEPS",
+        about: "seeded simulations in a release build, or the steps that one printed",
+        run: simulate::simulate,
+    },
+    Run {
+        name: "crash",
+        arguments: "--rounds N --store NAME --commands N --seed S",
+        about: "kill -9 on real processes, and what they answered against the book",
+        run: simulate::crash,
+    },
+    Run {
+        name: "failover",
+        arguments: "",
+        about: "servers die under load, again and again; the lease protocol in more orders",
+        run: |root, _| {
+            let rounds = [("TANDEM_FAILOVER_ROUNDS", "10")];
+            cargo::run_with(root, &rounds, &words(FAILOVER))
+        },
+    },
+    Run {
+        name: "fuzz",
+        arguments: "--seconds N",
+        about: "feed every reader of outside bytes, for so long each",
+        run: |root, arguments| match arguments {
+            [] => cargo::fuzz(root, "60"),
+            [option, seconds] if option == "--seconds" => cargo::fuzz(root, seconds),
+            _ => Err("fuzz takes --seconds N".to_owned()),
+        },
+    },
 ];
 
 /// The tests that run with a PostgreSQL server only. The default build goes without.
 const POSTGRES: &str = "test -ptandem-journal -ptandem --features tandem/postgres -- \
                         postgres:: faults:: stores:: server::";
-
-/// What takes too long for `ci`.
-const LONG: [Step; 1] = [Step {
-    name: "failover",
-    about: "servers die under load, again and again; the lease protocol in more orders",
-    run: |root| {
-        let rounds = [("TANDEM_FAILOVER_ROUNDS", "10")];
-        cargo::run_with(root, &rounds, &words(FAILOVER))
-    },
-}];
 
 const FAILOVER: &str = "test -ptandem-journal --features postgres --test it -- --nocapture \
                         --include-ignored --test-threads=1 faults:: is_taken_over model::";
@@ -103,37 +142,35 @@ fn words(line: &str) -> Vec<&str> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [command, option, seconds] = arguments.as_slice()
-        && (command.as_str(), option.as_str()) == ("fuzz", "--seconds")
-    {
-        return match cargo::fuzz(&root(), seconds) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("{message}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    let [command] = arguments.as_slice() else {
-        eprint!("{}", usage());
-        return ExitCode::from(2);
+    let passed = match arguments.as_slice() {
+        [command] if command == "ci" || STEPS.iter().any(|step| step.name == command) => {
+            let steps = STEPS
+                .iter()
+                .filter(|step| command == "ci" || step.name == command);
+            run(&steps.collect::<Vec<_>>(), &root())
+        }
+        [command, arguments @ ..] => match RUNS.iter().find(|run| run.name == command) {
+            Some(known) => report((known.run)(&root(), arguments)),
+            None => return wrong(),
+        },
+        [] => return wrong(),
     };
-    let steps: Vec<&Step> = match command.as_str() {
-        "ci" => STEPS.iter().collect(),
-        name => STEPS
-            .iter()
-            .chain(&LONG)
-            .filter(|step| step.name == name)
-            .collect(),
-    };
-    if steps.is_empty() {
-        eprint!("{}", usage());
-        return ExitCode::from(2);
-    }
-    match run(&steps, &root()) {
+    match passed {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+fn wrong() -> ExitCode {
+    eprint!("{}", usage());
+    ExitCode::from(2)
+}
+
+/// Says what went wrong; true if nothing did.
+fn report(outcome: Outcome) -> bool {
+    outcome
+        .inspect_err(|message| eprintln!("{message}"))
+        .is_ok()
 }
 
 fn usage() -> String {
@@ -142,11 +179,13 @@ fn usage() -> String {
     for step in &STEPS {
         text += &format!("  {:<11}{}\n", step.name, step.about);
     }
-    text += "\nOn demand:\n\n";
-    for step in &LONG {
-        text += &format!("  {:<11}{}\n", step.name, step.about);
+    text += "\nOn demand, each argument optional:\n\n";
+    for run in &RUNS {
+        text += &format!(
+            "  {} {}\n  {:<11}{}\n",
+            run.name, run.arguments, "", run.about
+        );
     }
-    text += "\n  fuzz --seconds N   feed every reader of outside bytes for N seconds each\n";
     text
 }
 
@@ -216,7 +255,7 @@ mod tests {
             .collect();
         assert_eq!(
             names.join(" "),
-            "ci packages fmt lint doc licences structure links test On failover"
+            "ci packages fmt lint doc licences structure links test simulate"
         );
     }
 

@@ -85,6 +85,15 @@ impl Sqlite {
         opening.writer(connection)
     }
 
+    /// Opens a journal and holds it for writing, or creates it. Who is killed while it creates one
+    /// leaves an empty database, which counts as none.
+    pub fn open_or_create(path: impl AsRef<Path>, book: &BookName) -> Result<Self, OpenError> {
+        match Self::create(&path, book) {
+            Err(OpenError::Exists { .. }) => Self::open(path),
+            created => created,
+        }
+    }
+
     /// Opens a journal for reading, as verification and export do. Appending to it fails.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let opening = Opening::new(path.as_ref());

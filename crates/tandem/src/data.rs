@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
 use tandem_engine::{Step, replay};
-use tandem_journal::sqlite::OpenError;
 use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::fail::{Failure, Outcome};
@@ -116,11 +115,7 @@ impl Place {
     /// Opens the journal of a book for writing, and makes it if it is not there.
     pub(crate) fn open_or_create(&self, name: &BookName) -> Outcome<AnyStore> {
         match self {
-            // A run that was killed while it created the database left an empty one.
-            Place::File(database) => match Sqlite::create(database, name) {
-                Err(OpenError::Exists { .. }) => self.open(),
-                created => Ok(Box::new(created?)),
-            },
+            Place::File(database) => Ok(Box::new(Sqlite::open_or_create(database, name)?)),
             #[cfg(feature = "postgres")]
             Place::Server(book) => book.open_or_create(),
         }

@@ -12,6 +12,7 @@ mod fixture;
 mod funding;
 mod gate;
 mod golden;
+mod papers;
 mod policy;
 mod properties;
 mod scenario;

@@ -20,29 +20,10 @@ use tandem_domain::party::PartyId;
 use tandem_domain::share::Parts;
 
 use crate::fixture::{Desk, Papers, day};
+use crate::papers::{VARIANTS, rich, variant};
 
 thread_local! {
     static BASE: Agreement = rich(Papers::new().with_trust()).version().agreement;
-}
-
-/// With everything that can be earned, paid or lost.
-fn rich(papers: Papers) -> Papers {
-    [
-        "funding.mode = \"offers\"",
-        "funding.lender[0].share = nothing",
-        "funding.lender[1].share = nothing",
-        "service_fee = { of_interest = \"12.5%\", earned_by = \"mall\" }",
-        "guarantee = { party = \"shield\", covers = \"65%\", pool = \"30%\", recoveries = \"guarantor_first\" }",
-        "fee[0] = { at = \"overdue\", amount = \"5.00 CNY\", rate = \"1%\", earned_by = \"lenders\" }",
-        "fee[1] = { at = \"disbursement\", rate = \"0.7%\", amount = \"1.00 CNY\", earned_by = \"lenders\" }",
-        "river: offer[0].rate = \"9.75%\"",
-        "river: offer[0].maximum = [\"700 CNY\"]",
-        "cloud: offer[0].rate = \"13.1%\"",
-        "cloud: offer[0].maximum = [\"900 CNY\"]",
-        "trust: offer[0].rate = \"15%\"",
-    ]
-    .iter()
-    .fold(papers, |papers, change| papers.with(change))
 }
 
 // Loans.
@@ -456,44 +437,6 @@ proptest! {
 }
 
 // Books.
-
-/// Variants of the agreement that change what is posted.
-const VARIANTS: [&[&str]; 6] = [
-    &[],
-    &[
-        "product.day_count = \"A/365\"",
-        "settlement.netting = \"multilateral\"",
-    ],
-    &[
-        "product.amortisation = \"bullet\"",
-        "guarantee.recoveries = \"pro_rata\"",
-        "roles.servicer = \"river\"",
-    ],
-    &[
-        "fee[0].earned_by = \"mall\"",
-        "fee[1].earned_by = \"shield\"",
-        "product.day_count = \"A/360\"",
-    ],
-    &[
-        "guarantee = nothing",
-        "service_fee = nothing",
-        "settlement.lag_business_days = 0",
-    ],
-    &[
-        "product.amortisation = \"equal_principal\"",
-        "product.prepayment = \"shorten_term\"",
-        "roles.servicer = \"shield\"",
-    ],
-];
-
-fn variant(number: usize) -> Papers {
-    let papers = rich(Papers::new().with_trust())
-        .with("charge_off.days_past_due = 40")
-        .with("class[2].from_days = 35");
-    VARIANTS[number]
-        .iter()
-        .fold(papers, |papers, change| papers.with(change))
-}
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -121,6 +121,31 @@ fn a_writer_is_alone() {
     place.open().unwrap();
 }
 
+#[test]
+fn what_a_kill_leaves_of_a_creation_counts_as_none() {
+    // SQLite makes the file first, then its header, and the tables last.
+    for sql in ["", "PRAGMA journal_mode = WAL"] {
+        let place = Place::empty();
+        fs::write(place.path(), "").unwrap();
+        Connection::open(place.path())
+            .and_then(|connection| connection.query_row(sql, [], |_| Ok(())))
+            .unwrap_or_default();
+        let refused = "journal.db: this is not a journal of Tandem; check the path";
+        assert_eq!(place.refusal(), refused);
+        let open = || Sqlite::open_or_create(place.path(), &demo());
+        let heads = fill(&mut Journal::open(open().unwrap()).unwrap());
+        assert_eq!(Journal::open(open().unwrap()).unwrap().head(), heads[3]);
+    }
+    // Of a journal that is remembered, an empty database is what is left, not what was begun.
+    let place = Place::filled();
+    fs::write(place.path(), "").unwrap();
+    let error = Sqlite::open_or_create(place.path(), &demo()).unwrap_err();
+    assert!(
+        matches!(error, OpenError::LostTail { last: 0, .. }),
+        "{error}"
+    );
+}
+
 /// Not a test: the process that [`a_killed_writer_loses_nothing`] kills.
 #[test]
 #[ignore = "runs until it is killed"]

@@ -1,0 +1,125 @@
+//! The steps of a simulation: recorded, shown in words, and replayed.
+
+use std::fmt;
+
+use tandem_domain::agreement::Agreement;
+use tandem_domain::book::{Application, Command, words};
+use tandem_domain::money::Amount;
+
+use crate::disk::{Damage, Fault};
+
+/// A step. Any part of a list of steps is again a list that can be played: a command that has
+/// become pointless is refused.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A command is put into the next batch.
+    Ask(Box<Command>),
+    /// A fault waits for the next appends.
+    Fault(Fault),
+    /// The batch is sent, and sent again after every crash until it is answered.
+    Send,
+    /// The process is stopped between two batches and started again.
+    Stop(Stop),
+}
+
+impl Step {
+    /// True if a day is closed.
+    pub fn closes(&self) -> bool {
+        matches!(self, Step::Ask(command) if matches!(**command, Command::CloseDay { .. }))
+    }
+}
+
+/// How a process ends between two batches, and what happens before it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is killed.
+    Kill,
+    /// The power fails; the head is as it was last flushed, or current.
+    PowerCut {
+        /// True if what was written to the head survives.
+        head: bool,
+    },
+    /// It is killed, and the disk damaged.
+    Damage(Damage),
+    /// It is killed, and a bit flips when the log is read.
+    FlipOnRead(u32),
+}
+
+/// A step in words; amounts and parties are those of an agreement.
+pub struct Words<'a>(pub &'a Step, pub &'a Agreement);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Step::Ask(command) => self.command(command, f),
+            Step::Fault(fault) => write!(f, "    fault: {fault}"),
+            Step::Send => f.write_str("    send"),
+            Step::Stop(stop) => match stop {
+                Stop::Kill => f.write_str("    the process is killed and started again"),
+                Stop::PowerCut { head: true } => f.write_str("    the power fails"),
+                Stop::PowerCut { head: false } => {
+                    f.write_str("    the power fails; the head file is old")
+                }
+                Stop::Damage(damage) => write!(f, "    while it is stopped, {damage}"),
+                Stop::FlipOnRead(bit) => {
+                    write!(
+                        f,
+                        "    when it is started again, bit {bit} flips on reading"
+                    )
+                }
+            },
+        }
+    }
+}
+
+impl Words<'_> {
+    fn command(&self, command: &Command, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match command {
+            Command::Sign(documents) => {
+                let line = |name: &str| {
+                    let lines = documents.agreement.lines();
+                    let found = lines.clone().find(|line| line.starts_with(name));
+                    found.unwrap_or_default().to_owned()
+                };
+                let bytes = documents.agreement.len();
+                let (version, from) = (line("version"), line("effective_from"));
+                write!(f, "sign {version}, {from} ({bytes} bytes)")
+            }
+            Command::Apply(application) => self.application(application, f),
+            Command::Accept { application } => write!(f, "accept {application}"),
+            Command::Withdraw { application } => write!(f, "withdraw {application}"),
+            Command::Instruct(instruction) => {
+                let action = words::write(&instruction.action, self.1);
+                let (key, day) = (&instruction.key, instruction.value_date);
+                write!(
+                    f,
+                    "{key}: {action} on {} as of {day}",
+                    instruction.application
+                )
+            }
+            Command::Reverse { key, of } => write!(f, "{key}: reverse {of}"),
+            Command::ReplaceLender(replacement) => write!(
+                f,
+                "{}: replace {} by {} at {}",
+                replacement.key, replacement.seller, replacement.buyer, replacement.price
+            ),
+            Command::Fix { index, day, rate } => write!(f, "fix {index} at {rate} from {day}"),
+            Command::ChargeOff { application } => write!(f, "charge-off {application}"),
+            Command::CloseDay { day } => write!(f, "close {day}"),
+        }
+    }
+
+    fn application(&self, application: &Application, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |place: usize| application.values[place].number().unwrap_or_default();
+        let amount = self.1.currency().show(Amount(number(0)));
+        let (key, months) = (&application.key, number(1));
+        write!(f, "apply {key}: {amount}, {months} months")?;
+        if let tandem_domain::field::Value::Text(region) = &application.values[2] {
+            write!(f, ", region {region}")?;
+        }
+        match &application.borrower {
+            Some(borrower) => write!(f, ", borrower {borrower}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Calling the simulator.
+
+use std::path::Path;
+
+use crate::{Outcome, cargo};
+
+/// About a minute, in the build that the tests have made already.
+pub(crate) fn minute(root: &Path) -> Outcome {
+    let arguments = [
+        "run",
+        "--quiet",
+        "--package",
+        "tandem-sim",
+        "--",
+        "simulate",
+    ];
+    cargo::run(root, &[&arguments[..], &["--seconds", "60"]].concat())
+}
+
+/// As long as one likes, in a release build.
+pub(crate) fn simulate(root: &Path, arguments: &[String]) -> Outcome {
+    release(root, "simulate", arguments)
+}
+
+/// `kill -9` on real processes, in a release build.
+pub(crate) fn crash(root: &Path, arguments: &[String]) -> Outcome {
+    release(root, "crash", arguments)
+}
+
+fn release(root: &Path, command: &str, arguments: &[String]) -> Outcome {
+    let mut all = vec!["run", "--release", "--package", "tandem-sim", "--", command];
+    all.extend(arguments.iter().map(String::as_str));
+    cargo::run(root, &all)
+}
