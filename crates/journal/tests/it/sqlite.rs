@@ -141,7 +141,7 @@ fn what_a_kill_leaves_of_a_creation_counts_as_none() {
     fs::write(place.path(), "").unwrap();
     let error = Sqlite::open_or_create(place.path(), &demo()).unwrap_err();
     assert!(
-        matches!(error, OpenError::LostTail { last: 0, .. }),
+        matches!(error, OpenError::Tail(TailError::Lost { last: 0, .. })),
         "{error}"
     );
 }
