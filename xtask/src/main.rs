@@ -3,6 +3,7 @@
 //! Each step is a subcommand too. What `.ci/run` runs is what a developer runs, and a
 //! step that fails says what to do about it.
 
+mod analysis;
 mod cargo;
 mod licences;
 mod links;
@@ -28,7 +29,7 @@ struct Step {
 type Outcome = Result<String, String>;
 
 /// All steps in the order `ci` takes them: what is quick to fail comes first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "packages",
         about: "install the programs that some tests call (Debian)",
@@ -72,7 +73,19 @@ const STEPS: [Step; 8] = [
         about: "all tests pass",
         run: |root| cargo::run(root, &["test", "--workspace"]),
     },
+    Step {
+        name: "parquet",
+        about: "DuckDB reads a small book's Parquet tables and agrees with it",
+        run: analysis::quick,
+    },
 ];
+
+/// What takes too long for `ci`.
+const ON_DEMAND: [Step; 1] = [Step {
+    name: "analysis",
+    about: "DuckDB and Spark read a large book's Parquet tables and agree with it",
+    run: analysis::whole,
+}];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -80,10 +93,14 @@ fn main() -> ExitCode {
         eprint!("{}", usage());
         return ExitCode::from(2);
     };
-    let steps: Vec<&Step> = STEPS
-        .iter()
-        .filter(|step| command == "ci" || command == step.name)
-        .collect();
+    let steps: Vec<&Step> = match command.as_str() {
+        "ci" => STEPS.iter().collect(),
+        name => STEPS
+            .iter()
+            .chain(&ON_DEMAND)
+            .filter(|step| step.name == name)
+            .collect(),
+    };
     if steps.is_empty() {
         eprint!("{}", usage());
         return ExitCode::from(2);
@@ -98,6 +115,10 @@ fn usage() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\n");
     text += &format!("  {:<11}{}\n", "ci", "all of these, in this order");
     for step in &STEPS {
+        text += &format!("  {:<11}{}\n", step.name, step.about);
+    }
+    text += "\nOn demand:\n\n";
+    for step in &ON_DEMAND {
         text += &format!("  {:<11}{}\n", step.name, step.about);
     }
     text
@@ -168,7 +189,7 @@ mod tests {
             .collect();
         assert_eq!(
             names.join(" "),
-            "ci packages fmt lint doc licences structure links test"
+            "ci packages fmt lint doc licences structure links test parquet On analysis"
         );
     }
 
