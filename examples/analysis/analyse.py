@@ -8,6 +8,7 @@ at every month's end, from the postings.
 
 import argparse
 import csv
+import os
 import sys
 import time
 from collections import defaultdict
@@ -69,22 +70,27 @@ def spark(folder: Path, queries: list[str]) -> list[Rows]:
     """The answers of Spark: a master and two workers of one core each, in processes of their own."""
     from pyspark.sql import SparkSession
 
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     settings = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
         "spark.sql.shuffle.partitions": "4",
+        # Nothing is asked before both workers are there.
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "300s",
     }
     builder = SparkSession.builder.master("local-cluster[2,1,1024]")
     session = builder.config(map=settings).getOrCreate()
-    workers = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     for table in folder.iterdir():
         session.read.parquet(str(table)).createOrReplaceTempView(table.name)
     answers = [[row.asDict() for row in session.sql(query).collect()] for query in queries]
+    # The driver is one of those that have memory.
+    workers = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     session.stop()
-    if workers < 1:
-        sys.exit("Spark has no workers")
+    if workers != 2:
+        sys.exit(f"Spark answered with {workers} workers instead of two")
     return answers
 
 
