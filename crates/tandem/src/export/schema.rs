@@ -253,7 +253,10 @@ pub(super) const INSTRUCTIONS: Table<'_> = Table {
         ),
         day("day", "Business date on which it came"),
         day("value_date", "Date from which it counts").empty("reversals"),
-        text("action", "`pay`, `prepay`, `refund`, …, `reversal`"),
+        text(
+            "action",
+            "What was done: `repay`, `prepay`, `refund`, …, `reversal`",
+        ),
         amount("amount", "Its amount").empty("actions without one"),
         text("instruction", "The whole of it in words").empty("reversals"),
         amount("received", "Change of what was received from the borrower"),
