@@ -3,6 +3,7 @@
 //! Each step is a subcommand too. What `.ci/run` runs is what a developer runs, and a
 //! step that fails says what to do about it.
 
+mod analysis;
 mod cargo;
 mod licences;
 mod links;
@@ -37,7 +38,7 @@ struct Run {
 type Outcome = Result<String, String>;
 
 /// All steps in the order `ci` takes them: what is quick to fail comes first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "packages",
         about: "install the programs that some tests call (Debian)",
@@ -92,10 +93,15 @@ const STEPS: [Step; 9] = [
         about: "a minute of seeded simulation finds nothing",
         run: simulate::minute,
     },
+    Step {
+        name: "parquet",
+        about: "DuckDB reads a small book's Parquet tables and agrees with it",
+        run: analysis::quick,
+    },
 ];
 
 /// What can be run besides, as long as one likes.
-const RUNS: [Run; 4] = [
+const RUNS: [Run; 5] = [
     Run {
         name: "simulate",
         arguments: "--seeds N --seed S --seconds T --keep STEPS",
@@ -116,6 +122,12 @@ const RUNS: [Run; 4] = [
             let rounds = [("TANDEM_FAILOVER_ROUNDS", "10")];
             cargo::run_with(root, &rounds, &words(FAILOVER))
         },
+    },
+    Run {
+        name: "analysis",
+        arguments: "",
+        about: "DuckDB and Spark read a large book's Parquet tables and agree with it",
+        run: |root, _| analysis::whole(root),
     },
     Run {
         name: "fuzz",

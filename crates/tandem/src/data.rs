@@ -22,7 +22,7 @@ const DATABASE: &str = "book.db";
 pub(crate) type AnyStore = Box<dyn Store + Send>;
 
 /// Which book a command is about.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct BookOption {
     /// Folder with the book's journal [default: the only book below ./data]
     #[arg(long)]

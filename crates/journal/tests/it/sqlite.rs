@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use tandem_journal::sqlite::OpenError;
-use tandem_journal::{Journal, Sqlite};
+use tandem_journal::{Journal, Sqlite, TailError};
 use tempfile::TempDir;
 
 use crate::{append, demo, fill, read_all};

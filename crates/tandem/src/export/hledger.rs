@@ -10,7 +10,8 @@ use tandem_domain::money::Currency;
 use tandem_domain::party::PartyId;
 use tandem_engine::Step;
 
-use super::csv::{currency, plain};
+use super::csv::plain;
+use super::tables::currency;
 use super::{Export, Target, Wanted, ends_month, key_of, name, parties};
 use crate::fail::Outcome;
 

@@ -4,9 +4,14 @@
 mod csv;
 pub(crate) mod grid;
 mod hledger;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(test)]
 pub(crate) mod sample;
+mod schema;
 mod statement;
+mod table;
+mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -21,9 +26,10 @@ use tandem_domain::party::{Party, PartyId};
 use tandem_engine::{Step, replay};
 use tandem_journal::{Journal, Store};
 
-use self::csv::Tables;
+use self::csv::Csv;
 use self::hledger::Hledger;
 use self::statement::{Detail, Period, Statement, Statements};
+use self::tables::Tables;
 use crate::data::{BookOption, Place};
 use crate::fail::{Failure, Outcome};
 
@@ -37,13 +43,11 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 enum Format {
     /// Writes tables: applications, loans, shares, postings, settlements and balances.
-    Csv {
-        /// Folder to write into; it is made if it is not there.
-        #[arg(long, default_value = "export")]
-        out: PathBuf,
-        #[command(flatten)]
-        book: BookOption,
-    },
+    Csv(TableOptions),
+    /// Writes the same tables as Parquet, typed and by months, and one more of month ends.
+    Parquet(TableOptions),
+    /// Describes the tables: a line for each column, in Markdown.
+    Schema,
     /// Writes one party's ledger as a journal for hledger, with balance assertions every month.
     Hledger {
         /// The party, by its id in the agreement.
@@ -85,17 +89,42 @@ enum Format {
     },
 }
 
+#[derive(clap::Args)]
+struct TableOptions {
+    /// Folder to write into; it is made if it is not there.
+    #[arg(long, default_value = "export")]
+    out: PathBuf,
+    /// The book as it stood when this day was closed [default: as it stands]
+    #[arg(long)]
+    on: Option<Day>,
+    #[command(flatten)]
+    book: BookOption,
+}
+
+impl TableOptions {
+    fn write(&self, tables: &mut dyn Export) -> Outcome {
+        let mut journal = self.book.place()?.open_read_only()?;
+        write_on(self.on, &mut journal, &mut [tables])?;
+        eprintln!("wrote {}", self.out.display());
+        Ok(())
+    }
+}
+
 /// Writes an export.
 pub(crate) fn export(options: &Options) -> Outcome {
     match &options.format {
-        Format::Csv { out, book } => {
-            write(
-                &mut book.place()?.open_read_only()?,
-                &mut [&mut Tables::create(out)?],
-            )?;
-            eprintln!("wrote {}", out.display());
-            Ok(())
+        Format::Csv(options) => options.write(&mut Tables::new(Csv::new(&options.out)?, false)),
+        #[cfg(feature = "parquet")]
+        Format::Parquet(options) => {
+            options.write(&mut Tables::new(parquet::Parquet::new(&options.out)?, true))
         }
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet(_) => Err(Failure(
+            "this program was built without Parquet; build it with it: \
+             cargo build --release --features parquet"
+                .to_owned(),
+        )),
+        Format::Schema => show(&schema::describe()),
         Format::Hledger { party, out, book } => {
             writable(out.as_deref())?;
             let mut hledger = Hledger::new(party, Target::new(out.as_deref()));
@@ -121,7 +150,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
 
 /// Writes all tables and a statement for every party into a folder, in one reading.
 pub(crate) fn write_all(out: &Path, place: &Place) -> Outcome {
-    let mut tables = Tables::create(out)?;
+    let mut tables = Tables::new(Csv::new(out)?, false);
     let mut statements = Statements::new(&out.join("statements"))?;
     write(
         &mut place.open_read_only()?,
@@ -168,16 +197,43 @@ trait Export {
 
 /// Reads a journal and writes all exports on the way.
 fn write<S: Store>(journal: &mut Journal<S>, exports: &mut [&mut dyn Export]) -> Outcome {
-    let mut written = Ok(());
+    write_on(None, journal, exports)
+}
+
+/// The same, of the book as it stood when a day was closed. The rest of the journal is read and
+/// checked, but not written.
+fn write_on<S: Store>(
+    on: Option<Day>,
+    journal: &mut Journal<S>,
+    exports: &mut [&mut dyn Export],
+) -> Outcome {
+    let finish = |exports: &mut [&mut dyn Export], book: &Book| {
+        exports
+            .iter_mut()
+            .try_for_each(|export| export.finish(book))
+    };
+    let (mut written, mut finished) = (Ok(()), false);
     let book = replay(journal, &mut |step| {
-        if written.is_ok() {
-            written = exports.iter_mut().try_for_each(|export| export.step(&step));
+        if written.is_err() || finished {
+            return;
+        }
+        written = exports.iter_mut().try_for_each(|export| export.step(&step));
+        if let Event::DayClosed(close) = step.event {
+            finished = Some(close.day) == on;
+        }
+        if finished && written.is_ok() {
+            written = finish(exports, step.book);
         }
     })?;
     written?;
-    exports
-        .iter_mut()
-        .try_for_each(|export| export.finish(&book))
+    match on {
+        Some(_) if finished => Ok(()),
+        Some(day) if book.latest().is_some() => Err(Failure(format!(
+            "{day} was not closed in this book; its last closed day is {}",
+            book.business_date().previous()
+        ))),
+        _ => finish(exports, &book),
+    }
 }
 
 /// A party that was asked for by its id, found once it has signed.

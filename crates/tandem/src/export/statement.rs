@@ -14,9 +14,11 @@ use tandem_domain::party::PartyId;
 use tandem_domain::settlement::{Plan, Transfer};
 use tandem_engine::Step;
 
-use super::csv::{Cells, Table, currency};
+use super::csv::CsvFile;
 use super::grid::Grid;
-use super::{Export, Target, Wanted, create_folder, ends_month, key_of, name, parties};
+use super::table::Rows as _;
+use super::tables::{currency, line_cells};
+use super::{Export, Target, Wanted, create_folder, ends_month, key_of, name, parties, schema};
 use crate::fail::{Failure, Outcome};
 
 /// The days that a statement is about.
@@ -126,7 +128,7 @@ pub(super) struct Statement {
     detail: Detail,
     target: Target,
     lines_path: Option<PathBuf>,
-    csv: Option<Table>,
+    csv: Option<CsvFile>,
     /// Of the whole period.
     total: Movements,
     /// Of the month that runs.
@@ -139,7 +141,6 @@ pub(super) struct Statement {
     lines: BTreeMap<Account, Vec<Line>>,
     plans: BTreeMap<Day, Plan>,
     settled: Vec<Settled>,
-    cells: Cells,
 }
 
 impl Statement {
@@ -165,7 +166,6 @@ impl Statement {
             lines: BTreeMap::new(),
             plans: BTreeMap::new(),
             settled: Vec::new(),
-            cells: Cells::default(),
         }
     }
 
@@ -248,17 +248,20 @@ impl Statement {
             };
             self.lines.entry(account).or_default().push(line);
         }
-        self.start_lines()?;
-        if let (Some(csv), Some(currency)) = (&mut self.csv, currency(book)) {
-            csv.row(self.cells.line(book, &currency, entry, posting, balance))?;
+        let Some(currency) = currency(book) else {
+            return Ok(());
+        };
+        self.start_lines(currency)?;
+        if let Some(csv) = &mut self.csv {
+            csv.row(&line_cells(book, &currency, entry, posting, balance))?;
         }
         Ok(())
     }
 
     /// Begins the CSV file, once it is known that there is something to state.
-    fn start_lines(&mut self) -> Outcome {
+    fn start_lines(&mut self, currency: Currency) -> Outcome {
         if let Some(path) = self.lines_path.take() {
-            self.csv = Some(Table::create(path, &LINES)?);
+            self.csv = Some(CsvFile::create(path, &schema::LINES, currency)?);
         }
         Ok(())
     }
@@ -311,12 +314,12 @@ impl Statement {
                 life.first, life.last
             )));
         }
-        self.start_lines()?;
+        self.start_lines(currency)?;
         if self.period.last > life.last.previous() {
             self.tie(party, book)?;
         }
         if let Some(csv) = &mut self.csv {
-            csv.flush()?;
+            csv.finish()?;
         }
         let page = Page {
             statement: self,
@@ -616,17 +619,3 @@ fn label(book: &Book, account: Account) -> String {
         None => account.name().to_owned(),
     }
 }
-
-const LINES: [&str; 11] = [
-    "account",
-    "account_name",
-    "counterparty",
-    "day",
-    "entry",
-    "kind",
-    "loan",
-    "debit",
-    "credit",
-    "balance",
-    "currency",
-];

@@ -18,6 +18,10 @@ fn written(export: impl FnOnce(&Path) -> Box<dyn Export>) -> (TempDir, PathBuf, 
     (folder, path, outcome)
 }
 
+fn csv_tables(folder: &Path) -> Tables<Csv> {
+    Tables::new(Csv::new(folder).unwrap(), false)
+}
+
 fn book() -> Book {
     sample::engine().book().clone()
 }
@@ -37,7 +41,7 @@ fn cents(text: &str) -> i64 {
 
 #[test]
 fn postings_balance_and_add_up_to_the_balances() {
-    let (_folder, path, outcome) = written(|path| Box::new(Tables::create(path).unwrap()));
+    let (_folder, path, outcome) = written(|path| Box::new(csv_tables(path)));
     outcome.unwrap();
     let mut entries: BTreeMap<(String, String), i64> = BTreeMap::new();
     let mut accounts: BTreeMap<[String; 3], i64> = BTreeMap::new();
@@ -66,19 +70,21 @@ fn postings_balance_and_add_up_to_the_balances() {
 
 #[test]
 fn tables_agree_with_each_other() {
-    let (_folder, path, outcome) = written(|path| Box::new(Tables::create(path).unwrap()));
+    let (_folder, path, outcome) = written(|path| Box::new(csv_tables(path)));
     outcome.unwrap();
     let text = |name: &str| fs::read_to_string(path.join(name)).unwrap();
-    golden(&text("applications.csv"), "applications");
-    golden(&text("decisions.csv"), "decisions");
-    golden(&text("loans.csv"), "loans");
-    golden(&text("shares.csv"), "shares");
-    golden(&text("instructions.csv"), "instructions");
-    let settlements = text("settlements.csv");
-    assert!(settlements.starts_with(
-        "window,settle_on,paid_on,from,to,kind,amount,currency\n\
-         2024-01-10,2024-01-11,2024-01-11,"
-    ));
+    for name in [
+        "applications",
+        "balances",
+        "decisions",
+        "instructions",
+        "loans",
+        "postings",
+        "settlements",
+        "shares",
+    ] {
+        golden(&text(&format!("{name}.csv")), name);
+    }
     for loan in rows(&path.join("loans.csv")) {
         for part in [
             "amount",
@@ -100,7 +106,7 @@ fn tables_agree_with_each_other() {
 #[test]
 fn tables_show_what_was_done_to_loans() {
     let folder = TempDir::new().unwrap();
-    let mut tables = Tables::create(folder.path()).unwrap();
+    let mut tables = csv_tables(folder.path());
     write(sample::eventful().journal(), &mut [&mut tables]).unwrap();
     for name in ["instructions", "sales", "loans", "shares"] {
         let text = fs::read_to_string(folder.path().join(format!("{name}.csv"))).unwrap();
@@ -121,6 +127,76 @@ fn tables_show_what_was_done_to_loans() {
             assert_eq!(sum, cents(&loan[part]), "{part} of {}", loan["loan"]);
         }
     }
+}
+
+#[test]
+fn tables_show_the_book_of_a_closed_day() {
+    let on = |day: &str| {
+        let folder = TempDir::new().unwrap();
+        let day = day.parse().unwrap();
+        let mut tables = csv_tables(folder.path());
+        let outcome = write_on(Some(day), sample::engine().journal(), &mut [&mut tables]);
+        (folder, outcome)
+    };
+    let (folder, outcome) = on("2024-03-31");
+    outcome.unwrap();
+    let postings = rows(&folder.path().join("postings.csv"));
+    assert!(postings.iter().all(|row| *row["day"] <= *"2024-03-31"));
+    let (mut engine, mut book) = (sample::engine(), None);
+    replay(engine.journal(), &mut |step| {
+        if matches!(step.event, Event::DayClosed(close) if close.day.to_string() == "2024-03-31") {
+            book = Some(step.book.clone());
+        }
+    })
+    .unwrap();
+    let book = book.unwrap();
+    let loans = rows(&folder.path().join("loans.csv"));
+    assert_eq!(
+        loans
+            .iter()
+            .map(|row| cents(&row["outstanding"]))
+            .sum::<i64>(),
+        book.summary().outstanding.0
+    );
+    assert!(book.summary().outstanding.is_positive());
+    let (_folder, outcome) = on("2030-01-01");
+    assert_eq!(
+        outcome.expect_err("it is not closed").0,
+        "2030-01-01 was not closed in this book; its last closed day is 2024-06-19"
+    );
+}
+
+#[test]
+fn the_specification_describes_every_column() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/parquet.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("## Tables\n\n").unwrap();
+    let end = rest.find("\n## ").map_or(rest.len(), |place| place + 1);
+    let after = &rest[end..];
+    let wanted = format!("{before}## Tables\n\n{}{after}", schema::describe());
+    if std::env::var_os("TANDEM_UPDATE").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap() == wanted,
+        "docs/spec/parquet.md is not what `tandem export schema` prints"
+    );
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn without_the_feature_it_is_said_how_to_get_it() {
+    let options = TableOptions {
+        out: PathBuf::from("nowhere"),
+        on: None,
+        book: BookOption::default(),
+    };
+    let format = Format::Parquet(options);
+    assert_eq!(
+        export(&Options { format }).expect_err("it is not built").0,
+        "this program was built without Parquet; build it with it: \
+         cargo build --release --features parquet"
+    );
 }
 
 /// Compares with a golden file, or writes it if TANDEM_UPDATE is set.
