@@ -267,7 +267,7 @@ mod tests {
             .collect();
         assert_eq!(
             names.join(" "),
-            "ci packages fmt lint doc licences structure links test simulate"
+            "ci packages fmt lint doc licences structure links test simulate parquet"
         );
     }
 

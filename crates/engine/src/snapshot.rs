@@ -60,14 +60,6 @@ impl<S: Store> Engine<S> {
     }
 }
 
-impl<S: Store> Engine<S> {
-    /// The batch after which the newest snapshot in a folder was taken, if there is one.
-    pub fn newest_snapshot(folder: &Path) -> Option<u64> {
-        let found = list(folder).ok()?;
-        found.first().map(|(_, seq)| *seq)
-    }
-}
-
 fn paths(folder: &Path, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
     match list(folder) {
         Ok(found) => found.into_iter().map(|(path, _)| path).collect(),

@@ -11,7 +11,7 @@ use tandem_domain::policy::Policy;
 use tandem_domain::rulebook::{BUILT_IN, Rulebook};
 use tandem_engine::replay;
 use tandem_journal::{
-    Batch, BatchBuilder, BookName, Chain, Hash, Head, Journal, JournalError, Memory, Secret, Sqlite,
+    Batch, BatchBuilder, BookName, Chain, Hash, Head, Journal, JournalError, Memory, Sqlite, Store,
 };
 use tempfile::TempDir;
 
@@ -162,10 +162,8 @@ pub fn batch_row(bytes: &[u8]) {
         },
         None => Head::genesis(&name()),
     };
-    if Chain::after(name(), Secret::from_bytes([0; Secret::LEN]), before)
-        .accept(&batch)
-        .is_ok()
-    {
+    let secret = Memory::new(name()).secret().clone();
+    if Chain::after(name(), secret, before).accept(&batch).is_ok() {
         assert_eq!(known.get(place - 1), Some(&batch), "a forged batch passes");
     }
 }
@@ -175,6 +173,8 @@ struct Place {
     folder: TempDir,
     head: Vec<u8>,
     database: Vec<u8>,
+    /// What was written; it depends on the book's secret.
+    batches: Vec<Batch>,
 }
 
 impl Place {
@@ -198,6 +198,12 @@ impl Place {
             }
             journal.append(&mut builder).expect("there is room");
         }
+        let (mut batches, genesis) = (Vec::new(), journal.genesis());
+        let all = journal.read(genesis, |batch| {
+            batches.push(batch.clone());
+            Ok::<(), JournalError>(())
+        });
+        all.expect("it is sound");
         drop(journal);
         let read = |name: &str| fs::read(folder.path().join(name)).expect("it was written");
         let (head, database) = (read("book.db-head"), read("book.db"));
@@ -205,6 +211,7 @@ impl Place {
             folder,
             head,
             database,
+            batches,
         }
     }
 
@@ -224,7 +231,7 @@ impl Place {
         let Ok(Ok(mut journal)) = opened else {
             return;
         };
-        let (mut known, genesis) = (batches().iter(), journal.genesis());
+        let (mut known, genesis) = (self.batches.iter(), journal.genesis());
         let own_name = *journal.book() == name();
         let _ = journal.read(genesis, |batch| {
             let written = known.next();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
-use tandem_engine::{Step, replay};
+use tandem_engine::{Engine, Step, replay};
 use tandem_journal::{BookName, Journal, Sqlite, Store};
 
 use crate::fail::{Failure, Outcome};
@@ -129,6 +129,25 @@ impl Place {
             Place::Server(book) => book.open_read_only()?,
         };
         Ok(Journal::open(store)?)
+    }
+
+    /// Opens the book in a store, from its newest snapshot if it has one.
+    pub(crate) fn engine(&self, journal: Journal<AnyStore>) -> Outcome<Engine<AnyStore>> {
+        let (engine, unusable) = Engine::open_from(journal, &self.snapshots())?;
+        for error in unusable {
+            eprintln!("note: {error}; what it was to spare is read from the journal");
+        }
+        Ok(engine)
+    }
+
+    /// Folder for snapshots of the book.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        let beside = match self {
+            Place::File(database) => database,
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.head_file(),
+        };
+        beside.with_file_name("snapshots")
     }
 
     /// Reads the whole journal; `observe` sees every event.

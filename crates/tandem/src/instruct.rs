@@ -7,7 +7,6 @@ use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Rate};
-use tandem_engine::Engine;
 use tandem_journal::Journal;
 
 use crate::data::BookOption;
@@ -54,8 +53,8 @@ Instructions:
 
 /// Carries an instruction out in a book and says what it changed, and what comes next.
 pub(crate) fn instruct(options: &Options) -> Outcome {
-    let store = options.book.place()?.open()?;
-    let mut engine = Engine::open(Journal::open(store)?)?;
+    let place = options.book.place()?;
+    let mut engine = place.engine(Journal::open(place.open()?)?)?;
     let book = engine.book();
     let Some(version) = book.latest() else {
         return Err(Failure("nothing is signed in this book".to_owned()));

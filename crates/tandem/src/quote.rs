@@ -35,8 +35,9 @@ pub(crate) struct Options {
 
 /// Prints what settles a loan.
 pub(crate) fn quote(options: &Options) -> Outcome {
-    let book = options.book.place()?.read(&mut |_| {})?;
-    let quote = Quote::of(&book, &options.loan, options.on)?;
+    let place = options.book.place()?;
+    let engine = place.engine(place.open_read_only()?)?;
+    let quote = Quote::of(engine.book(), &options.loan, options.on)?;
     export::show(&match options.format {
         Layout::Table => quote.table(),
         Layout::Json => quote.json()?,

@@ -892,7 +892,7 @@ mod tests {
             interest: true,
         };
         let unknown = "reverses what was not done to its loan";
-        let used = "changes a loan under a number that is used";
+        let used = "changes a loan under a number that is not the next";
         let sells = "sells a share between parties that cannot";
         for (events, expected) in [
             (vec![reversed(1, 99)], unknown),

@@ -1,7 +1,7 @@
 //! Applying events: the only place where the state changes. It cannot fail.
 
 use super::applications::{NONE, Row};
-use super::decide::digest;
+use super::decide::{Ready, digest};
 use super::event::{Decided, Event, Verdict};
 use super::keys::KeyHash;
 use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
@@ -21,6 +21,15 @@ impl Book {
     /// Applies an event and hands out the ledger entries that it makes. Of an event that changes a
     /// loan by a transaction: the change of its totals.
     pub fn apply(&mut self, event: &Event, entries: &mut impl FnMut(&Entry)) -> Option<Totals> {
+        self.apply_ready(event, None, entries)
+    }
+
+    pub(super) fn apply_ready(
+        &mut self,
+        event: &Event,
+        ready: Option<Ready>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Option<Totals> {
         match event {
             Event::Signed { day, documents } => self.apply_signed(*day, documents),
             Event::Decided(decided) => self.apply_decided(decided),
@@ -35,7 +44,13 @@ impl Book {
                 ..
             } => {
                 let key = self.carry(key, *loan);
-                return Some(self.apply_transaction(*loan, *transaction, Some(key), entries));
+                return Some(self.apply_transaction(
+                    *loan,
+                    *transaction,
+                    Some(key),
+                    ready,
+                    entries,
+                ));
             }
             Event::Reversed {
                 key,
@@ -64,7 +79,7 @@ impl Book {
                 if self.to_charge_off.front() == Some(loan) {
                     self.to_charge_off.pop_front();
                 }
-                return Some(self.apply_transaction(*loan, *transaction, None, entries));
+                return Some(self.apply_transaction(*loan, *transaction, None, None, entries));
             }
             Event::DayEnded { day } => self.apply_day_ended(*day, entries),
             Event::Planned(plan) => {
@@ -335,10 +350,15 @@ impl Book {
         place: u32,
         transaction: Transaction,
         key: Option<u32>,
+        ready: Option<Ready>,
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
-        let mut loan = self.loan_in(place);
-        let position = self.after(&loan, transaction);
+        let ready = ready.unwrap_or_else(|| {
+            let loan = self.loan_in(place);
+            let position = self.after(&loan, transaction);
+            Ready { loan, position }
+        });
+        let Ready { mut loan, position } = ready;
         let is_charge_off = |known: &Transaction| {
             matches!(known.action, Action::ChargeOff { .. }) && known.day <= transaction.day
         };
@@ -370,10 +390,11 @@ impl Book {
             places.sort_unstable();
             places.dedup();
             for place in places {
-                let loan = self.loan_in(place);
-                if loan.agenda.is_none_or(|next| next > day) {
+                let next = self.loans.agenda(place, &self.series);
+                if next.is_none_or(|next| next > day) {
                     continue;
                 }
+                let loan = self.loan_in(place);
                 let agreement = &self.versions[usize::from(loan.version)].agreement;
                 let mut position = loan.position.clone();
                 position.advance(&self.terms(&loan), day);

@@ -9,22 +9,36 @@ use crate::loan::{Position, Status, Transaction, evaluate};
 use crate::money::Amount;
 use crate::policy::Outcome;
 
+/// A loan and what an instruction makes of it.
+pub(super) struct Ready {
+    pub(super) loan: Loan,
+    pub(super) position: Position,
+}
+
 impl Book {
-    /// The event that follows from a command, or none if it was carried out before.
-    pub(super) fn decide(&self, command: Command) -> Result<Option<Event>, Refusal> {
-        match command {
+    /// The event that follows from a command, or none if it was carried out before, with what
+    /// deciding it has worked out of it already.
+    pub(super) fn decide(
+        &self,
+        command: Command,
+    ) -> Result<Option<(Event, Option<Ready>)>, Refusal> {
+        let event = match command {
             Command::Sign(documents) => self.decide_sign(*documents),
             Command::Apply(application) => self.decide_application(*application),
             Command::Accept { application } => self.decide_accept(&application),
             Command::Withdraw { application } => self.decide_withdraw(&application),
-            Command::Instruct(instruction) => self.decide_instruction(instruction),
+            Command::Instruct(instruction) => {
+                let decided = self.decide_instruction(instruction)?;
+                return Ok(decided.map(|(event, ready)| (event, Some(ready))));
+            }
             Command::Reverse { key, of } => self.decide_reversal(key, &of),
             Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
             Command::ChargeOff { application } => self.decide_charge_off(&application),
             Command::CloseDay { .. } | Command::ReplaceLender(_) => {
                 unreachable!("these are carried out in steps")
             }
-        }
+        }?;
+        Ok(event.map(|event| (event, None)))
     }
 
     fn decide_sign(&self, documents: Documents) -> Result<Option<Event>, Refusal> {
@@ -382,7 +396,8 @@ pub(super) fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
 
 /// A short digest by which a retry is told from another command under the same key.
 pub(super) fn digest(body: &impl minicbor::Encode<()>) -> u64 {
-    let bytes = minicbor::to_vec(body).expect("encoding into memory cannot fail");
+    let mut bytes = Vec::with_capacity(128);
+    minicbor::encode(body, &mut bytes).expect("encoding into memory cannot fail");
     let hash = blake3::hash(&bytes);
     u64::from_le_bytes(
         hash.as_bytes()[..8]

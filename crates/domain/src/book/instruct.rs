@@ -2,7 +2,7 @@
 //! its value date, and refused for one precise reason.
 
 use super::command::{Answer, Instruction, Refusal, Replacement};
-use super::decide::{INSTRUCTION_KEY, check_key, digest};
+use super::decide::{INSTRUCTION_KEY, Ready, check_key, digest};
 use super::event::Event;
 use super::keys::KeyHash;
 use super::{Book, Loan, Spent, Version};
@@ -22,7 +22,7 @@ impl Book {
     pub(super) fn decide_instruction(
         &self,
         instruction: Instruction,
-    ) -> Result<Option<Event>, Refusal> {
+    ) -> Result<Option<(Event, Ready)>, Refusal> {
         let Instruction {
             key,
             application,
@@ -41,7 +41,8 @@ impl Book {
             return Ok(None);
         }
         let place = self.loan_of(&application)?;
-        let loan = &self.loan_in(place);
+        let own = self.loan_in(place);
+        let loan = &own;
         if value_date < loan.disbursed_on {
             return Err(Refusal::BeforeDisbursement {
                 value_date,
@@ -69,17 +70,16 @@ impl Book {
             action,
             number: loan.entered + 1,
         };
-        let change = self
-            .after(loan, transaction)
-            .totals
-            .since(&loan.position.totals);
-        Ok(Some(Event::Instructed {
+        let position = self.after(loan, transaction);
+        let event = Event::Instructed {
             key,
             body,
             loan: place,
             transaction,
-            change,
-        }))
+            change: position.totals.since(&loan.position.totals),
+        };
+        let loan = own;
+        Ok(Some((event, Ready { loan, position })))
     }
 
     /// True if the same was carried out before under this key.
@@ -224,7 +224,7 @@ impl Book {
         });
         let decided: Vec<_> = decided.collect::<Result<_, _>>()?;
         let mut answer = Answer::Known;
-        for event in decided.into_iter().flatten() {
+        for (event, _) in decided.into_iter().flatten() {
             self.apply(&event, entries);
             events.push(event);
             answer = Answer::Done;

@@ -121,8 +121,8 @@ impl Segment {
     }
 
     fn add(&mut self, slot: u64) {
-        if self.used * 5 >= self.slots.len() * 4 {
-            let more = self.slots.len() + self.slots.len() / 4 + 4;
+        if self.used * 8 >= self.slots.len() * 7 {
+            let more = self.slots.len() + self.slots.len() / 8 + 4;
             let old = std::mem::replace(&mut self.slots, vec![0; more]);
             for slot in old.into_iter().filter(|&slot| slot != 0) {
                 self.put(slot);
@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(names.get(number), name(number));
         }
         let slots: usize = names.index.segments.iter().map(|of| of.slots.len()).sum();
-        assert!((125_000..190_000).contains(&slots), "{slots}");
+        assert!((114_000..150_000).contains(&slots), "{slots}");
     }
 
     #[test]

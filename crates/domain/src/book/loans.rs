@@ -57,6 +57,12 @@ impl Loans {
         }
     }
 
+    /// The day on which a close must look at a loan.
+    pub(super) fn agenda(&self, place: u32, series: &[Series]) -> Option<Day> {
+        let agenda = Loan::unpack_agenda(&self.packed[place as usize], series);
+        agenda.expect("a loan is what was packed")
+    }
+
     /// From now on keeps what changes in these places, until it is packed.
     pub(super) fn keep_from(&mut self, places: Range<u32>) {
         self.kept = Kept::from(places);
@@ -148,6 +154,18 @@ impl Loan {
         out.extend_from_slice(self.history.packed());
     }
 
+    fn unpack_agenda(packed: &[u8], series: &[Series]) -> Result<Option<Day>, Damaged> {
+        let mut from = Reader { bytes: packed };
+        let mut state = Reader {
+            bytes: from.prefixed()?,
+        };
+        let [agenda, ..] = state.row::<6>()?;
+        let [_, of, ..] = from.row::<6>()?;
+        let series = series.get(small::<usize>(of)?).ok_or(Damaged)?;
+        let day = |since: i64| small(since.wrapping_add(series.disbursed_on.0.into())).map(Day);
+        or_missing(agenda).map(day).transpose()
+    }
+
     pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {
         let mut from = Reader { bytes: packed };
         let mut state = Reader {
@@ -159,15 +177,13 @@ impl Loan {
         if !(0..=MAX_SHARES as i64).contains(&parts) {
             return Err(Damaged);
         }
-        let part = |from: &mut Reader<'_>| {
-            Ok(Part {
+        let mut list = Vec::with_capacity(parts as usize);
+        for _ in 0..parts {
+            list.push(Part {
                 amount: Amount(from.number()?),
                 rate: Rate(from.number()?.wrapping_add(rate)),
-            })
-        };
-        let parts = (0..parts)
-            .map(|_| part(&mut from))
-            .collect::<Result<_, _>>()?;
+            });
+        }
         let [agenda, class, own_class, non_accrual, earned, entered] = state.row()?;
         let base = Base {
             disbursed_on: series.disbursed_on,
@@ -182,7 +198,7 @@ impl Loan {
             disbursed_on: series.disbursed_on,
             principal: Amount(principal),
             rate: base.rate,
-            parts,
+            parts: list.into_boxed_slice(),
             history: History::from_packed(from.bytes),
             position: Position::unpack(base, &mut state)?,
             instalment: base.instalment,

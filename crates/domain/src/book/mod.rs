@@ -599,8 +599,8 @@ impl Book {
         }
         match self.decide(command)? {
             None => Ok(Answer::Known),
-            Some(event) => {
-                self.apply(&event, entries);
+            Some((event, ready)) => {
+                self.apply_ready(&event, ready, entries);
                 events.push(event);
                 Ok(Answer::Done)
             }

@@ -10,6 +10,7 @@ use crate::loan::{Accrual, Split};
 use crate::money::{Amount, Rate, Rounding};
 use crate::packed::{Damaged, Reader, put, put_row, put_wide};
 use crate::party::{MAX_PARTIES, PartyId};
+use crate::share::MAX_SHARES;
 
 /// Sums over one lender's parts of all active loans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Portfolio {
     /// Adds (or with `sign` −1 takes away) one loan.
     pub(super) fn add(&mut self, contribution: &Contribution, sign: i64) {
         let (class, day_count) = (contribution.class, contribution.day_count.index());
-        for part in &contribution.parts {
+        for part in contribution.parts.iter().flatten() {
             let holding = &mut self.holdings[part.party.index()];
             holding.by_class[class] += Amount(part.outstanding.0 * sign);
             holding.interest_due += Amount(part.interest_due.0 * sign);
@@ -120,10 +121,11 @@ pub(super) struct Contribution {
     active: bool,
     class: usize,
     day_count: DayCount,
-    parts: Vec<HolderPart>,
+    parts: [Option<HolderPart>; MAX_SHARES],
 }
 
 /// What one holder of a loan has of it.
+#[derive(Clone, Copy)]
 struct HolderPart {
     party: PartyId,
     outstanding: Amount,
@@ -145,7 +147,7 @@ impl Contribution {
             active,
             class,
             day_count,
-            parts: Vec::new(),
+            parts: [None; MAX_SHARES],
         };
         if !active {
             return contribution;
@@ -154,29 +156,34 @@ impl Contribution {
         let interest_due = split.interest_due(due);
         let weights = &split.interest_weights;
         let of: i128 = weights.iter().sum();
-        let part = |exact: i128, place: usize| match of {
-            0 => 0,
-            of => scale(exact, weights[place], of),
-        };
-        let holders = split.holders.iter().enumerate();
-        let parts = holders.map(|(place, party)| HolderPart {
-            party,
-            outstanding: split.outstanding[place],
-            interest_due: interest_due[place],
-            accrual: Accrual {
-                slope: part(accrual.slope, place),
-                offset: part(accrual.offset, place),
-            },
-        });
-        contribution.parts = parts.collect();
+        for (place, party) in split.holders.iter().enumerate() {
+            let share = share(weights[place], of);
+            contribution.parts[place] = Some(HolderPart {
+                party,
+                outstanding: split.outstanding[place],
+                interest_due: interest_due[place],
+                accrual: Accrual {
+                    slope: scale(accrual.slope, share),
+                    offset: scale(accrual.offset, share),
+                },
+            });
+        }
         contribution
     }
 }
 
-/// `value × weight / of` rounded down, without overflow: weights are shares below 2⁸⁰ and are
-/// reduced to 40 binary digits first.
-fn scale(value: i128, weight: i128, of: i128) -> i128 {
-    const DIGITS: u32 = 40;
-    let share = (weight << DIGITS) / of;
+/// Binary digits to which shares of accruals are reduced, so that nothing overflows.
+const DIGITS: u32 = 40;
+
+/// A share of weights, which are below 2⁸⁰.
+fn share(weight: i128, of: i128) -> i128 {
+    match of {
+        0 => 0,
+        of => (weight << DIGITS) / of,
+    }
+}
+
+/// A share of a value, rounded down.
+fn scale(value: i128, share: i128) -> i128 {
     (value >> DIGITS) * share + (((value & ((1 << DIGITS) - 1)) * share) >> DIGITS)
 }

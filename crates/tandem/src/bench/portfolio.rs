@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
 use tandem_domain::book::{
-    Application, ApplicationState, Book, Command, Event, Instruction, Version,
+    Answer, Application, ApplicationState, Book, Command, Event, Instruction, Refusal, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
@@ -41,14 +41,21 @@ impl Desk for BookDesk {
     fn submit(&mut self, commands: Vec<Command>) -> Outcome {
         for command in commands {
             self.events.clear();
-            let answer = self.book.execute(command, &mut self.events, &mut |_| {});
-            answer.map_err(|refusal| Failure(format!("the portfolio does not grow: {refusal}")))?;
+            carried_out(self.book.execute(command, &mut self.events, &mut |_| {}))?;
         }
         Ok(())
     }
 
     fn book(&self) -> &Book {
         &self.book
+    }
+}
+
+/// No command of a portfolio is refused.
+pub(super) fn carried_out(answer: Result<Answer, Refusal>) -> Outcome {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(Failure(format!("the portfolio does not grow: {refusal}"))),
     }
 }
 

@@ -62,6 +62,11 @@ fn only_book(server: &Server) -> Outcome<BookName> {
 }
 
 impl Book {
+    /// The file on this node beside which the book's other files lie.
+    pub(super) fn head_file(&self) -> &Path {
+        &self.writer.head_file
+    }
+
     pub(super) fn open(&self) -> Outcome<AnyStore> {
         let store = Postgres::open(&self.server, &self.name, &self.writer)?;
         Ok(Box::new(store))

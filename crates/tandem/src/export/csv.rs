@@ -69,7 +69,10 @@ impl CsvFile {
     fn write(&mut self) -> Outcome {
         self.writer
             .write_byte_record(&self.record)
-            .map_err(|error| Failure(format!("{}: {error}", self.path.display())))
+            .map_err(|error| match error.kind() {
+                csv::ErrorKind::Io(error) => Failure::io(&self.path, error),
+                _ => Failure(format!("{}: {error}", self.path.display())),
+            })
     }
 }
 
