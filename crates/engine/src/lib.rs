@@ -14,7 +14,7 @@ use tandem_journal::{BatchBuilder, Head, Journal, JournalError, PushError, Reade
 use thiserror::Error;
 
 use crate::disclosure::Disclosure;
-use crate::replay::replay_after;
+use crate::replay::{check_close, each_event};
 
 pub use replay::{ReplayError, Step, apply_checked, replay};
 pub use writer::{Client, Request, Writer};
@@ -59,11 +59,14 @@ impl<S: Store> Engine<S> {
     fn open_after(
         mut journal: Journal<S>,
         head: Head,
-        book: Book,
+        mut book: Book,
         mut disclosure: Disclosure,
     ) -> Result<Engine<S>, ReplayError> {
-        let mut observe = |step: Step<'_>| disclosure.observe(step.event);
-        let book = replay_after(&mut journal, head, book, &mut observe)?;
+        each_event(&mut journal, head, |batch, event| {
+            disclosure.observe(event);
+            check_close(&book, event, batch)?;
+            apply_checked(&mut book, event, batch, &mut |_| {})
+        })?;
         Ok(Engine {
             book,
             events: Vec::new(),

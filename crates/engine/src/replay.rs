@@ -77,41 +77,42 @@ pub fn replay<S: Store>(
     journal: &mut Journal<S>,
     observe: &mut impl FnMut(Step<'_>),
 ) -> Result<Book, ReplayError> {
+    let (mut book, mut entries) = (Book::default(), Vec::new());
     let start = journal.genesis();
-    replay_after(journal, start, Book::default(), observe)
-}
-
-/// Brings a book from where it was after `head` to the journal's end.
-pub(crate) fn replay_after<S: Store>(
-    journal: &mut Journal<S>,
-    head: Head,
-    mut book: Book,
-    observe: &mut impl FnMut(Step<'_>),
-) -> Result<Book, ReplayError> {
-    let mut entries = Vec::new();
-    journal.read(head, |batch| {
-        for (index, bytes) in batch.events().enumerate() {
-            let event: Event =
-                minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {
-                    batch: batch.seq,
-                    event: index + 1,
-                    cause: error.to_string(),
-                })?;
-            check_close(&book, &event, batch.seq)?;
-            entries.clear();
-            apply_checked(&mut book, &event, batch.seq, &mut |entry| {
-                entries.push(entry.clone());
-            })?;
-            observe(Step {
-                batch: batch.seq,
-                event: &event,
-                entries: &entries,
-                book: &book,
-            });
-        }
-        Ok::<(), ReplayError>(())
+    each_event(journal, start, |batch, event| {
+        entries.clear();
+        check_close(&book, event, batch)?;
+        apply_checked(&mut book, event, batch, &mut |entry| {
+            entries.push(entry.clone());
+        })?;
+        observe(Step {
+            batch,
+            event,
+            entries: &entries,
+            book: &book,
+        });
+        Ok(())
     })?;
     Ok(book)
+}
+
+/// Reads the events after `head`, each with the number of its batch.
+pub(crate) fn each_event<S: Store>(
+    journal: &mut Journal<S>,
+    head: Head,
+    mut take: impl FnMut(u64, &Event) -> Result<(), ReplayError>,
+) -> Result<(), ReplayError> {
+    journal.read(head, |batch| {
+        for (index, bytes) in batch.events().enumerate() {
+            let event = minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {
+                batch: batch.seq,
+                event: index + 1,
+                cause: error.to_string(),
+            })?;
+            take(batch.seq, &event)?;
+        }
+        Ok(())
+    })
 }
 
 /// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
@@ -195,17 +196,17 @@ fn impossible_transaction(
     loan: u32,
     transaction: &Transaction,
 ) -> Option<&'static str> {
-    let Some(loan) = book.loan_at(loan) else {
+    let Some(entered) = book.entered(loan) else {
         return Some(NO_LOAN);
     };
-    if transaction.number != loan.entered + 1 {
+    if Some(transaction.number) != entered.checked_add(1) {
         return Some("changes a loan under a number that is not the next");
     }
     match transaction.action {
         Action::Pause { cycles: 0, .. } => Some("pauses a loan for no time"),
         Action::Transfer(sale) => {
-            let agreement = &book.version_of(&loan).agreement;
-            let holders = loan.split(agreement).holders;
+            let loan = book.loan_in(loan);
+            let holders = loan.split(&book.version_of(&loan).agreement).holders;
             let can_buy = sale.buyer.index() < MAX_PARTIES && !holders.is_full();
             let holds = holders.find(sale.seller).is_some()
                 && (can_buy || holders.find(sale.buyer).is_some());
@@ -225,7 +226,7 @@ fn change_of(event: &Event) -> Option<(u32, &Totals)> {
     }
 }
 
-fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
+pub(crate) fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
     let Event::DayClosed(recorded) = event else {
         return Ok(());
     };

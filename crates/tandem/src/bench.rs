@@ -2,6 +2,7 @@
 
 mod close;
 mod loan;
+mod open;
 mod portfolio;
 
 use std::fs;
@@ -51,6 +52,24 @@ enum Measure {
         #[arg(long, default_value = "examples/marketplace")]
         programme: PathBuf,
     },
+    /// How long a book with many loans takes to open from a snapshot.
+    Open {
+        /// How many loans.
+        #[arg(long, default_value_t = 1_000_000)]
+        loans: u64,
+        /// The programme that they come from.
+        #[arg(long, default_value = "examples/marketplace")]
+        programme: PathBuf,
+    },
+    /// Events a second that are read back from a journal and checked.
+    Replay {
+        /// How many loans.
+        #[arg(long, default_value_t = 100_000)]
+        loans: u64,
+        /// The programme that they come from.
+        #[arg(long, default_value = "examples/marketplace")]
+        programme: PathBuf,
+    },
     /// Loans planned, and evaluated from their history, a second on one core.
     Loan {
         /// The programme whose product they have.
@@ -68,53 +87,55 @@ const UNDER_WAY: usize = 8;
 
 /// Measures and prints; the last line is JSON.
 pub(crate) fn bench(options: &Options) -> Outcome {
-    let (applications, programme, memory) = match &options.measure {
-        Measure::Loan { programme } => {
-            return loan::measure(&Programme::read(programme)?.version.agreement);
-        }
-        Measure::Close { loans, programme } => {
-            return close::measure(&Programme::read(programme)?, *loans);
-        }
+    match &options.measure {
         Measure::Book {
             applications,
             programme,
             memory,
-        } => (applications, programme, memory),
-    };
-    let programme = Programme::read(programme)?;
-    let inputs: Vec<Vec<Value>> = programme
-        .applications(None)?
-        .rows
-        .into_iter()
-        .map(|row| row.values)
-        .collect();
+        } => book(&Programme::read(programme)?, *applications, *memory),
+        Measure::Close { loans, programme } => close::measure(&Programme::read(programme)?, *loans),
+        Measure::Open { loans, programme } => {
+            in_a_folder(|folder| open::from_snapshot(&Programme::read(programme)?, *loans, folder))
+        }
+        Measure::Replay { loans, programme } => {
+            in_a_folder(|folder| open::from_journal(&Programme::read(programme)?, *loans, folder))
+        }
+        Measure::Loan { programme } => {
+            loan::measure(&Programme::read(programme)?.version.agreement)
+        }
+    }
+}
+
+/// Gives a folder that is deleted afterwards.
+fn in_a_folder(act: impl FnOnce(&Path) -> Outcome) -> Outcome {
+    let folder = std::env::temp_dir().join(format!("tandem-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    let acted = act(&folder);
+    fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    acted
+}
+
+fn book(programme: &Programme, applications: u64, memory: bool) -> Outcome {
+    let rows = programme.applications(None)?.rows.into_iter();
+    let inputs: Vec<Vec<Value>> = rows.map(|row| row.values).collect();
     if inputs.is_empty() {
         return Err(Failure(
             "the programme has no applications to repeat".into(),
         ));
     }
-    let documents = scaled(
-        &programme.version.documents,
-        *applications / inputs.len() as u64 + 1,
-    )?;
+    let times = applications / inputs.len() as u64 + 1;
+    let documents = scaled(&programme.version.documents, times)?;
     let version = Version::parse(documents)
         .map_err(|problems| Failure(format!("scaled agreement: {problems:?}")))?;
-    let book = BookName::new("bench")?;
-    if *memory {
-        return measure(
-            Journal::open(Memory::new(book))?,
-            &version,
-            &inputs,
-            *applications,
-        );
+    let name = BookName::new("bench")?;
+    if memory {
+        let journal = Journal::open(Memory::new(name))?;
+        return measure(journal, &version, &inputs, applications);
     }
-    let folder = std::env::temp_dir().join(format!("tandem-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
-    let measured = Sqlite::create(folder.join("book.db"), &book)
-        .map_err(Failure::from)
-        .and_then(|store| measure(Journal::open(store)?, &version, &inputs, *applications));
-    fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
-    measured
+    in_a_folder(|folder| {
+        let store = Sqlite::create(folder.join("book.db"), &name)?;
+        measure(Journal::open(store)?, &version, &inputs, applications)
+    })
 }
 
 fn measure<S: Store + Send + 'static>(

@@ -57,6 +57,17 @@ impl Loans {
         }
     }
 
+    /// Number of the last transaction that came in on a loan.
+    pub(super) fn entered(&self, place: u32) -> Option<u32> {
+        let packed = self.packed.get(place as usize)?;
+        let mut from = Reader { bytes: packed };
+        let state = from
+            .prefixed()
+            .and_then(|bytes| Reader { bytes }.row::<6>());
+        let [.., entered] = state.expect("a loan is what was packed");
+        u32::try_from(entered).ok()
+    }
+
     /// The day on which a close must look at a loan.
     pub(super) fn agenda(&self, place: u32, series: &[Series]) -> Option<Day> {
         let agenda = Loan::unpack_agenda(&self.packed[place as usize], series);

@@ -462,6 +462,11 @@ impl Book {
         self.loans.get(place, &self.series)
     }
 
+    /// Number of the last transaction that came in on a loan.
+    pub fn entered(&self, loan: u32) -> Option<u32> {
+        self.loans.entered(loan)
+    }
+
     /// The loan of an application.
     pub fn loan(&self, application: &str) -> Option<(u32, Loan)> {
         match self.application(application)?.state {

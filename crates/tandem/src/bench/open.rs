@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use tandem_domain::book::{Book, Command};
-use tandem_engine::{Engine, replay};
+use tandem_engine::Engine;
 use tandem_journal::{
     Batch, BookName, Head, Journal, Secret, Sqlite, Stats, Store, StoreError, snapshot,
 };
@@ -65,10 +65,9 @@ pub(super) fn from_journal(programme: &Programme, loans: u64, folder: &Path) -> 
     let (digest, stats) = (engine.book().digest(), engine.journal().stats()?);
     drop(engine);
     let begun = Instant::now();
-    let mut journal = Journal::open(Sqlite::open_read_only(&path)?)?;
-    let book = replay(&mut journal, &mut |_| {})?;
+    let engine = Engine::open(Journal::open(Sqlite::open_read_only(&path)?)?)?;
     let took = begun.elapsed().as_secs_f64();
-    if book.digest() != digest {
+    if engine.book().digest() != digest {
         return Err(Failure("the book that was read back is another".to_owned()));
     }
     let a_second = stats.events as f64 / took;
@@ -85,11 +84,7 @@ pub(super) fn from_journal(programme: &Programme, loans: u64, folder: &Path) -> 
     ))
 }
 
-fn grown<S: Store>(
-    programme: &Programme,
-    loans: u64,
-    journal: Journal<S>,
-) -> Outcome<Engine<S>> {
+fn grown<S: Store>(programme: &Programme, loans: u64, journal: Journal<S>) -> Outcome<Engine<S>> {
     let mut portfolio = Portfolio::of(programme, loans)?;
     let mut engine = Engine::open(journal)?;
     let bar = progress(portfolio.steps(), "commands");
