@@ -18,6 +18,9 @@ const DEFAULT: &str = "data";
 /// Name of the journal's database in a book's folder.
 const DATABASE: &str = "book.db";
 
+/// Name of the folder for snapshots in a book's folder.
+const SNAPSHOTS: &str = "snapshots";
+
 /// The store is chosen when the program runs.
 pub(crate) type AnyStore = Box<dyn Store + Send>;
 
@@ -142,12 +145,11 @@ impl Place {
 
     /// Folder for snapshots of the book.
     pub(crate) fn snapshots(&self) -> PathBuf {
-        let beside = match self {
-            Place::File(database) => database,
+        match self {
+            Place::File(database) => database.with_file_name(SNAPSHOTS),
             #[cfg(feature = "postgres")]
-            Place::Server(book) => book.head_file(),
-        };
-        beside.with_file_name("snapshots")
+            Place::Server(book) => book.head_file().with_file_name(SNAPSHOTS),
+        }
     }
 
     /// Reads the whole journal; `observe` sees every event.

@@ -248,7 +248,7 @@ impl Book {
         book.pool = Pool { disbursed, used };
         book.ledgers.unpack(from)?;
         book.portfolio.unpack(from)?;
-        book.plans = from.list(|from| cbor(from))?;
+        book.plans = from.list(cbor)?;
         if from.number()? != 0 {
             book.last_close = Some(cbor(from)?);
         }

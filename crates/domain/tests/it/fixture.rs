@@ -43,18 +43,17 @@ impl Shelf {
         }
     }
 
-    /// Moves a few pieces; the book that they make once there are no more.
-    fn step(mut self, book: &mut Book) -> Result<(Book, usize), Shelf> {
+    /// Moves a few pieces; false once there are no more.
+    fn step(&mut self, book: &mut Book) -> bool {
         let mut piece = Vec::new();
         for _ in 0..700 {
             piece.clear();
             if !book.next_piece(&mut self.snapshot, &mut piece) {
-                let restored = self.restore.finish().expect("all pieces were taken");
-                return Ok((restored, self.events));
+                return false;
             }
             self.restore.take(&piece).expect("a piece that was packed");
         }
-        Err(self)
+        true
     }
 }
 
@@ -120,16 +119,19 @@ impl Desk {
 
     fn snapshot_twin(&mut self) {
         let (twin, events) = (&mut self.twin, self.events.len());
-        let shelf = self.snapshot.take();
-        match shelf.unwrap_or_else(|| Shelf::new(twin, events)).step(twin) {
-            Err(shelf) => self.snapshot = Some(shelf),
-            Ok((mut restored, taken_at)) => {
-                for event in &self.events[taken_at..] {
-                    restored.apply(event, &mut |_: &Entry| {});
-                }
-                assert_eq!(restored.findings(), []);
-                self.twin = restored;
+        let shelf = self
+            .snapshot
+            .get_or_insert_with(|| Shelf::new(twin, events));
+        if shelf.step(twin) {
+            return;
+        }
+        if let Some(shelf) = self.snapshot.take() {
+            let mut restored = shelf.restore.finish().expect("all pieces were taken");
+            for event in &self.events[shelf.events..] {
+                restored.apply(event, &mut |_: &Entry| {});
             }
+            assert_eq!(restored.findings(), []);
+            self.twin = restored;
         }
     }
 

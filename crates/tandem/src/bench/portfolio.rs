@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
 use tandem_domain::book::{
-    Answer, Application, ApplicationState, Book, Command, Event, Instruction, Refusal, Version,
+    Answer, Application, ApplicationState, Book, Command, Documents, Event, Instruction, Refusal,
+    Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
@@ -13,7 +14,6 @@ use tandem_domain::loan::Action;
 use tandem_domain::money::Amount;
 use tandem_domain::policy::Decision;
 
-use super::scaled;
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
 
@@ -75,10 +75,9 @@ const BATCH: usize = 1_000;
 impl Portfolio {
     pub(super) fn of(programme: &Programme, loans: u64) -> Outcome<Portfolio> {
         let rows = programme.applications(None)?.rows;
-        let times = 4 * loans / rows.len().max(1) as u64 + 1;
-        let documents = scaled(&programme.version.documents, times)?;
+        let documents = without_limits(&programme.version.documents)?;
         let version = Version::parse(documents)
-            .map_err(|problems| Failure(format!("scaled agreement: {problems:?}")))?;
+            .map_err(|problems| Failure(format!("agreement without limits: {problems:?}")))?;
         let mut trial = BookDesk::default();
         trial.submit(vec![Command::Sign(Box::new(version.documents.clone()))])?;
         let mut lent = Vec::new();
@@ -188,6 +187,19 @@ impl Portfolio {
         }
         Ok(())
     }
+}
+
+/// The documents without limits and rules, which so many loans would exceed.
+fn without_limits(documents: &Documents) -> Outcome<Documents> {
+    let mut table: toml::Table = documents.agreement.parse()?;
+    for field in ["limit", "rulebook"] {
+        table.remove(field);
+    }
+    Ok(Documents {
+        agreement: toml::to_string(&table)?,
+        rulebook: None,
+        ..documents.clone()
+    })
 }
 
 /// Closes the business date.

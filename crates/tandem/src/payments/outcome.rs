@@ -37,7 +37,7 @@ impl Outcomes {
         let Some(row) = self.rows.get(key) else {
             return Vec::new();
         };
-        let (payments, _) = rebuild(&recorded(row, &loan));
+        let (payments, _) = rebuild(&recorded(row, loan));
         let due = |month: u32| loan.disbursed_on.plus_months(month);
         let terms = book.terms(loan);
         let mut position = Position::disburse(&terms);
