@@ -185,25 +185,29 @@ impl Job {
         })
     }
 
-    /// Moves one piece on, if there is a place for it, or waits for one; false at the end.
-    pub(crate) fn step(&mut self, book: &mut Book, wait: bool) -> bool {
+    /// Moves one piece on, if there is a place for it, or waits for one; nothing at the end.
+    pub(crate) fn step(mut self, book: &mut Book, wait: bool) -> Option<Job> {
         let mut last = false;
         let piece = self.held.take().unwrap_or_else(|| {
             let mut piece = Vec::new();
             last = !book.next_piece(&mut self.snapshot, &mut piece);
             piece
         });
-        last |= piece.is_empty();
-        if wait || last {
-            return self.pieces.send(piece).is_ok() && !last;
-        }
-        match self.pieces.try_send(piece) {
-            Ok(()) => true,
-            Err(TrySendError::Full(piece)) => {
-                self.held = Some(piece);
-                true
+        let gone = if wait || last {
+            self.pieces.send(piece).is_err()
+        } else {
+            match self.pieces.try_send(piece) {
+                Err(TrySendError::Full(piece)) => {
+                    self.held = Some(piece);
+                    false
+                }
+                sent => sent.is_err(),
             }
-            Err(TrySendError::Disconnected(_)) => false,
+        };
+        if last || gone {
+            book.end_snapshot(self.snapshot);
+            return None;
         }
+        Some(self)
     }
 }

@@ -345,20 +345,16 @@ fn write(
         let message = match queue.try_recv() {
             Err(TryRecvError::Empty) => {
                 line.hand_over()?;
-                if let Some(writing) = &mut job {
+                if let Some(writing) = job {
                     // Nobody waits, so the snapshot may.
-                    if !writing.step(book, true) {
-                        job = None;
-                    }
+                    job = writing.step(book, true);
                     continue;
                 }
                 queue.recv().unwrap_or(Message::Stop)
             }
             message => message.unwrap_or(Message::Stop),
         };
-        if job.as_mut().is_some_and(|job| !job.step(book, false)) {
-            job = None;
-        }
+        job = job.and_then(|writing| writing.step(book, false));
         match message {
             Message::Commands(mut parcel) => {
                 let Request { commands, answers } = parcel.request();
@@ -377,6 +373,10 @@ fn write(
                 line.filling.replies.push(Reply::Query(delivery));
             }
             Message::Snapshot(folder, done) => {
+                // One at a time.
+                while let Some(writing) = job {
+                    job = writing.step(book, true);
+                }
                 let (to, head) = sync_channel(1);
                 line.hand_over()?;
                 line.filling.replies.push(Reply::Cut(to));
@@ -385,7 +385,9 @@ fn write(
             }
             Message::Stop => {
                 // A snapshot that has begun is written to its end.
-                while job.as_mut().is_some_and(|job| job.step(book, true)) {}
+                while let Some(writing) = job {
+                    job = writing.step(book, true);
+                }
                 return line.hand_over();
             }
         }

@@ -35,7 +35,7 @@ impl SnapshotWriter {
         let failed = |cause| SnapshotError::new(folder, cause);
         fs::create_dir_all(folder).map_err(failed)?;
         let header = header(book, head);
-        let file = File::create(folder.join(UNFINISHED)).map_err(failed)?;
+        let file = File::create(unfinished(folder, head.seq)).map_err(failed)?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
         file.write_all(&header).map_err(failed)?;
         Ok(Self {
@@ -72,20 +72,33 @@ impl SnapshotWriter {
         self.write(&[])?;
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        fs::rename(self.folder.join(UNFINISHED), path)?;
+        fs::rename(unfinished(&self.folder, self.head.seq), path)?;
         // The name itself is durable only once the folder is.
         File::open(&self.folder)?.sync_all()?;
-        for (old, _) in list(&self.folder)?.into_iter().skip(KEPT) {
+        let finished = self.head.seq;
+        let left = numbered(&self.folder, UNFINISHED)?;
+        let left = left.into_iter().filter(|(_, seq)| *seq < finished);
+        for (old, _) in list(&self.folder)?.into_iter().skip(KEPT).chain(left) {
             fs::remove_file(old)?;
         }
         Ok(())
     }
 }
 
-const UNFINISHED: &str = "unfinished";
+/// Ending of the name of a snapshot that is being written, or that a process which died has left.
+const UNFINISHED: &str = ".unfinished";
+
+fn unfinished(folder: &Path, seq: u64) -> PathBuf {
+    folder.join(format!("{seq}{UNFINISHED}"))
+}
 
 /// The snapshots in a folder, newest first, with the batch that each was taken after.
 pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    numbered(folder, "")
+}
+
+/// Files named after a batch, with an ending, the latest first.
+fn numbered(folder: &Path, ending: &str) -> io::Result<Vec<(PathBuf, u64)>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -94,7 +107,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(seq) = name.and_then(|name| name.parse().ok()) {
+        let seq = name.and_then(|name| name.strip_suffix(ending)?.parse().ok());
+        if let Some(seq) = seq {
             found.push((path, seq));
         }
     }
@@ -243,7 +257,10 @@ mod tests {
     fn a_snapshot_is_read_as_it_was_written_and_the_newest_two_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let book = BookName::new("demo").unwrap();
+        // What a process that died has left goes with the next one.
+        fs::write(unfinished(folder.path(), 8), "begun").unwrap();
         let paths = [9, 10, 11].map(|seq| written(folder.path(), &book, seq));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         let found = list(folder.path()).unwrap();
         assert_eq!(found, [(paths[2].clone(), 11), (paths[1].clone(), 10)]);
         let pieces = read(&paths[2], &book).unwrap();

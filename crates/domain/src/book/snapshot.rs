@@ -91,6 +91,12 @@ impl Book {
         true
     }
 
+    /// Ends a snapshot of which no more is wanted: nothing is kept for it any longer.
+    pub fn end_snapshot(&mut self, _snapshot: Snapshot) {
+        self.applications.keep_from(0..0);
+        self.loans.keep_from(0..0);
+    }
+
     fn counts(&self) -> [u32; 3] {
         [
             self.application_count(),
