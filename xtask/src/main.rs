@@ -55,8 +55,8 @@ const STEPS: [Step; 10] = [
         run: |root| {
             let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
             cargo::component(root, "clippy", &arguments)?;
-            let postgres = "clippy -ptandem-journal -ptandem --features tandem/postgres \
-                            --all-targets -- -Dwarnings";
+            let postgres = "clippy -ptandem-journal -ptandem -ptandem-sim --features \
+                            tandem/postgres,tandem-sim/postgres --all-targets -- -Dwarnings";
             cargo::run(root, &words(postgres))
         },
     },
@@ -142,8 +142,9 @@ const RUNS: [Run; 5] = [
 ];
 
 /// The tests that run with a PostgreSQL server only. The default build goes without.
-const POSTGRES: &str = "test -ptandem-journal -ptandem --features tandem/postgres -- \
-                        postgres:: faults:: stores:: server::";
+const POSTGRES: &str = "test -ptandem-journal -ptandem -ptandem-sim --features \
+                        tandem/postgres,tandem-sim/postgres -- postgres:: faults:: stores:: \
+                        server::";
 
 const FAILOVER: &str = "test -ptandem-journal --features postgres --test it -- --nocapture \
                         --include-ignored --test-threads=1 faults:: is_taken_over model::";

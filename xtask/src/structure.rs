@@ -40,7 +40,7 @@ pub(crate) fn check(root: &Path) -> Outcome {
 struct Rules {
     /// Crate → those of ours it may depend on.
     crates: BTreeMap<String, Vec<String>>,
-    /// Crates that may be dev-dependencies only.
+    /// Crates that may be dev-dependencies only, except among each other.
     test_only: Vec<String>,
     /// Crate → the lines of its module order.
     modules: BTreeMap<String, Order>,
@@ -99,7 +99,7 @@ impl Rules {
                 for_tests,
             } in dependencies
             {
-                let test_only = self.test_only.contains(other);
+                let test_only = self.test_only.contains(other) && !self.test_only.contains(name);
                 let fine = match for_tests {
                     true => test_only || allowed.contains(other),
                     false => !test_only && allowed.contains(other),
@@ -275,18 +275,19 @@ mod tests {
         [crates]
         domain = []
         engine = ["domain"]
-        sim = ["engine"]
+        load = []
+        sim = ["engine", "load"]
         [test-only]
-        crates = ["sim"]
+        crates = ["load", "sim"]
         [modules]
         domain = [["money"], ["calendar", "ids"], ["book"]]
     "#;
 
-    /// One crate with the given dependencies, among the three of the rules.
+    /// One crate with the given dependencies, among the four of the rules.
     #[track_caller]
     fn check_crates(name: &str, dependencies: Value, expected: &[&str]) {
         let mut all = vec![];
-        for other in ["domain", "engine", "sim"]
+        for other in ["domain", "engine", "load", "sim"]
             .iter()
             .filter(|other| **other != name)
         {
@@ -308,6 +309,14 @@ mod tests {
             &[],
         );
         check_crates("engine", json!([{"name": "sim", "kind": "dev"}]), &[]);
+        check_crates("sim", json!([{"name": "load", "kind": null}]), &[]);
+        check_crates(
+            "load",
+            json!([{"name": "sim", "kind": null}]),
+            &[
+                "load depends on sim, which its line in xtask/structure.toml does not allow (it stands on nothing of ours)",
+            ],
+        );
         check_crates(
             "engine",
             json!([{"name": "sim", "kind": null}]),

@@ -545,7 +545,7 @@ impl<'a> Opening<'a> {
 
     /// Makes the tables, if they are not there, and the book in them.
     fn fill(&mut self) -> Result<(), OpenError> {
-        let there = "SELECT count(*) FROM tandem_book WHERE false";
+        let there = "SELECT count(*) FROM tandem_book, tandem_batch WHERE false";
         let client = &mut self.connection.client;
         if client.query(there, &[]).is_err() {
             for table in TABLES {

@@ -2,10 +2,11 @@
 //! which were answered; it is killed at any moment and started again. In the end the book must
 //! have what was answered, once, and be that of a run that nobody killed.
 
+mod place;
+
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -14,57 +15,20 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use tandem_domain::book::{Answer, Book, Command};
 use tandem_domain::ledger::Entry;
-use tandem_engine::{Engine, replay};
-use tandem_journal::{BookName, Journal, Sqlite, Store};
+use tandem_engine::Engine;
+use tandem_journal::{Journal, Store};
 
+use self::place::{Place, StoreName};
 use crate::load::{Load, is_done};
 use crate::view;
 
 type Failure = Box<dyn Error>;
 
-/// A store, by its name.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum StoreName {
-    /// SQLite, in a file.
-    Sqlite,
-}
-
-impl StoreName {
-    fn name(self) -> &'static str {
-        match self {
-            StoreName::Sqlite => "sqlite",
-        }
-    }
-
-    fn drive(self, at: &Path, drive: &Drive) -> Result<(), Failure> {
-        match self {
-            StoreName::Sqlite => drive.run(sqlite(at)?),
-        }
-    }
-
-    fn read_back(self, at: &Path) -> Result<Book, Failure> {
-        match self {
-            StoreName::Sqlite => read_back(sqlite(at)?),
-        }
-    }
-}
-
-fn sqlite(at: &Path) -> Result<Sqlite, Failure> {
-    Ok(Sqlite::open_or_create(at, &BookName::new("killed")?)?)
-}
-
-fn read_back<S: Store>(store: S) -> Result<Book, Failure> {
-    Ok(replay(&mut Journal::open(store)?, &mut |_| {})?)
-}
-
 /// What the killed process does.
 #[derive(clap::Args)]
 pub struct Drive {
-    #[arg(long)]
-    store: StoreName,
-    /// Where the store is.
-    #[arg(long)]
-    at: PathBuf,
+    #[command(flatten)]
+    place: Place,
     #[arg(long)]
     seed: u64,
     /// Number of the first command that was not answered.
@@ -84,7 +48,7 @@ const UNANSWERED: u64 = 100 * BATCH;
 impl Drive {
     /// Submits commands and prints the number and answer of each that was answered.
     pub fn start(&self) -> Result<(), Failure> {
-        self.store.drive(&self.at, self)
+        self.place.drive(self)
     }
 
     fn run<S: Store>(&self, store: S) -> Result<(), Failure> {
@@ -170,12 +134,13 @@ struct Report {
 impl Crash {
     /// Kills and counts; succeeds if nothing is lost, doubled or different.
     pub fn start(&self) -> Result<ExitCode, Failure> {
+        let addresses = self.store.addresses()?;
         let begun = Instant::now();
         let mut report = Report::default();
         let mut rng = Rng::with_seed(self.seed);
         while report.killed < self.rounds {
             let seed = self.seed + u64::from(report.books);
-            self.book(seed, &mut rng, &mut report)?;
+            self.book(seed, addresses(), &mut rng, &mut report)?;
         }
         let lost = report.acknowledged - report.found;
         println!(
@@ -201,12 +166,18 @@ impl Crash {
 
     /// Kills the process of one book again and again, until all commands are answered or there
     /// were enough rounds; then lets it come to its end and looks at the book.
-    fn book(&self, seed: u64, rng: &mut Rng, report: &mut Report) -> Result<(), Failure> {
+    fn book(
+        &self,
+        seed: u64,
+        address: Option<String>,
+        rng: &mut Rng,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
         let folder = tempfile::tempdir()?;
-        let at = folder.path().join("journal.db");
+        let place = Place::new(self.store, folder.path(), address);
         let mut answered = vec![None; self.commands as usize];
         while report.killed < self.rounds && answered.contains(&None) {
-            let (mut child, lines) = self.spawn(seed, &at, &answered)?;
+            let (mut child, lines) = self.spawn(seed, &place, &answered)?;
             // A third dies while it starts, the others among their answers.
             if rng.u32(..3) > 0 {
                 let first = lines.recv_timeout(Duration::from_secs(60));
@@ -224,14 +195,15 @@ impl Crash {
             rest.iter()
                 .for_each(|line| note(line, &mut answered, report));
         }
-        let (mut child, lines) = self.spawn(seed, &at, &answered)?;
+        let (mut child, lines) = self.spawn(seed, &place, &answered)?;
         lines
             .iter()
             .for_each(|line| note(&line, &mut answered, report));
         if !child.wait()?.success() || answered.contains(&None) {
-            return Err(format!("the process did not come to its end on {}", at.display()).into());
+            let store = self.store.name();
+            return Err(format!("the process did not come to its end on {store}").into());
         }
-        self.compare(seed, &self.store.read_back(&at)?, &answered, report);
+        self.compare(seed, &place.read_back()?, &answered, report);
         Ok(())
     }
 
@@ -239,7 +211,7 @@ impl Crash {
     fn spawn(
         &self,
         seed: u64,
-        at: &Path,
+        place: &Place,
         answered: &[Option<bool>],
     ) -> Result<(Child, Receiver<String>), Failure> {
         let from = answered
@@ -248,10 +220,9 @@ impl Crash {
             .unwrap_or(answered.len());
         let mut child = Process::new(env::current_exe()?)
             .arg("drive")
-            .args(["--store", self.store.name(), "--seed", &seed.to_string()])
-            .args(["--from", &from.to_string()])
-            .args(["--commands", &self.commands.to_string(), "--at"])
-            .arg(at)
+            .args(place.arguments())
+            .args(["--seed", &seed.to_string(), "--from", &from.to_string()])
+            .args(["--commands", &self.commands.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
         let out = child.stdout.take().ok_or("the process has no output")?;

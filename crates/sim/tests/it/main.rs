@@ -6,4 +6,6 @@
 )]
 
 mod planted;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod program;
