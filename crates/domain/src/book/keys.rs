@@ -97,8 +97,10 @@ impl Index {
             u64::from_le_bytes(slot)
         });
         let slots: Vec<u64> = slots.collect();
+        let taken = || slots.iter().filter(|&&slot| slot != 0);
+        let placed = taken().all(|slot| slot & MOST as u64 != 0);
         // A segment without a free slot would be searched for ever.
-        if used != slots.iter().filter(|&&slot| slot != 0).count() || (used == count && used > 0) {
+        if !placed || used != taken().count() || (used == count && used > 0) {
             return Err(Damaged);
         }
         self.segments[piece] = Segment { slots, used };
@@ -240,6 +242,13 @@ mod tests {
         put(&mut full, 1);
         full.extend_from_slice(&1u64.to_le_bytes());
         let damaged = again.unpack(0, &mut Reader { bytes: &full });
+        assert_eq!(damaged, Err(Damaged));
+        // A slot that is taken has a place.
+        let mut placeless = Vec::new();
+        put(&mut placeless, 1);
+        put(&mut placeless, 2);
+        placeless.extend([1 << PLACE_BITS, 0u64].map(u64::to_le_bytes).as_flattened());
+        let damaged = again.unpack(0, &mut Reader { bytes: &placeless });
         assert_eq!(damaged, Err(Damaged));
     }
 }
