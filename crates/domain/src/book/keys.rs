@@ -99,8 +99,7 @@ impl Index {
         let slots: Vec<u64> = slots.collect();
         let taken = || slots.iter().filter(|&&slot| slot != 0);
         let placed = taken().all(|slot| slot & MOST as u64 != 0);
-        // A segment without a free slot would be searched for ever.
-        if !placed || used != taken().count() || (used == count && used > 0) {
+        if !placed || used != taken().count() {
             return Err(Damaged);
         }
         self.segments[piece] = Segment { slots, used };
@@ -236,13 +235,19 @@ mod tests {
             .unpack(hash.segment, &mut Reader { bytes: &out })
             .unwrap();
         assert_eq!(again.find(hash, |place| place == 9), Some(9));
-        // Full of slots that are not free, it would be searched for ever.
-        let mut full = Vec::new();
-        put(&mut full, 1);
-        put(&mut full, 1);
-        full.extend_from_slice(&1u64.to_le_bytes());
-        let damaged = again.unpack(0, &mut Reader { bytes: &full });
-        assert_eq!(damaged, Err(Damaged));
+        // A small segment can be full; it grows before the next place is added.
+        let mut full = Index::default();
+        for place in 0..4 {
+            full.add(hash, place);
+        }
+        assert_eq!(full.segments[hash.segment].slots.len(), 4);
+        out.clear();
+        full.pack(hash.segment, &mut out);
+        let read = again.unpack(hash.segment, &mut Reader { bytes: &out });
+        assert_eq!(read, Ok(()));
+        assert_eq!(again.find(hash, |place| place == 4), None);
+        again.add(hash, 4);
+        assert_eq!(again.find(hash, |place| place == 4), Some(4));
         // A slot that is taken has a place.
         let mut placeless = Vec::new();
         put(&mut placeless, 1);
