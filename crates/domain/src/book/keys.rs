@@ -109,7 +109,7 @@ impl Index {
 
 impl Segment {
     fn start(&self, tag: u64) -> usize {
-        (tag * self.slots.len() as u64 >> TAG_BITS) as usize
+        ((tag * self.slots.len() as u64) >> TAG_BITS) as usize
     }
 
     /// The places under a tag.

@@ -254,7 +254,7 @@ impl Book {
         book.pool = Pool { disbursed, used };
         book.ledgers.unpack(from)?;
         book.portfolio.unpack(from)?;
-        book.plans = from.list(|from| cbor(from))?;
+        book.plans = from.list(cbor)?;
         if from.number()? != 0 {
             book.last_close = Some(cbor(from)?);
         }
@@ -556,6 +556,9 @@ mod tests {
         restore.finish()
     }
 
+    /// What a forgery is called, and how it is done.
+    type Forgery = (&'static str, fn(&mut Book));
+
     fn series(book: &mut Book, disbursed_on: Day, months: u16) {
         book.series.push(Series {
             version: 0,
@@ -568,7 +571,7 @@ mod tests {
     #[test]
     fn a_book_whose_parts_name_what_is_not_there_is_refused() {
         assert_eq!(restored(book()).unwrap().digest(), book().digest());
-        let forgeries: [(&str, fn(&mut Book)); 9] = [
+        let forgeries: [Forgery; 9] = [
             ("a day beyond all calendars", |book| {
                 book.business_date = Day(i32::MAX);
             }),
