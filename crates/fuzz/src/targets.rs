@@ -1,15 +1,18 @@
 //! The targets: each takes any bytes, and must come back.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::OnceLock;
 
 use tandem_domain::agreement::Agreement;
+use tandem_domain::book::Restore;
 use tandem_domain::calendar::BusinessCalendar;
 use tandem_domain::field::Value;
 use tandem_domain::policy::Policy;
 use tandem_domain::rulebook::{BUILT_IN, Rulebook};
 use tandem_engine::replay;
+use tandem_journal::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter};
 use tandem_journal::{
     Batch, BatchBuilder, BookName, Chain, Hash, Head, Journal, JournalError, Memory, Sqlite, Store,
 };
@@ -27,8 +30,8 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-/// All targets. That of the snapshot of a book belongs here.
-pub const TARGETS: [Target; 9] = [
+/// All targets.
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "batch_body",
         seeds: bodies,
@@ -53,6 +56,16 @@ pub const TARGETS: [Target; 9] = [
         name: "events",
         seeds: later_bodies,
         run: events,
+    },
+    Target {
+        name: "snapshot_file",
+        seeds: snapshot_files,
+        run: snapshot_file,
+    },
+    Target {
+        name: "snapshot_piece",
+        seeds: snapshot_pieces,
+        run: snapshot_piece,
     },
     Target {
         name: "agreement",
@@ -283,6 +296,144 @@ pub fn events(bytes: &[u8]) {
     }
 }
 
+/// The pieces of a snapshot of the sample's book.
+fn pieces() -> &'static [Vec<u8>] {
+    static PIECES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    PIECES.get_or_init(|| {
+        let mut book = sample::engine().book().clone();
+        let mut snapshot = book.snapshot();
+        let (mut pieces, mut piece) = (Vec::new(), Vec::new());
+        while book.next_piece(&mut snapshot, &mut piece) {
+            pieces.push(std::mem::take(&mut piece));
+        }
+        pieces
+    })
+}
+
+/// A folder with the first pieces of a snapshot in a file; all would be longer than an input.
+struct Shelf {
+    folder: TempDir,
+    written: Vec<u8>,
+}
+
+impl Shelf {
+    const HEAD: Head = Head {
+        seq: 7,
+        hash: Hash([7; 32]),
+    };
+    const PIECES: usize = 9;
+
+    fn with<T>(act: impl FnOnce(&Shelf) -> T) -> T {
+        thread_local! {
+            static SHELF: OnceCell<Shelf> = const { OnceCell::new() };
+        }
+        SHELF.with(|shelf| act(shelf.get_or_init(Shelf::new)))
+    }
+
+    fn new() -> Shelf {
+        let folder = tempfile::tempdir().expect("a folder");
+        let writer = SnapshotWriter::create(folder.path(), &name(), Shelf::HEAD);
+        let mut writer = writer.expect("there is room");
+        for piece in &pieces()[..Shelf::PIECES] {
+            writer.piece(piece).expect("there is room");
+        }
+        let path = writer.finish().expect("there is room");
+        let written = fs::read(path).expect("it was written");
+        Shelf { folder, written }
+    }
+}
+
+fn snapshot_files() -> Vec<Vec<u8>> {
+    vec![Shelf::with(|shelf| shelf.written.clone())]
+}
+
+/// A snapshot file: one that is read to its end is the one that was written.
+pub fn snapshot_file(bytes: &[u8]) {
+    let path = Shelf::with(|shelf| shelf.folder.path().join("input"));
+    fs::write(&path, bytes).expect("there is room");
+    let read = || {
+        let mut reader = SnapshotReader::open(&path, &name())?;
+        let (mut read, mut piece) = (Vec::new(), Vec::new());
+        while reader.piece(&mut piece)? {
+            read.push(piece.clone());
+        }
+        Ok((reader.head(), read))
+    };
+    let read: Result<_, SnapshotError> = read();
+    match read {
+        Ok((head, read)) => {
+            assert_eq!(head, Shelf::HEAD, "a forged point passes");
+            assert_eq!(read, pieces()[..Shelf::PIECES], "forged pieces pass");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Bytes before those that stand in an edit: which piece, where in it, how many bytes go, how
+/// many come.
+const EDIT: usize = 6;
+
+/// Edits that change nothing yet. Of a piece its end is taken: the first one begins with
+/// documents, which have targets of their own.
+fn snapshot_pieces() -> Vec<Vec<u8>> {
+    const LEN: usize = 24;
+    let free = [0, 0];
+    let taken = (0u16..).zip(pieces()).filter(|(_, piece)| **piece != free);
+    let mut seeds = Vec::new();
+    for (place, piece) in taken.take(16) {
+        let first = piece.len().saturating_sub(64 * LEN);
+        for (at, bytes) in (first..).step_by(LEN).zip(piece[first..].chunks(LEN)) {
+            let ([one, two], [low, high]) = (place.to_le_bytes(), (at as u16).to_le_bytes());
+            let len = bytes.len() as u8;
+            seeds.push([&[one, two, low, high, len, len], bytes].concat());
+        }
+    }
+    seeds
+}
+
+/// The pieces of a snapshot, edited as if their checks had been forged too. What the book holds
+/// then nobody can say, but that it can be asked.
+pub fn snapshot_piece(bytes: &[u8]) {
+    let mut edited = BTreeMap::new();
+    let mut rest = bytes;
+    while let Some(([first, second, low, high, gone, come], after)) =
+        rest.split_first_chunk::<EDIT>()
+    {
+        let place = usize::from(u16::from_le_bytes([*first, *second])) % pieces().len();
+        let piece = edited
+            .entry(place)
+            .or_insert_with(|| pieces()[place].clone());
+        let start = usize::from(u16::from_le_bytes([*low, *high])).min(piece.len());
+        let end = (start + usize::from(*gone)).min(piece.len());
+        let (come, after) = after.split_at(after.len().min(usize::from(*come)));
+        piece.splice(start..end, come.iter().copied());
+        rest = after;
+    }
+    let mut restore = Restore::default();
+    for (at, piece) in pieces().iter().enumerate() {
+        if let Err(error) = restore.take(edited.get(&at).unwrap_or(piece)) {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    }
+    let Ok(mut book) = restore.finish() else {
+        return;
+    };
+    for loan in book.loans() {
+        let _ = (book.key_of(&loan), loan.history.transactions());
+    }
+    assert_eq!(book.applications().count(), book.application_count());
+    for key in ["A-1", "B-5", "nobody's", ""] {
+        let _ = (book.loan(key), book.instruction(key));
+    }
+    book.digest();
+    let mut snapshot = book.snapshot();
+    let mut piece = Vec::new();
+    while book.next_piece(&mut snapshot, &mut piece) {
+        piece.clear();
+    }
+}
+
 /// Files of the repository that hold documents of a kind.
 macro_rules! documents {
     ($($path:literal),*) => {
@@ -388,6 +539,16 @@ mod tests {
     }
 
     tests!(
-        batch_body, batch_row, head_file, database, events, agreement, policy, rulebook, calendar
+        batch_body,
+        batch_row,
+        head_file,
+        database,
+        events,
+        snapshot_file,
+        snapshot_piece,
+        agreement,
+        policy,
+        rulebook,
+        calendar
     );
 }

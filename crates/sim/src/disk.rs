@@ -231,14 +231,43 @@ impl Disk {
         self.flip_on_read = Some(bit);
     }
 
-    /// True if a bit flips when the log is read the next time.
-    pub fn reads_wrong(&self) -> bool {
-        self.flip_on_read.is_some()
+    /// The batch of which a bit flips when it is read the next time.
+    pub fn misreads(&self) -> Option<u64> {
+        let batches = records(&self.log).len().max(1) as u64;
+        self.flip_on_read.map(|bit| bit % batches + 1)
+    }
+
+    /// From now on every bit is read as it is.
+    pub fn read_right(&mut self) {
+        self.flip_on_read = None;
     }
 
     /// True if the log is not what was written to it: it must not be opened.
     pub fn is_damaged(&self) -> bool {
         whole(&self.log) != whole(&self.backup)
+    }
+
+    /// True if the log is not what was written to it behind so many batches.
+    pub fn is_damaged_after(&self, batches: u64) -> bool {
+        let [log, backup] = [&self.log, &self.backup].map(|log| {
+            let after = records(log).get(batches as usize).copied();
+            after.map_or(&[][..], |at| &whole(log)[at..])
+        });
+        log != backup
+    }
+
+    /// Puts an old copy in the place of log and head: from when there were so many batches.
+    pub fn put_back(&mut self, batches: u64) {
+        let records = records(&self.log);
+        if let Some(&at) = records.get(batches as usize) {
+            self.log.truncate(at);
+            self.flushed = at;
+            self.head = [[0; SLOT]; 2];
+            if let Some(last) = batches.checked_sub(1) {
+                let Batch { seq, hash, .. } = batch_at(&self.log, records[last as usize]);
+                self.answer(Head { seq, hash });
+            }
+        }
     }
 
     /// Puts the backup in the place of the log.
@@ -565,18 +594,20 @@ impl Store for SimStore {
         visit: &mut dyn FnMut(Batch) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let mut disk = self.disk.get();
-        let flipped = disk.flip_on_read.take();
-        let flipped = flipped.map(|bit| (bit as usize % self.records.len().max(1), bit));
-        for (place, &at) in self.records.iter().enumerate() {
+        let flipped = disk.misreads().zip(disk.flip_on_read);
+        for (number, &at) in (1..).zip(&self.records) {
             let mut batch = batch_at(&disk.log, at);
-            match flipped {
-                Some((hit, bit)) if hit == place && batch.body.is_empty() => {
-                    flip(&mut batch.hash.0, bit);
-                }
-                Some((hit, bit)) if hit == place => flip(&mut batch.body, bit),
-                _ => {}
+            if batch.seq < from {
+                continue;
             }
-            if batch.seq >= from && visit(batch).is_break() {
+            if let Some((_, bit)) = flipped.filter(|(hit, _)| *hit == number) {
+                disk.read_right();
+                match batch.body.is_empty() {
+                    true => flip(&mut batch.hash.0, bit),
+                    false => flip(&mut batch.body, bit),
+                }
+            }
+            if visit(batch).is_break() {
                 break;
             }
         }

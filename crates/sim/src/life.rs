@@ -13,7 +13,7 @@ use tandem_journal::MAX_EVENT;
 
 use crate::disk::{Damage, Fault};
 use crate::papers::{self, Papers};
-use crate::step::{Step, Stop};
+use crate::step::{Shot, Step, Stop};
 use crate::view;
 
 /// What a product adds to the variants that the domain's properties use.
@@ -48,6 +48,8 @@ const LIMITS: [&str; 6] = [
 /// A source of steps.
 pub(crate) struct Life {
     rng: Rng,
+    /// Of what happens to snapshots: business does not depend on them.
+    shots: Rng,
     base: Papers,
     /// Batches that it still has.
     left: u32,
@@ -75,6 +77,7 @@ impl Life {
         }
         Life {
             rng,
+            shots: Rng::with_seed(!seed),
             base,
             left: batches,
             sent: Vec::new(),
@@ -129,8 +132,20 @@ impl Life {
             .map(|command| Step::Ask(Box::new(command)));
         steps.extend(asked);
         steps.push(Step::Send);
+        steps.extend(self.shot());
         steps.extend(self.stop().map(Step::Stop));
         steps
+    }
+
+    fn shot(&mut self) -> Option<Step> {
+        Some(match self.shots.u32(..100) {
+            0..16 => Step::Snapshot(Shot::Write),
+            16 => Step::Snapshot(Shot::Delete),
+            17..20 => Step::Snapshot(Shot::Flip(self.shots.u64(..))),
+            20..22 => Step::Snapshot(Shot::Cut(self.shots.u16(..1000))),
+            22..24 => Step::Stop(Stop::OldCopy),
+            _ => return None,
+        })
     }
 
     fn faults(&mut self) -> Vec<Fault> {

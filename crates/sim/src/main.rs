@@ -95,6 +95,7 @@ fn report(failure: &Failure) -> ExitCode {
 
 fn summary(first: u64, seeds: u64, counts: &Counts, time: Duration) -> String {
     let [done, known, refused] = counts.answers;
+    let [written, used, damaged] = counts.snapshots;
     let faults = Fault::NAMES.iter().zip(counts.wear.faults);
     let faults: Vec<_> = faults
         .map(|(name, count)| format!("{name} {count}"))
@@ -107,8 +108,9 @@ fn summary(first: u64, seeds: u64, counts: &Counts, time: Duration) -> String {
     format!(
         "changed the book: {}\n{seeds} seeds from {first} in {:.1} s: {} commands in {} batches \
          ({done} done, {known} known, {refused} refused), {} events, {} crashes \
-         ({} with a command half done), {all} faults ({}), {} damages noticed, {} full checks, \
-         nothing found",
+         ({} with a command half done), {all} faults ({}), {} damages noticed, \
+         {written} snapshots written ({used} opened from, {damaged} damaged and refused), \
+         {} full checks, nothing found",
         kinds.join(", "),
         time.as_secs_f64(),
         done + known + refused,

@@ -18,6 +18,8 @@ pub enum Step {
     Fault(Fault),
     /// The batch is sent, and sent again after every crash until it is answered.
     Send,
+    /// Something happens to the snapshots.
+    Snapshot(Shot),
     /// The process is stopped between two batches and started again.
     Stop(Stop),
 }
@@ -27,6 +29,19 @@ impl Step {
     pub fn closes(&self) -> bool {
         matches!(self, Step::Ask(command) if matches!(**command, Command::CloseDay { .. }))
     }
+}
+
+/// What happens to snapshots between two batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shot {
+    /// One is written.
+    Write,
+    /// The newest is deleted.
+    Delete,
+    /// A bit of the newest flips.
+    Flip(u64),
+    /// The newest is cut off behind so many thousandths.
+    Cut(u16),
 }
 
 /// How a process ends between two batches, and what happens before it starts again.
@@ -43,6 +58,9 @@ pub enum Stop {
     Damage(Damage),
     /// It is killed, and a bit flips when the log is read.
     FlipOnRead(u32),
+    /// It is killed, and an old copy of the whole journal put in its place, from before the newest
+    /// snapshot if that is sound.
+    OldCopy,
 }
 
 /// A step in words; amounts and parties are those of an agreement.
@@ -54,6 +72,18 @@ impl fmt::Display for Words<'_> {
             Step::Ask(command) => self.command(command, f),
             Step::Fault(fault) => write!(f, "    fault: {fault}"),
             Step::Send => f.write_str("    send"),
+            Step::Snapshot(shot) => match shot {
+                Shot::Write => f.write_str("    a snapshot is written"),
+                Shot::Delete => f.write_str("    the newest snapshot is deleted"),
+                Shot::Flip(bit) => write!(f, "    bit {bit} of the newest snapshot flips"),
+                Shot::Cut(part) => {
+                    let (percent, tenths) = (part / 10, part % 10);
+                    write!(
+                        f,
+                        "    of the newest snapshot {percent}.{tenths} % are left"
+                    )
+                }
+            },
             Step::Stop(stop) => match stop {
                 Stop::Kill => f.write_str("    the process is killed and started again"),
                 Stop::PowerCut { head: true } => f.write_str("    the power fails"),
@@ -61,6 +91,9 @@ impl fmt::Display for Words<'_> {
                     f.write_str("    the power fails; the head file is old")
                 }
                 Stop::Damage(damage) => write!(f, "    while it is stopped, {damage}"),
+                Stop::OldCopy => {
+                    f.write_str("    while it is stopped, an old copy of the journal is put back")
+                }
                 Stop::FlipOnRead(bit) => {
                     write!(
                         f,

@@ -2,24 +2,33 @@
 //! that nothing ever happens to.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
 use tandem_domain::ledger::Entry;
 use tandem_engine::{Engine, EngineError, ReplayError};
+use tandem_journal::snapshot::{SnapshotError, list};
 use tandem_journal::{BookName, Journal};
+use tempfile::TempDir;
 
 use crate::check::{self, PartsOf, Violation, ensure};
 use crate::disk::{Fault, SharedDisk, SimStore, Wear};
 use crate::notes::{LOST, Notes, TWICE};
-use crate::step::{Step, Stop};
+use crate::step::{Shot, Step, Stop};
 
 /// What is simulated: a writer of a book. Everything the simulator does with an engine goes
-/// through these three functions.
+/// through these functions.
 pub trait Writer: Sized {
-    /// Opens the book from what the disk holds. A writer that can start from a snapshot does so
-    /// here.
-    fn open(journal: Journal<SimStore>) -> Result<Self, ReplayError>;
+    /// Opens the book from what the disk holds, and from a snapshot of the folder if it can. Also
+    /// says which newer snapshots could not be used.
+    fn open(journal: Journal<SimStore>, snapshots: &Path) -> Result<Opened<Self>, ReplayError>;
+
+    /// Writes a snapshot into a folder, if it writes any.
+    fn snapshot(&mut self, _snapshots: &Path) -> Option<Result<PathBuf, SnapshotError>> {
+        None
+    }
 
     /// Carries commands out and answers when they are durable.
     fn submit(&mut self, commands: Vec<Command>) -> Result<Answers, EngineError>;
@@ -28,12 +37,19 @@ pub trait Writer: Sized {
     fn book(&self) -> &Book;
 }
 
+/// A writer, and the snapshots that it could not use.
+pub type Opened<W> = (W, Vec<SnapshotError>);
+
 /// Answers to a batch of commands, in order.
 pub type Answers = Vec<Result<Answer, Refusal>>;
 
 impl Writer for Engine<SimStore> {
-    fn open(journal: Journal<SimStore>) -> Result<Self, ReplayError> {
-        Engine::open(journal)
+    fn open(journal: Journal<SimStore>, snapshots: &Path) -> Result<Opened<Self>, ReplayError> {
+        Engine::open_from(journal, snapshots)
+    }
+
+    fn snapshot(&mut self, snapshots: &Path) -> Option<Result<PathBuf, SnapshotError>> {
+        Some(Engine::snapshot(self, snapshots))
     }
 
     fn submit(&mut self, commands: Vec<Command>) -> Result<Answers, EngineError> {
@@ -62,6 +78,8 @@ pub struct Counts {
     pub halves: u64,
     /// Damages of the disk that were noticed.
     pub noticed: u64,
+    /// Snapshots: written, opened from, refused because they were damaged.
+    pub snapshots: [u64; 3],
     /// Full checks of the book.
     pub checks: u64,
     /// What the disk went through.
@@ -78,6 +96,7 @@ impl Counts {
         };
         sum(&mut self.answers, &other.answers);
         sum(&mut self.wear.faults, &other.wear.faults);
+        sum(&mut self.snapshots, &other.snapshots);
         for (&kind, count) in &other.kinds {
             *self.kinds.entry(kind).or_default() += count;
         }
@@ -102,6 +121,9 @@ const ATTEMPTS: usize = 32;
 pub(crate) struct World<W> {
     disk: SharedDisk,
     name: BookName,
+    snapshots: TempDir,
+    /// The batch after which the newest snapshot was taken, if it is sound.
+    sound: Option<u64>,
     /// None only while it is being opened.
     writer: Option<W>,
     /// What the writer's book must be: it executes the same commands and knows no disk.
@@ -125,6 +147,8 @@ impl<W: Writer> World<W> {
         let mut world = World {
             disk: SharedDisk::new(),
             name: BookName::new("simulated").expect("it is a good name"),
+            snapshots: tempfile::tempdir().expect("there is a place for temporary files"),
+            sound: None,
             writer: None,
             twin: Book::default(),
             notes: Notes::default(),
@@ -153,6 +177,7 @@ impl<W: Writer> World<W> {
                 let mut faults = std::mem::take(&mut self.faults);
                 self.carry_out(&batch, &mut faults)?;
             }
+            Step::Snapshot(shot) => self.shoot(*shot)?,
             Step::Stop(stop) => self.stop(*stop)?,
         }
         Ok(())
@@ -296,6 +321,43 @@ impl<W: Writer> World<W> {
         self.effective.push(command);
     }
 
+    /// A snapshot is written, or the newest one harmed.
+    fn shoot(&mut self, shot: Shot) -> Result<(), Violation> {
+        let folder = self.snapshots.path();
+        if shot == Shot::Write {
+            let written = self.writer.as_mut().and_then(|it| it.snapshot(folder));
+            let failed = written.and_then(Result::err);
+            ensure(failed.is_none(), "a snapshot is written", || {
+                format!("{failed:?}")
+            })?;
+            self.sound = shots(folder).first().map(|(_, seq)| *seq);
+            self.counts.snapshots[0] += u64::from(self.sound.is_some());
+            return Ok(());
+        }
+        self.sound = None;
+        let Some((path, _)) = shots(folder).into_iter().next() else {
+            return Ok(());
+        };
+        let mut bytes = fs::read(&path).unwrap_or_default();
+        match shot {
+            Shot::Write | Shot::Delete => bytes.clear(),
+            Shot::Flip(bit) => {
+                let bit = bit % (bytes.len().max(1) as u64 * 8);
+                if let Some(byte) = bytes.get_mut((bit / 8) as usize) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            }
+            Shot::Cut(part) => bytes.truncate(bytes.len() * usize::from(part) / 1000),
+        }
+        let harmed = match shot {
+            Shot::Delete => fs::remove_file(path),
+            _ => fs::write(path, bytes),
+        };
+        ensure(harmed.is_ok(), "a snapshot is harmed", || {
+            format!("{harmed:?}")
+        })
+    }
+
     /// The process ends between two batches and starts again.
     fn stop(&mut self, stop: Stop) -> Result<(), Violation> {
         self.writer = None;
@@ -314,6 +376,13 @@ impl<W: Writer> World<W> {
                     disk.flip_on_read(bit.into());
                 }
                 Stop::FlipOnRead(_) => disk.kill(),
+                Stop::OldCopy => {
+                    disk.kill();
+                    // Without a snapshot nobody could know that there had been more.
+                    if let Some(before) = self.sound.and_then(|seq| seq.checked_sub(1)) {
+                        disk.put_back(before);
+                    }
+                }
             }
         }
         self.open()?;
@@ -337,11 +406,19 @@ impl<W: Writer> World<W> {
         self.writer = None;
         let (damaged, misread) = {
             let disk = self.disk.get();
-            (disk.is_damaged(), disk.reads_wrong())
+            (disk.is_damaged(), disk.misreads())
         };
-        let opened = self.try_open();
-        if damaged || misread {
-            ensure(opened.is_err(), "damage is noticed", || {
+        let folder = self.snapshots.path();
+        let opened = self.try_open(folder);
+        self.disk.get().read_right();
+        let refused = opened.as_ref().map_or(0, |(_, refused)| refused.len());
+        let point = shots(folder).get(refused).map_or(0, |(_, seq)| *seq);
+        if damaged || (misread.is_some() && opened.is_err()) {
+            let beyond = self.disk.get().is_damaged_after(point);
+            // What lies before a snapshot is not read, but whoever reads all of it finds it.
+            let noticed =
+                opened.is_err() || (!beyond && self.try_open(&folder.join("none")).is_err());
+            ensure(noticed, NOTICED, || {
                 "a journal opened that was not what had been written".to_owned()
             })?;
             self.counts.noticed += 1;
@@ -350,17 +427,27 @@ impl<W: Writer> World<W> {
             drop(disk);
             return self.open();
         }
-        self.writer = Some(opened.map_err(|error| Violation {
+        let (writer, refused) = opened.map_err(|error| Violation {
             rule: "a whole journal opens",
             detail: error,
-        })?);
+        })?;
+        ensure(misread.is_none_or(|batch| batch <= point), NOTICED, || {
+            "a journal opened that was misread".to_owned()
+        })?;
+        let as_written = self.sound.is_none_or(|seq| seq == point);
+        ensure(as_written, "a sound snapshot is used", || {
+            format!("{refused:?}")
+        })?;
+        self.counts.snapshots[1] += u64::from(point > 0);
+        self.counts.snapshots[2] += refused.len() as u64;
+        self.writer = Some(writer);
         Ok(())
     }
 
-    fn try_open(&self) -> Result<W, String> {
+    fn try_open(&self, snapshots: &Path) -> Result<Opened<W>, String> {
         let store = SimStore::open(&self.disk, &self.name).map_err(|error| error.to_string())?;
         let journal = Journal::open(store).map_err(|error| error.to_string())?;
-        W::open(journal).map_err(|error| error.to_string())
+        W::open(journal, snapshots).map_err(|error| error.to_string())
     }
 
     fn check_same(&self) -> Result<(), Violation> {
@@ -383,6 +470,12 @@ impl<W: Writer> World<W> {
     }
 }
 
+/// Snapshots in a folder, newest first.
+fn shots(folder: &Path) -> Vec<(PathBuf, u64)> {
+    list(folder).unwrap_or_default()
+}
+
+const NOTICED: &str = "damage is noticed";
 const SAME: &str = "the book is that of a run without faults";
 
 fn execute(book: &mut Book, command: &Command, events: &mut Vec<Event>) -> Result<Answer, Refusal> {

@@ -97,8 +97,9 @@ impl Index {
             u64::from_le_bytes(slot)
         });
         let slots: Vec<u64> = slots.collect();
-        // A segment without a free slot would be searched for ever.
-        if used != slots.iter().filter(|&&slot| slot != 0).count() || (used == count && used > 0) {
+        let taken = || slots.iter().filter(|&&slot| slot != 0);
+        let placed = taken().all(|slot| slot & MOST as u64 != 0);
+        if !placed || used != taken().count() {
             return Err(Damaged);
         }
         self.segments[piece] = Segment { slots, used };
@@ -234,12 +235,25 @@ mod tests {
             .unpack(hash.segment, &mut Reader { bytes: &out })
             .unwrap();
         assert_eq!(again.find(hash, |place| place == 9), Some(9));
-        // Full of slots that are not free, it would be searched for ever.
-        let mut full = Vec::new();
-        put(&mut full, 1);
-        put(&mut full, 1);
-        full.extend_from_slice(&1u64.to_le_bytes());
-        let damaged = again.unpack(0, &mut Reader { bytes: &full });
+        // A small segment can be full; it grows before the next place is added.
+        let mut full = Index::default();
+        for place in 0..4 {
+            full.add(hash, place);
+        }
+        assert_eq!(full.segments[hash.segment].slots.len(), 4);
+        out.clear();
+        full.pack(hash.segment, &mut out);
+        let read = again.unpack(hash.segment, &mut Reader { bytes: &out });
+        assert_eq!(read, Ok(()));
+        assert_eq!(again.find(hash, |place| place == 4), None);
+        again.add(hash, 4);
+        assert_eq!(again.find(hash, |place| place == 4), Some(4));
+        // A slot that is taken has a place.
+        let mut placeless = Vec::new();
+        put(&mut placeless, 1);
+        put(&mut placeless, 2);
+        placeless.extend([1 << PLACE_BITS, 0u64].map(u64::to_le_bytes).as_flattened());
+        let damaged = again.unpack(0, &mut Reader { bytes: &placeless });
         assert_eq!(damaged, Err(Damaged));
     }
 }

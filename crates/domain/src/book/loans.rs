@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::snapshot::Kept;
 use super::{Loan, Series};
+use crate::agreement::MAX_CLASSES;
 use crate::calendar::Day;
 use crate::funding::Part;
 use crate::loan::{Base, History, Position};
@@ -87,14 +88,19 @@ impl Loans {
         }
     }
 
-    /// Takes the next loan, which comes from outside; the day on which a close must look at it.
+    /// Takes the next loan, which comes from outside, of that many applications; the day on which
+    /// a close must look at it.
     pub(super) fn unpack(
         &mut self,
         packed: &[u8],
         series: &[Series],
+        applications: usize,
     ) -> Result<Option<Day>, Damaged> {
         let loan = Loan::unpack(packed, series)?;
         loan.history.check()?;
+        if loan.application as usize >= applications || usize::from(loan.class) >= MAX_CLASSES {
+            return Err(Damaged);
+        }
         self.packed.push(packed.into());
         Ok(loan.agenda)
     }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::applications::Row;
-use super::keys::Index;
-use super::{Book, Documents, Exposure, Offer, Pool, Spent, Version};
+use super::keys::{Index, MOST};
+use super::{ApplicationState, Book, Documents, Exposure, Offer, Pool, Spent, Version};
 use crate::calendar::Day;
 use crate::funding::Part;
 use crate::loan::Fixing;
@@ -188,8 +188,11 @@ impl Book {
             return Err(Damaged);
         }
         let counts = [from.small()?, from.small()?, from.small()?];
+        if counts.iter().any(|&count: &u32| count as usize > MOST) {
+            return Err(Damaged);
+        }
         let mut book = Book {
-            business_date: Day(from.small()?),
+            business_date: near(from.number()?)?,
             closing: from.number()? != 0,
             versions: from.list(|from| {
                 let documents: Documents = cbor(from)?;
@@ -198,11 +201,14 @@ impl Book {
             ..Book::default()
         };
         for [version, day, months] in from.list(|from| from.row())? {
-            let version: u16 = small(version)?;
-            if usize::from(version) >= book.versions.len() {
+            let (version, day, months) = (small(version)?, near(day)?, small(months)?);
+            let of = book.versions.get(usize::from(version)).ok_or(Damaged)?;
+            // A series costs time and memory by its term, so each must be one that was lent.
+            let lent = of.agreement.file.product.terms_months.contains(&months);
+            if !lent || book.series_places.contains_key(&(version, day, months)) {
                 return Err(Damaged);
             }
-            book.add_series(version, Day(small(day)?), small(months)?);
+            book.add_series(version, day, months);
         }
         for _ in 0..from.small::<usize>()? {
             let index = text(from)?;
@@ -313,7 +319,9 @@ impl Restore {
             Piece::Loans(places) => {
                 for place in places {
                     let packed = from.prefixed()?;
-                    if let Some(day) = book.loans.unpack(packed, &book.series)? {
+                    let applications = book.applications.rows.len();
+                    let agenda = book.loans.unpack(packed, &book.series, applications)?;
+                    if let Some(day) = agenda {
                         book.agenda.entry(day).or_default().push(place);
                     }
                 }
@@ -329,13 +337,15 @@ impl Restore {
         let book = self.book;
         let loans = book.loan_count() as u32;
         let states_hold = book.applications.rows.iter().all(|row| match row.state() {
-            super::ApplicationState::Disbursed(loan) => loan < loans,
+            ApplicationState::Disbursed(loan) => loan < loans,
             _ => true,
         });
         let names_hold = book.borrowers.len() == book.borrower_names.len();
         let offers = book.applications.offers.keys().next_back();
         let offers_hold = offers.is_none_or(|&last| (last as usize) < book.application_count());
-        let holds = complete && states_hold && names_hold && offers_hold;
+        let mut named = book.to_charge_off.iter().chain(book.spent.keys());
+        let loans_hold = named.all(|&loan| loan < loans);
+        let holds = complete && states_hold && names_hold && offers_hold && loans_hold;
         holds.then_some(book).ok_or(Damaged)
     }
 }
@@ -366,6 +376,14 @@ fn put_cbor(out: &mut Vec<u8>, value: &impl minicbor::Encode<()>) {
 
 fn cbor<'b, T: minicbor::Decode<'b, ()>>(from: &mut Reader<'b>) -> Result<T, Damaged> {
     minicbor::decode(from.prefixed()?).map_err(|_| Damaged)
+}
+
+/// A day for which calendars do not overflow: at most ten thousand years from 1970.
+fn near(number: i64) -> Result<Day, Damaged> {
+    match number.unsigned_abs() {
+        0..=3_652_425 => small(number).map(Day),
+        _ => Err(Damaged),
+    }
 }
 
 fn text(from: &mut Reader<'_>) -> Result<String, Damaged> {
@@ -485,5 +503,127 @@ impl Row {
             version: small(version)?,
             state: small(state)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::{Application, Command, Series};
+    use crate::field::Value;
+    use crate::loan::Timeline;
+
+    /// A book with one loan.
+    fn book() -> Book {
+        let documents = Documents {
+            agreement: include_str!("../../tests/data/agreement.toml").to_owned(),
+            policies: vec![
+                include_str!("../../tests/data/river.toml").to_owned(),
+                include_str!("../../tests/data/cloud.toml").to_owned(),
+            ],
+            rulebook: None,
+            calendar: None,
+        };
+        let version = Version::parse(documents.clone()).unwrap();
+        let scope = &version.agreement.scope;
+        let mut values = vec![Value::Missing; scope.fields.len()];
+        values[..3].clone_from_slice(&[
+            Value::Number(100_000),
+            Value::Number(12),
+            Value::Text("east".into()),
+        ]);
+        let application = Application {
+            key: "A-1".to_owned(),
+            borrower: Some("somebody".to_owned()),
+            decisions: version.decisions(&values),
+            values,
+        };
+        let mut book = Book::default();
+        for command in [
+            Command::Sign(Box::new(documents)),
+            Command::Apply(Box::new(application)),
+            Command::Accept {
+                application: "A-1".to_owned(),
+            },
+        ] {
+            book.execute(command, &mut Vec::new(), &mut |_| {}).unwrap();
+        }
+        assert_eq!(book.loan_count(), 1);
+        book
+    }
+
+    fn restored(mut book: Book) -> Result<Book, Damaged> {
+        let (mut restore, mut snapshot) = (Restore::default(), book.snapshot());
+        let mut piece = Vec::new();
+        while book.next_piece(&mut snapshot, &mut piece) {
+            restore.take(&piece)?;
+            piece.clear();
+        }
+        restore.finish()
+    }
+
+    /// What a forgery is called, and how it is done.
+    type Forgery = (&'static str, fn(&mut Book));
+
+    fn series(book: &mut Book, disbursed_on: Day, months: u16) {
+        book.series.push(Series {
+            version: 0,
+            disbursed_on,
+            months,
+            timeline: Timeline::default(),
+        });
+    }
+
+    #[test]
+    fn a_book_whose_parts_name_what_is_not_there_is_refused() {
+        assert_eq!(restored(book()).unwrap().digest(), book().digest());
+        let forgeries: [Forgery; 9] = [
+            ("a day beyond all calendars", |book| {
+                book.business_date = Day(i32::MAX);
+            }),
+            ("a series from before all calendars", |book| {
+                series(book, Day(i32::MIN), 12);
+            }),
+            ("a series of a term that nobody lends", |book| {
+                series(book, book.business_date, 60_000);
+            }),
+            ("a series that is there already", |book| {
+                series(book, book.business_date, 12);
+            }),
+            ("a loan of another application", |book| {
+                let mut loan = book.loan_in(0);
+                loan.application = 1;
+                book.loans.set(0, &loan);
+            }),
+            ("a loan of a class that no agreement has", |book| {
+                let mut loan = book.loan_in(0);
+                loan.class = 8;
+                book.loans.set(0, &loan);
+            }),
+            ("another loan to be charged off", |book| {
+                book.to_charge_off.push_back(1);
+            }),
+            ("a spent key of another loan", |book| {
+                book.spent.insert(1, Vec::<Spent>::new());
+            }),
+            ("an application of another loan", |book| {
+                let disbursed = ApplicationState::Disbursed(1);
+                book.applications.set_state(0, disbursed);
+            }),
+        ];
+        for (forgery, forge) in forgeries {
+            let mut book = book();
+            forge(&mut book);
+            assert_eq!(restored(book).err(), Some(Damaged), "{forgery}");
+        }
+        // So many applications would be a list of a million pieces.
+        let mut head = Vec::new();
+        book().pack_head(&mut head);
+        let mut many = Vec::new();
+        for number in [FORMAT.into(), i64::from(u32::MAX)] {
+            put(&mut many, number);
+        }
+        many.extend_from_slice(&head[2..]);
+        assert_eq!(Restore::default().take(&many), Err(Damaged));
     }
 }

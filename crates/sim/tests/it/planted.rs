@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::path::Path;
 
 use tandem_domain::book::{Book, Command, Loan};
 use tandem_domain::ledger::Entry;
@@ -13,7 +14,7 @@ use tandem_journal::Journal;
 use tandem_sim::disk::SimStore;
 use tandem_sim::simulation::replay;
 use tandem_sim::step::Step;
-use tandem_sim::world::{Answers, Writer};
+use tandem_sim::world::{Answers, Opened, Writer};
 use tandem_sim::{Failure, Simulation, simulate};
 
 /// Seeds within which a planted bug must be found.
@@ -48,13 +49,14 @@ struct AnswersEarly {
 }
 
 impl Writer for AnswersEarly {
-    fn open(journal: Journal<SimStore>) -> Result<Self, ReplayError> {
+    fn open(journal: Journal<SimStore>, _: &Path) -> Result<Opened<Self>, ReplayError> {
         let engine = Engine::open(journal)?;
-        Ok(AnswersEarly {
+        let writer = AnswersEarly {
             ahead: engine.book().clone(),
             waiting: Vec::new(),
             engine,
-        })
+        };
+        Ok((writer, Vec::new()))
     }
 
     fn submit(&mut self, commands: Vec<Command>) -> Result<Answers, EngineError> {
@@ -90,10 +92,10 @@ struct RepeatsRetries {
 }
 
 impl Writer for RepeatsRetries {
-    fn open(journal: Journal<SimStore>) -> Result<Self, ReplayError> {
+    fn open(journal: Journal<SimStore>, _: &Path) -> Result<Opened<Self>, ReplayError> {
         let engine = Engine::open(journal)?;
         let done = BTreeSet::new();
-        Ok(RepeatsRetries { engine, done })
+        Ok((RepeatsRetries { engine, done }, Vec::new()))
     }
 
     fn submit(&mut self, mut commands: Vec<Command>) -> Result<Answers, EngineError> {
