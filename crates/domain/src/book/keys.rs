@@ -172,6 +172,7 @@ impl Names {
 
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, name: &str) -> u32 {
+        assert!(self.len() < MOST, "the book is full: split it");
         let place = self.len() as u32;
         self.bytes.extend_from_slice(name.as_bytes());
         self.ends.push(self.bytes.len() as u64);
