@@ -51,11 +51,13 @@ impl<S: Store> Engine<S> {
         let mut writer = SnapshotWriter::create(folder, journal.book(), journal.head())?;
         writer.piece(&self.tail.disclosure.places())?;
         let mut snapshot = self.book.snapshot();
-        let mut piece = Vec::new();
-        while self.book.next_piece(&mut snapshot, &mut piece) {
-            writer.piece(&piece)?;
+        let (mut piece, mut written) = (Vec::new(), Ok(()));
+        while written.is_ok() && self.book.next_piece(&mut snapshot, &mut piece) {
+            written = writer.piece(&piece);
             piece.clear();
         }
+        self.book.end_snapshot(snapshot);
+        written?;
         writer.finish()
     }
 }

@@ -280,11 +280,6 @@ impl History {
         &self.bytes
     }
 
-    /// True if nothing was done.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// The transactions, newest first, with what is kept of their keys.
     pub fn newest_first(&self) -> impl Iterator<Item = Entered> {
         let read = Newest {
