@@ -61,10 +61,7 @@ impl Loans {
     /// Number of the last transaction that came in on a loan.
     pub(super) fn entered(&self, place: u32) -> Option<u32> {
         let packed = self.packed.get(place as usize)?;
-        let mut from = Reader { bytes: packed };
-        let state = from
-            .prefixed()
-            .and_then(|bytes| Reader { bytes }.row::<6>());
+        let state = parts(packed).and_then(|[mut state, _]| state.row::<6>());
         let [.., entered] = state.expect("a loan is what was packed");
         u32::try_from(entered).ok()
     }
@@ -117,13 +114,19 @@ impl Loans {
 /// A loan's part in the digest of all: a hash of its place and of what can change but its history,
 /// which is what it changes by.
 fn digest(place: u32, packed: &[u8]) -> u128 {
-    let mut from = Reader { bytes: packed };
-    let state = from.prefixed().expect("a loan is what was packed");
+    let [state, _] = parts(packed).expect("a loan is what was packed");
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&place.to_le_bytes()).update(state);
+    hasher.update(&place.to_le_bytes()).update(state.bytes);
     let hash = hasher.finalize();
     let half = hash.as_bytes()[..16].try_into();
     u128::from_le_bytes(half.expect("a hash has more than sixteen bytes"))
+}
+
+/// What changes of a loan, and its terms with its history.
+fn parts(packed: &[u8]) -> Result<[Reader<'_>; 2], Damaged> {
+    let mut rest = Reader { bytes: packed };
+    let bytes = rest.prefixed()?;
+    Ok([Reader { bytes }, rest])
 }
 
 impl Loan {
@@ -172,10 +175,7 @@ impl Loan {
     }
 
     fn unpack_agenda(packed: &[u8], series: &[Series]) -> Result<Option<Day>, Damaged> {
-        let mut from = Reader { bytes: packed };
-        let mut state = Reader {
-            bytes: from.prefixed()?,
-        };
+        let [mut state, mut from] = parts(packed)?;
         let [agenda, ..] = state.row::<6>()?;
         let [_, of, ..] = from.row::<6>()?;
         let series = series.get(small::<usize>(of)?).ok_or(Damaged)?;
@@ -184,10 +184,7 @@ impl Loan {
     }
 
     pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {
-        let mut from = Reader { bytes: packed };
-        let mut state = Reader {
-            bytes: from.prefixed()?,
-        };
+        let [mut state, mut from] = parts(packed)?;
         let [application, of, principal, rate, instalment, parts] = from.row()?;
         let of: u32 = small(of)?;
         let series = series.get(of as usize).ok_or(Damaged)?;
