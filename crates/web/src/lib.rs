@@ -1,0 +1,3 @@
+//! Books as a service: the open API that partners call, and the console that people work in.
+
+pub mod problem;
