@@ -1,3 +1,4 @@
 //! Books as a service: the open API that partners call, and the console that people work in.
 
 pub mod problem;
+pub mod registry;

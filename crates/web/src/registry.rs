@@ -1,0 +1,52 @@
+//! What the service keeps beside its books: clients and their keys, people and their sessions,
+//! answers to repeat, webhooks, and who did what. One SQLite file; each area has its own tables.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// How long a statement waits for another process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The file, with the tables of all areas.
+pub struct Registry {
+    connection: Mutex<Connection>,
+}
+
+impl Registry {
+    /// Opens the file, makes it if it is not there, and makes the tables that are not there.
+    pub fn open(path: &Path, schemas: &[&str]) -> rusqlite::Result<Registry> {
+        Registry::prepare(Connection::open(path)?, schemas)
+    }
+
+    /// A registry that ends with the process, for tests.
+    pub fn in_memory(schemas: &[&str]) -> rusqlite::Result<Registry> {
+        Registry::prepare(Connection::open_in_memory()?, schemas)
+    }
+
+    fn prepare(connection: Connection, schemas: &[&str]) -> rusqlite::Result<Registry> {
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        for schema in schemas {
+            connection.execute_batch(schema)?;
+        }
+        Ok(Registry {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// Runs statements, one caller at a time. Statements are short: call it from async code too.
+    pub fn with<T>(
+        &self,
+        run: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        run(&mut self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+}
