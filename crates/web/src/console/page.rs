@@ -1,0 +1,436 @@
+//! What all pages have in common: who asks, in which language, the frame around the content,
+//! errors as pages, and the headers that keep others out.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Form, RequestExt};
+
+use super::Console;
+use super::assets::{ASSETS, Assets};
+use super::people::{Person, Role};
+use super::session::{self, Session, Stage, Token, cookie};
+use super::texts::Language;
+
+/// Bytes of a form at most.
+const FORM_BYTES: usize = 256 * 1024;
+
+/// Pages may use their own style, script, pictures and addresses, and nothing else; nobody may
+/// show them inside another page.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What pages look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Theme {
+    /// As the device says.
+    Auto,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    const ALL: [Theme; 3] = [Theme::Auto, Theme::Light, Theme::Dark];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Theme::Auto => "auto",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    fn of(name: &str) -> Option<Theme> {
+        Theme::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+}
+
+/// A request for a page: who asks, and how the answer is to look.
+pub(super) struct Visit {
+    pub(super) console: Arc<Console>,
+    pub(super) language: Language,
+    pub(super) theme: Theme,
+    /// Path and query.
+    pub(super) path: String,
+    pub(super) token: Token,
+    /// True if the browser does not have the token yet.
+    fresh: bool,
+    pub(super) session: Option<Session>,
+}
+
+/// A visit by somebody who is signed in.
+pub(super) struct Signed {
+    pub(super) visit: Arc<Visit>,
+    pub(super) person: Person,
+}
+
+/// Why there is no page. The frame makes a page of it.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// There is nothing here for this person, or nothing at all.
+    NotFound,
+    /// The person's roles do not allow it.
+    Forbidden,
+    /// The form did not come from a page of this session.
+    Stale,
+    /// A form that cannot be read.
+    Unreadable,
+    /// Somebody must sign in first.
+    SignIn,
+    /// Too much at once.
+    Busy,
+    /// Something failed here; what, for the log.
+    Failed(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Failed(error.to_string())
+    }
+}
+
+impl From<askama::Error> for Fault {
+    fn from(error: askama::Error) -> Fault {
+        Fault::Failed(error.to_string())
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A part of the navigation.
+pub(super) struct NavGroup {
+    pub(super) key: &'static str,
+    pub(super) links: &'static [NavLink],
+}
+
+/// A page in the navigation.
+pub(super) struct NavLink {
+    pub(super) path: &'static str,
+    pub(super) key: &'static str,
+}
+
+const NAVIGATION: &[NavGroup] = &[];
+
+impl Visit {
+    fn of(console: &Arc<Console>, request: &Request) -> rusqlite::Result<Visit> {
+        let headers = request.headers();
+        let known = Token::of(headers, console.secure);
+        let session = known
+            .as_ref()
+            .map(|token| session::find(&console.registry, token, console.now()));
+        let chosen = cookie(headers, "language").and_then(Language::of_tag);
+        let accepted = headers.get(header::ACCEPT_LANGUAGE);
+        let accepted = accepted.and_then(|header| header.to_str().ok());
+        Ok(Visit {
+            language: chosen.unwrap_or_else(|| Language::accepted(accepted.unwrap_or_default())),
+            theme: cookie(headers, "theme")
+                .and_then(Theme::of)
+                .unwrap_or(Theme::Auto),
+            path: format!(
+                "/console{}",
+                request
+                    .uri()
+                    .path_and_query()
+                    .map_or("", |path| path.as_str())
+            ),
+            fresh: known.is_none(),
+            token: known.unwrap_or_else(Token::new),
+            session: session.transpose()?.flatten(),
+            console: Arc::clone(console),
+        })
+    }
+
+    /// A text in the visitor's language.
+    pub(super) fn t<'a>(&self, key: &'a str) -> &'a str {
+        self.language.text(key)
+    }
+
+    /// A word of data in the visitor's language.
+    pub(super) fn word<'a>(&self, group: &str, word: &'a str) -> &'a str {
+        self.language.word(group, word)
+    }
+
+    /// The person, once signed in.
+    pub(super) fn person(&self) -> Option<&Person> {
+        let session = self.session.as_ref()?;
+        (session.stage == Stage::Full).then_some(&session.person)
+    }
+
+    pub(super) fn languages(&self) -> [Language; 2] {
+        Language::ALL
+    }
+
+    pub(super) fn themes(&self) -> [Theme; 3] {
+        Theme::ALL
+    }
+
+    pub(super) fn assets(&self) -> &Assets {
+        &ASSETS
+    }
+
+    pub(super) fn navigation(&self) -> &'static [NavGroup] {
+        NAVIGATION
+    }
+
+    /// True if a page is the one that is shown, or above it.
+    pub(super) fn is_at(&self, link: &NavLink) -> bool {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let below = path.strip_prefix(link.path);
+        below
+            .is_some_and(|rest| rest.is_empty() || link.path != "/console" && rest.starts_with('/'))
+    }
+
+    /// A page.
+    pub(super) fn page(&self, page: &impl Template) -> Result<Response, Fault> {
+        self.page_with(StatusCode::OK, page)
+    }
+
+    /// A page with a status.
+    pub(super) fn page_with(
+        &self,
+        status: StatusCode,
+        page: &impl Template,
+    ) -> Result<Response, Fault> {
+        let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+        let mut response = (status, kind, page.render()?).into_response();
+        if self.fresh {
+            set_cookie(&mut response, self.token.cookie(self.console.secure));
+        }
+        Ok(response)
+    }
+}
+
+/// Adds a cookie to an answer.
+pub(super) fn set_cookie(response: &mut Response, cookie: HeaderValue) {
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+}
+
+/// Sends the browser to another page.
+pub(super) fn go(path: &str) -> Response {
+    let location = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/console"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// A path of the console to go on to; the overview if it is none.
+pub(super) fn own_path(path: &str) -> &str {
+    let inside =
+        path == "/console" || path.starts_with("/console/") || path.starts_with("/console?");
+    let plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if inside && plain { path } else { "/console" }
+}
+
+impl<S: Sync> FromRequestParts<S> for Signed {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Signed, Fault> {
+        let visit = visit(parts)?;
+        let person = visit.person().cloned().ok_or(Fault::SignIn)?;
+        Ok(Signed { visit, person })
+    }
+}
+
+impl Signed {
+    /// Refuses whoever does not have one of the roles.
+    pub(super) fn must(&self, roles: &[Role]) -> Result<(), Fault> {
+        let may = roles.iter().any(|role| self.person.roles.has(*role));
+        may.then_some(()).ok_or(Fault::Forbidden)
+    }
+}
+
+/// A visit by anybody.
+pub(super) struct Anybody(pub(super) Arc<Visit>);
+
+impl<S: Sync> FromRequestParts<S> for Anybody {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Anybody, Fault> {
+        visit(parts).map(Anybody)
+    }
+}
+
+fn visit(parts: &Parts) -> Result<Arc<Visit>, Fault> {
+    let visit = parts.extensions.get::<Arc<Visit>>().cloned();
+    visit.ok_or_else(|| Fault::Failed("the page has no frame".to_owned()))
+}
+
+/// What a form says, once it is known to come from a page that this browser was given.
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// A field; empty if the form does not have it.
+    pub(super) fn get(&self, name: &str) -> &str {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// All values of a field that may be ticked more than once.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.iter().filter(move |(key, _)| key == name);
+        values.map(|(_, value)| value.as_str())
+    }
+}
+
+impl<S: Sync + Send> FromRequest<S> for Fields {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, _: &S) -> Result<Fields, Fault> {
+        let (parts, body) = request.into_parts();
+        let visit = visit(&parts)?;
+        let body = to_bytes(body, FORM_BYTES)
+            .await
+            .map_err(|_| Fault::Unreadable)?;
+        let request = Request::from_parts(parts, Body::from(body));
+        let form: Result<Form<Vec<(String, String)>>, _> = request.extract().await;
+        let fields = Fields(form.map_err(|_| Fault::Unreadable)?.0);
+        let own = !visit.fresh && visit.token.made(fields.get("form"));
+        own.then_some(fields).ok_or(Fault::Stale)
+    }
+}
+
+/// A page that says why there is none.
+#[derive(Template)]
+#[template(path = "fault.html")]
+struct FaultPage<'a> {
+    visit: &'a Visit,
+    title: &'static str,
+    text: &'static str,
+}
+
+impl Fault {
+    fn page(self, visit: &Visit) -> Response {
+        let (status, title, text) = match self {
+            Fault::SignIn => {
+                let path = own_path(&visit.path);
+                let next: String = form_escaped(path);
+                return go(&format!("/console/sign-in?next={next}"));
+            }
+            Fault::NotFound => (
+                StatusCode::NOT_FOUND,
+                "fault.not_found",
+                "fault.not_found_text",
+            ),
+            Fault::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "fault.forbidden",
+                "fault.forbidden_text",
+            ),
+            Fault::Stale => (StatusCode::FORBIDDEN, "fault.stale", "fault.stale_text"),
+            Fault::Unreadable => (
+                StatusCode::BAD_REQUEST,
+                "fault.unreadable",
+                "fault.unreadable_text",
+            ),
+            Fault::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "fault.busy",
+                "fault.busy_text",
+            ),
+            Fault::Failed(error) => {
+                tracing::error!(error, path = visit.path, "a page failed");
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "fault.failed",
+                    "fault.failed_text",
+                )
+            }
+        };
+        let page = FaultPage { visit, title, text };
+        let page = visit.page_with(status, &page);
+        page.unwrap_or_else(|_| status.into_response())
+    }
+}
+
+/// Text as it may stand in a query.
+pub(super) fn form_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// Puts the frame around every page: who asks goes in, errors become pages, headers are added.
+pub(super) async fn frame(
+    State(console): State<Arc<Console>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let visit = match Visit::of(&console, &request) {
+        Ok(visit) => Arc::new(visit),
+        Err(error) => {
+            tracing::error!(%error, "the registry cannot be read");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let mut response = next.run(request).await;
+    if let Some(fault) = response.extensions_mut().remove::<Fault>() {
+        response = fault.page(&visit);
+    }
+    protect(response.headers_mut(), console.secure);
+    response
+}
+
+fn protect(headers: &mut HeaderMap, secure: bool) {
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::CACHE_CONTROL, "no-store");
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    set(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    set(
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=()",
+    );
+    if secure {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+}
+
+/// The answer where there is no page.
+pub(super) async fn nothing() -> Fault {
+    Fault::NotFound
+}
+
+/// Keeps language and looks for this browser.
+pub(super) async fn prefer(fields: Fields) -> Response {
+    let mut response = go(own_path(fields.get("back")));
+    let theme = Theme::of(fields.get("theme")).map(|theme| ("theme", theme.name()));
+    let language = Language::of_tag(fields.get("language"));
+    let language = language.map(|language| ("language", language.tag()));
+    for (name, value) in theme.into_iter().chain(language) {
+        let text = format!("{name}={value}; Path=/console; Max-Age=31536000; SameSite=Lax");
+        set_cookie(
+            &mut response,
+            HeaderValue::try_from(text).expect("the value is a word of ours"),
+        );
+    }
+    response
+}

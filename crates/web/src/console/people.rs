@@ -1,0 +1,380 @@
+//! People who work in the console: whose they are, what they may do, and how they prove who
+//! they are (a password, and a code from an authenticator).
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use totp_rs::{Builder, Secret, Totp};
+
+use crate::registry::Registry;
+
+/// Tables of people.
+pub(super) const SCHEMA: &str = "
+create table if not exists person (
+    id integer primary key,
+    login text not null unique collate nocase,
+    name text not null,
+    party text not null,
+    roles integer not null,
+    active integer not null default 1,
+    password text not null,
+    -- None until the first sign-in, when an authenticator is enrolled and the password changed.
+    totp blob,
+    -- The last time step whose code was used: a code counts once.
+    totp_step integer not null default 0
+) strict;
+create index if not exists person_party on person (party);
+";
+
+/// Letters of a password at least.
+pub(super) const PASSWORD_LENGTH: usize = 12;
+
+/// What a person may do. Everybody may look at what the party may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Works on cases and proposes what is done to loans.
+    Operations,
+    /// Sees values and reasons of applications.
+    Risk,
+    /// Works on settlement and the ledger.
+    Finance,
+    /// Approves what another proposes.
+    Approver,
+    /// Adds people and looks after the party's clients.
+    Admin,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 6] = [
+        Role::Viewer,
+        Role::Operations,
+        Role::Risk,
+        Role::Finance,
+        Role::Approver,
+        Role::Admin,
+    ];
+
+    /// Name of the role.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operations => "operations",
+            Role::Risk => "risk",
+            Role::Finance => "finance",
+            Role::Approver => "approver",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// The role of a name.
+    pub fn of(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// A set of roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// True if the role is one of them.
+    pub fn has(self, role: Role) -> bool {
+        self.0 & 1 << role as u8 != 0
+    }
+
+    /// The roles, in order.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<T: IntoIterator<Item = Role>>(roles: T) -> Roles {
+        Roles(roles.into_iter().fold(0, |set, role| set | 1 << role as u8))
+    }
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Number of the person.
+    pub id: i64,
+    /// What the person signs in with.
+    pub login: String,
+    /// The person's name.
+    pub name: String,
+    /// The party that the person works for, by its id in the agreement.
+    pub party: String,
+    /// What the person may do.
+    pub roles: Roles,
+    /// False once the person may no longer sign in.
+    pub active: bool,
+}
+
+/// A person who is added.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPerson<'a> {
+    /// What the person signs in with, often an e-mail address.
+    pub login: &'a str,
+    /// The person's name.
+    pub name: &'a str,
+    /// The party that the person works for, by its id in the agreement.
+    pub party: &'a str,
+    /// What the person may do.
+    pub roles: Roles,
+}
+
+/// Why a person cannot be added or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PersonError {
+    /// The login is taken.
+    #[error("the sign-in name `{0}` is taken; choose another")]
+    LoginTaken(String),
+    /// A name is empty.
+    #[error("a person needs a sign-in name and a name")]
+    NoName,
+    /// The password is short.
+    #[error("the password has less than {PASSWORD_LENGTH} characters; choose a longer one")]
+    PasswordShort,
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] rusqlite::Error),
+}
+
+/// Adds a person with a password that was made for the first sign-in, which is handed out. The
+/// person then chooses another and enrols an authenticator.
+pub fn invite(registry: &Registry, new: NewPerson<'_>) -> Result<String, PersonError> {
+    let password = first_password();
+    add(registry, new, &password, None)?;
+    Ok(password)
+}
+
+/// Adds a person with a password and the secret of an authenticator; without a secret the person
+/// enrols at the first sign-in.
+pub fn add(
+    registry: &Registry,
+    new: NewPerson<'_>,
+    password: &str,
+    secret: Option<&[u8]>,
+) -> Result<i64, PersonError> {
+    if new.login.trim().is_empty() || new.name.trim().is_empty() {
+        return Err(PersonError::NoName);
+    }
+    if password.chars().count() < PASSWORD_LENGTH {
+        return Err(PersonError::PasswordShort);
+    }
+    let hash = hash(password);
+    let added = registry.with(|connection| {
+        connection.execute(
+            "insert into person (login, name, party, roles, password, totp)
+             values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing",
+            params![
+                new.login.trim(),
+                new.name.trim(),
+                new.party,
+                new.roles.0,
+                hash,
+                secret
+            ],
+        )?;
+        let added = connection.changes() > 0;
+        Ok(added.then(|| connection.last_insert_rowid()))
+    })?;
+    added.ok_or_else(|| PersonError::LoginTaken(new.login.trim().to_owned()))
+}
+
+/// People of a party, by name.
+pub(super) fn of_party(registry: &Registry, party: &str) -> rusqlite::Result<Vec<Person>> {
+    registry.with(|connection| {
+        let mut statement = connection.prepare_cached(&format!(
+            "select {COLUMNS} from person where party = ?1 order by name, id"
+        ))?;
+        statement.query_map([party], read)?.collect()
+    })
+}
+
+/// A person of a party.
+pub(super) fn find(registry: &Registry, party: &str, id: i64) -> rusqlite::Result<Option<Person>> {
+    registry.with(|connection| {
+        let text = format!("select {COLUMNS} from person where party = ?1 and id = ?2");
+        let mut statement = connection.prepare_cached(&text)?;
+        statement.query_row(params![party, id], read).optional()
+    })
+}
+
+/// Sets what a person may do. Sessions end, so that it counts at once.
+pub(super) fn change(registry: &Registry, person: &Person) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        connection.execute(
+            "update person set roles = ?2, active = ?3 where id = ?1",
+            params![person.id, person.roles.0, person.active],
+        )?;
+        end_sessions(connection, person.id)
+    })
+}
+
+/// Gives a person a password for the next sign-in, at which an authenticator is enrolled again.
+pub(super) fn reset(registry: &Registry, person: i64) -> rusqlite::Result<String> {
+    let password = first_password();
+    let hash = hash(&password);
+    registry.with(|connection| {
+        connection.execute(
+            "update person set password = ?2, totp = null where id = ?1",
+            params![person, hash],
+        )?;
+        end_sessions(connection, person)
+    })?;
+    Ok(password)
+}
+
+/// Ends a person's first sign-in: its own password and its authenticator.
+pub(super) fn enrol(
+    registry: &Registry,
+    person: i64,
+    password: &str,
+    secret: &[u8],
+) -> Result<(), PersonError> {
+    if password.chars().count() < PASSWORD_LENGTH {
+        return Err(PersonError::PasswordShort);
+    }
+    let hash = hash(password);
+    Ok(registry.with(|connection| {
+        connection.execute(
+            "update person set password = ?2, totp = ?3 where id = ?1",
+            params![person, hash, secret],
+        )?;
+        Ok(())
+    })?)
+}
+
+/// The person that a name and a password belong to. It takes the same time for an unknown name.
+pub(super) fn by_password(
+    registry: &Registry,
+    login: &str,
+    password: &str,
+) -> rusqlite::Result<Option<Person>> {
+    let found = registry.with(|connection| {
+        let text = format!("select {COLUMNS}, password from person where login = ?1");
+        let mut statement = connection.prepare_cached(&text)?;
+        let read = |row: &Row<'_>| Ok((read(row)?, row.get::<_, String>("password")?));
+        statement.query_row([login.trim()], read).optional()
+    })?;
+    let Some((person, hash)) = found else {
+        // As long as a check takes.
+        let _ = self::hash(password);
+        return Ok(None);
+    };
+    let hash = PasswordHash::new(&hash).ok();
+    let right = hash.is_some_and(|hash| {
+        let verified = Argon2::default().verify_password(password.as_bytes(), &hash);
+        verified.is_ok()
+    });
+    Ok((right && person.active).then_some(person))
+}
+
+/// True if the person has an authenticator.
+pub(super) fn has_authenticator(registry: &Registry, person: i64) -> rusqlite::Result<bool> {
+    registry.with(|connection| {
+        let text = "select totp is not null from person where id = ?1";
+        connection.query_row(text, [person], |row| row.get(0))
+    })
+}
+
+/// Uses a code of the person's authenticator, if it is right and was not used before.
+pub(super) fn use_code(
+    registry: &Registry,
+    person: i64,
+    code: &str,
+    now: i64,
+) -> rusqlite::Result<bool> {
+    registry.with(|connection| {
+        let text = "select totp from person where id = ?1";
+        let secret: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
+        let step = secret.and_then(|secret| check(&secret, code, now));
+        let Some(step) = step else { return Ok(false) };
+        let used = connection.execute(
+            "update person set totp_step = ?2 where id = ?1 and totp_step < ?2",
+            params![person, step],
+        )?;
+        Ok(used > 0)
+    })
+}
+
+/// The time step of a code, if it is right.
+pub(super) fn check(secret: &[u8], code: &str, now: i64) -> Option<i64> {
+    let code: String = code
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .collect();
+    let step = authenticator(secret, "").check(&code, u64::try_from(now).ok()?)?;
+    i64::try_from(step).ok()
+}
+
+/// What an authenticator is told by link or picture, and what can be typed.
+pub(super) fn enrolment(secret: &[u8], login: &str) -> (String, String) {
+    // A colon ends the issuer's name.
+    let url = authenticator(secret, &login.replace(':', " ")).to_url();
+    let typed = Secret::from(secret.to_vec()).to_base32();
+    (url.unwrap_or_default(), typed)
+}
+
+/// A secret for an authenticator.
+pub(super) fn new_secret() -> Vec<u8> {
+    random::<20>().to_vec()
+}
+
+fn authenticator(secret: &[u8], login: &str) -> Totp {
+    let builder = Builder::new()
+        .with_secret(secret.to_vec())
+        .with_issuer(Some("Tandem"))
+        .with_account_name(login);
+    builder.build_noncompliant()
+}
+
+/// Bytes that nobody can guess.
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the system has random numbers");
+    bytes
+}
+
+/// A password that can be read out: letters and digits that are not taken for each other.
+fn first_password() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
+    let letters = random::<16>().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+    let groups: Vec<String> = letters.chunks(4).map(String::from_iter).collect();
+    groups.join("-")
+}
+
+fn hash(password: &str) -> String {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.expect("the parameters and the system's random numbers are sound")
+        .to_string()
+}
+
+fn end_sessions(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+    connection.execute("delete from person_session where person = ?1", [person])?;
+    Ok(())
+}
+
+/// Columns that [`read`] reads.
+pub(super) const COLUMNS: &str =
+    "person.id, person.login, person.name, person.party, person.roles, person.active";
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Person> {
+    Ok(Person {
+        id: row.get(0)?,
+        login: row.get(1)?,
+        name: row.get(2)?,
+        party: row.get(3)?,
+        roles: Roles(row.get(4)?),
+        active: row.get(5)?,
+    })
+}

@@ -1,0 +1,238 @@
+//! Sessions: who is signed in, and how far.
+//!
+//! The browser holds a random token in a cookie; the registry holds its SHA-256. Whoever reads
+//! the registry cannot sign in with it. The token that forms carry is a code over the cookie's
+//! token, so another site cannot make one.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::{digest, hmac};
+use rusqlite::{OptionalExtension, params};
+
+use super::people::{self, Person};
+use crate::registry::Registry;
+
+/// Tables of sessions and failed sign-ins.
+pub(super) const SCHEMA: &str = "
+create table if not exists person_session (
+    token blob primary key,
+    person integer not null references person (id),
+    stage integer not null,
+    -- The secret that is offered to an authenticator while the person enrols.
+    secret blob,
+    expires integer not null
+) strict, without rowid;
+create index if not exists person_session_expires on person_session (expires);
+-- By what was typed as name, known or not: an answer does not tell which.
+create table if not exists sign_in_failure (
+    login blob primary key,
+    failures integer not null,
+    last integer not null,
+    blocked_until integer not null
+) strict, without rowid;
+";
+
+/// Seconds that a sign-in lasts.
+const LASTS: i64 = 12 * 60 * 60;
+/// Seconds between password and code, or for enrolment.
+const PATIENCE: i64 = 10 * 60;
+/// Failures that cost nothing.
+const FREE_FAILURES: u32 = 5;
+/// Seconds of waiting after the first failure that costs; each further one doubles it.
+const FIRST_WAIT: i64 = 15;
+/// Seconds of waiting at most. It also ends the count.
+const LONGEST_WAIT: i64 = 60 * 60;
+
+/// How far a sign-in has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The password was right; a code is to come.
+    Code,
+    /// The password was right; an authenticator is to be enrolled.
+    Enrol,
+    /// Signed in.
+    Full,
+}
+
+/// A session.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) person: Person,
+    pub(super) stage: Stage,
+    pub(super) secret: Option<Vec<u8>>,
+}
+
+/// The token of a browser, signed in or not.
+#[derive(Clone, Debug)]
+pub(super) struct Token(String);
+
+impl Token {
+    pub(super) fn new() -> Token {
+        Token(URL_SAFE_NO_PAD.encode(people::random::<32>()))
+    }
+
+    /// The token that a request carries.
+    pub(super) fn of(headers: &HeaderMap, secure: bool) -> Option<Token> {
+        let token = cookie(headers, name(secure))?;
+        (token.len() == 43).then(|| Token(token.to_owned()))
+    }
+
+    /// The cookie that carries it.
+    pub(super) fn cookie(&self, secure: bool) -> HeaderValue {
+        let flag = if secure { "; Secure" } else { "" };
+        let text = format!(
+            "{}={}; Path=/; Max-Age={LASTS}; HttpOnly; SameSite=Lax{flag}",
+            name(secure),
+            self.0
+        );
+        HeaderValue::try_from(text).expect("a token is letters and digits")
+    }
+
+    /// What forms of this browser carry.
+    pub(super) fn form_code(&self) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
+        URL_SAFE_NO_PAD.encode(hmac::sign(&key, FORM))
+    }
+
+    /// True if a form came from a page that this browser was given.
+    pub(super) fn made(&self, form_code: &str) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
+        let code = URL_SAFE_NO_PAD.decode(form_code).unwrap_or_default();
+        hmac::verify(&key, FORM, &code).is_ok()
+    }
+
+    fn stored(&self) -> Vec<u8> {
+        sha256(&self.0)
+    }
+}
+
+/// What a form's code is over.
+const FORM: &[u8] = b"form";
+
+/// Name of the cookie. The prefix makes the browser refuse one that another host set.
+fn name(secure: bool) -> &'static str {
+    if secure { "__Host-tandem" } else { "tandem" }
+}
+
+/// Value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).into_iter();
+    let mut pairs = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn sha256(text: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, text.as_bytes())
+        .as_ref()
+        .to_vec()
+}
+
+/// Starts a session, and clears those that are over.
+pub(super) fn start(
+    registry: &Registry,
+    person: i64,
+    stage: Stage,
+    now: i64,
+) -> rusqlite::Result<Token> {
+    let token = Token::new();
+    let (lasts, secret) = match stage {
+        Stage::Full => (LASTS, None),
+        Stage::Code => (PATIENCE, None),
+        Stage::Enrol => (PATIENCE, Some(people::new_secret())),
+    };
+    registry.with(|connection| {
+        connection.execute("delete from person_session where expires <= ?1", [now])?;
+        connection.execute(
+            "insert into person_session (token, person, stage, secret, expires)
+             values (?1, ?2, ?3, ?4, ?5)",
+            params![token.stored(), person, stage as u8, secret, now + lasts],
+        )
+    })?;
+    Ok(token)
+}
+
+/// The session of a token, unless it is over.
+pub(super) fn find(
+    registry: &Registry,
+    token: &Token,
+    now: i64,
+) -> rusqlite::Result<Option<Session>> {
+    registry.with(|connection| {
+        let text = format!(
+            "select {}, stage, secret from person_session join person on person.id = person
+             where token = ?1 and expires > ?2 and active",
+            people::COLUMNS
+        );
+        let mut statement = connection.prepare_cached(&text)?;
+        let found = statement.query_row(params![token.stored(), now], |row| {
+            let stage = match row.get("stage")? {
+                0_u8 => Stage::Code,
+                1 => Stage::Enrol,
+                _ => Stage::Full,
+            };
+            Ok(Session {
+                person: people::read(row)?,
+                stage,
+                secret: row.get("secret")?,
+            })
+        });
+        found.optional()
+    })
+}
+
+/// Ends a session.
+pub(super) fn end(registry: &Registry, token: &Token) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        let text = "delete from person_session where token = ?1";
+        connection.execute(text, [token.stored()]).map(|_| ())
+    })
+}
+
+/// Seconds that must pass before another try with this name; zero if it may be tried.
+pub(super) fn wait(registry: &Registry, login: &str, now: i64) -> rusqlite::Result<i64> {
+    registry.with(|connection| {
+        let text = "select blocked_until from sign_in_failure where login = ?1";
+        let until = connection.query_row(text, [key(login)], |row| row.get::<_, i64>(0));
+        Ok(until.optional()?.map_or(0, |until| (until - now).max(0)))
+    })
+}
+
+/// Counts a failed try.
+pub(super) fn failed(registry: &Registry, login: &str, now: i64) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        let text = "delete from sign_in_failure where last < ?1";
+        connection.execute(text, [now - LONGEST_WAIT])?;
+        let failures: u32 = connection.query_row(
+            "insert into sign_in_failure (login, failures, last, blocked_until)
+             values (?1, 1, ?2, 0)
+             on conflict do update set failures = failures + 1, last = ?2 returning failures",
+            params![key(login), now],
+            |row| row.get(0),
+        )?;
+        let Some(doublings) = failures.checked_sub(FREE_FAILURES) else {
+            return Ok(());
+        };
+        let wait = (FIRST_WAIT << doublings.min(16)).min(LONGEST_WAIT);
+        connection.execute(
+            "update sign_in_failure set blocked_until = ?2 where login = ?1",
+            params![key(login), now + wait],
+        )?;
+        Ok(())
+    })
+}
+
+/// Forgets failed tries, after one that succeeded.
+pub(super) fn succeeded(registry: &Registry, login: &str) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        let text = "delete from sign_in_failure where login = ?1";
+        connection.execute(text, [key(login)]).map(|_| ())
+    })
+}
+
+fn key(login: &str) -> Vec<u8> {
+    sha256(&login.trim().to_lowercase())
+}

@@ -1,0 +1,294 @@
+//! Signing in: a password, then a code from an authenticator; at first a password of one's own
+//! and an authenticator. And signing out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use qrcodegen::{QrCode, QrCodeEcc};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Console;
+use super::page::{Anybody, Fault, Fields, Visit, form_escaped, go, own_path, set_cookie};
+use super::people::{self, PASSWORD_LENGTH, Person};
+use super::session::{self, Session, Stage, Token};
+
+/// How long somebody waits while others' passwords are checked.
+const QUEUE: Duration = Duration::from_secs(5);
+
+/// Where to go after signing in.
+#[derive(Deserialize)]
+pub(super) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    visit: &'a Visit,
+    next: &'a str,
+    login: &'a str,
+    error: String,
+    notice: bool,
+}
+
+#[derive(Template)]
+#[template(path = "code.html")]
+struct CodePage<'a> {
+    visit: &'a Visit,
+    next: &'a str,
+    error: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "enrol.html")]
+struct EnrolPage<'a> {
+    visit: &'a Visit,
+    next: &'a str,
+    url: String,
+    secret: String,
+    side: i32,
+    picture: String,
+    length: String,
+    error: &'static str,
+}
+
+/// Shows the form for name and password.
+pub(super) async fn ask(
+    Anybody(visit): Anybody,
+    Query(next): Query<Next>,
+) -> Result<Response, Fault> {
+    if visit.person().is_some() {
+        return Ok(go(own_path(&next.next)));
+    }
+    visit.page(&SignInPage {
+        visit: &visit,
+        next: &next.next,
+        login: "",
+        error: String::new(),
+        notice: !next.next.is_empty(),
+    })
+}
+
+/// Checks name and password.
+pub(super) async fn password(
+    State(console): State<Arc<Console>>,
+    Anybody(visit): Anybody,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    let (registry, now) = (&console.registry, console.now());
+    let login = fields.get("login");
+    let again = |status, error| {
+        visit.page_with(
+            status,
+            &SignInPage {
+                visit: &visit,
+                next: fields.get("next"),
+                login,
+                error,
+                notice: false,
+            },
+        )
+    };
+    let wait = session::wait(registry, login, now)?;
+    if wait > 0 {
+        let minutes = ((wait + 59) / 60).to_string();
+        let error = visit.language.fill("sign_in.blocked", &[&minutes]);
+        let mut response = again(StatusCode::TOO_MANY_REQUESTS, error)?;
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        return Ok(response);
+    }
+    let (login_sent, password) = (login.to_owned(), fields.get("password").to_owned());
+    let person = checking(&console, move |console| {
+        people::by_password(&console.registry, &login_sent, &password)
+    });
+    let Some(person) = person.await? else {
+        session::failed(registry, login, now)?;
+        let error = visit.t("sign_in.wrong").to_owned();
+        return again(StatusCode::FORBIDDEN, error);
+    };
+    let (stage, path) = if people::has_authenticator(registry, person.id)? {
+        (Stage::Code, "/console/sign-in/code")
+    } else {
+        (Stage::Enrol, "/console/sign-in/enrol")
+    };
+    let next = form_escaped(fields.get("next"));
+    proceed(&console, &person, stage, &format!("{path}?next={next}"))
+}
+
+/// Does what takes the processor for a while, a few at a time.
+async fn checking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
+    console: &Arc<Console>,
+    work: impl FnOnce(&Console) -> Result<T, E> + Send + 'static,
+) -> Result<T, Fault> {
+    let permit = timeout(QUEUE, console.checks.acquire()).await;
+    let permit = permit.map_err(|_| Fault::Busy)?;
+    let _permit = permit.map_err(|_| Fault::Busy)?;
+    let console = Arc::clone(console);
+    let done = spawn_blocking(move || work(&console)).await;
+    let done = done.map_err(|error| Fault::Failed(error.to_string()))?;
+    done.map_err(Into::into)
+}
+
+/// Goes on with a new token: whoever knew the one before knows nothing of what follows.
+fn proceed(
+    console: &Console,
+    person: &Person,
+    stage: Stage,
+    path: &str,
+) -> Result<Response, Fault> {
+    let token = session::start(&console.registry, person.id, stage, console.now())?;
+    let mut response = go(path);
+    set_cookie(&mut response, token.cookie(console.secure));
+    Ok(response)
+}
+
+/// The session, if it is at a stage of the sign-in.
+fn at(visit: &Visit, stage: Stage) -> Result<&Session, Fault> {
+    let session = visit.session.as_ref();
+    session
+        .filter(|session| session.stage == stage)
+        .ok_or(Fault::SignIn)
+}
+
+/// Shows the form for the code.
+pub(super) async fn ask_code(
+    Anybody(visit): Anybody,
+    Query(next): Query<Next>,
+) -> Result<Response, Fault> {
+    at(&visit, Stage::Code)?;
+    visit.page(&CodePage {
+        visit: &visit,
+        next: &next.next,
+        error: "",
+    })
+}
+
+/// Checks the code.
+pub(super) async fn code(
+    State(console): State<Arc<Console>>,
+    Anybody(visit): Anybody,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    let (registry, now) = (&console.registry, console.now());
+    let person = &at(&visit, Stage::Code)?.person;
+    if session::wait(registry, &person.login, now)? > 0 {
+        session::end(registry, &visit.token)?;
+        return Err(Fault::SignIn);
+    }
+    if !people::use_code(registry, person.id, fields.get("code"), now)? {
+        session::failed(registry, &person.login, now)?;
+        let page = CodePage {
+            visit: &visit,
+            next: fields.get("next"),
+            error: "sign_in.wrong_code",
+        };
+        return visit.page_with(StatusCode::FORBIDDEN, &page);
+    }
+    finish(&console, &visit, person, fields.get("next"))
+}
+
+fn finish(
+    console: &Console,
+    visit: &Visit,
+    person: &Person,
+    next: &str,
+) -> Result<Response, Fault> {
+    session::end(&console.registry, &visit.token)?;
+    session::succeeded(&console.registry, &person.login)?;
+    proceed(console, person, Stage::Full, own_path(next))
+}
+
+/// Shows the form for a first sign-in.
+pub(super) async fn ask_enrolment(
+    Anybody(visit): Anybody,
+    Query(next): Query<Next>,
+) -> Result<Response, Fault> {
+    enrolment(&visit, StatusCode::OK, &next.next, "")
+}
+
+fn enrolment(
+    visit: &Visit,
+    status: StatusCode,
+    next: &str,
+    error: &'static str,
+) -> Result<Response, Fault> {
+    let session = at(visit, Stage::Enrol)?;
+    let secret = session.secret.as_deref().unwrap_or_default();
+    let (url, typed) = people::enrolment(secret, &session.person.login);
+    let code = QrCode::encode_text(&url, QrCodeEcc::Medium);
+    let code = code.map_err(|error| Fault::Failed(error.to_string()))?;
+    let groups: Vec<_> = typed
+        .as_bytes()
+        .chunks(4)
+        .map(String::from_utf8_lossy)
+        .collect();
+    let page = EnrolPage {
+        visit,
+        next,
+        secret: groups.join(" "),
+        side: code.size() + 8,
+        picture: picture(&code),
+        url,
+        length: PASSWORD_LENGTH.to_string(),
+        error,
+    };
+    visit.page_with(status, &page)
+}
+
+/// The dark squares of a code as a path, with the quiet zone that readers need.
+fn picture(code: &QrCode) -> String {
+    let places = (0..code.size()).flat_map(|y| (0..code.size()).map(move |x| (x, y)));
+    let dark = places.filter(|&(x, y)| code.get_module(x, y));
+    dark.map(|(x, y)| format!("M{} {}h1v1h-1z", x + 4, y + 4))
+        .collect()
+}
+
+/// Checks what is asked at a first sign-in.
+pub(super) async fn enrol(
+    State(console): State<Arc<Console>>,
+    Anybody(visit): Anybody,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    let session = at(&visit, Stage::Enrol)?;
+    let next = fields.get("next");
+    let again = |error| enrolment(&visit, StatusCode::UNPROCESSABLE_ENTITY, next, error);
+    let password = fields.get("password").to_owned();
+    if password.chars().count() < PASSWORD_LENGTH {
+        return again("enrol.short");
+    }
+    if password != fields.get("again") {
+        return again("enrol.differs");
+    }
+    let secret = session.secret.clone().unwrap_or_default();
+    if people::check(&secret, fields.get("code"), console.now()).is_none() {
+        return again("sign_in.wrong_code");
+    }
+    let person = session.person.clone();
+    let id = person.id;
+    let enrolled = checking(&console, move |console| {
+        people::enrol(&console.registry, id, &password, &secret)
+            .map_err(|error| Fault::Failed(error.to_string()))
+    });
+    enrolled.await?;
+    finish(&console, &visit, &person, next)
+}
+
+/// Signs out.
+pub(super) async fn out(
+    State(console): State<Arc<Console>>,
+    Anybody(visit): Anybody,
+    _: Fields,
+) -> Result<Response, Fault> {
+    session::end(&console.registry, &visit.token)?;
+    let mut response = go("/console/sign-in");
+    set_cookie(&mut response, Token::new().cookie(console.secure));
+    Ok(response)
+}

@@ -1,0 +1,449 @@
+//! The sign-in, as a browser goes through it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode, header};
+use tower::ServiceExt;
+
+use super::people::{NewPerson, Role, add};
+use super::*;
+
+const PASSWORD: &str = "correct horse battery";
+const SECRET: &[u8] = b"an authenticator's s";
+
+/// A browser before a console whose time stands still until it is moved.
+struct Browser {
+    app: Router,
+    registry: Arc<Registry>,
+    time: Arc<AtomicI64>,
+    cookies: Vec<(String, String)>,
+}
+
+/// An answer.
+struct Page {
+    status: StatusCode,
+    location: String,
+    headers: axum::http::HeaderMap,
+    body: String,
+}
+
+impl Page {
+    /// Value of a hidden field.
+    fn hidden(&self, name: &str) -> String {
+        let from = format!("name=\"{name}\" value=\"");
+        let rest = self.body.split(&from).nth(1).unwrap_or_default();
+        rest.split('"').next().unwrap_or_default().to_owned()
+    }
+
+    fn says(&self, text: &str) {
+        assert!(self.body.contains(text), "`{text}` in {}", self.body);
+    }
+}
+
+impl Browser {
+    fn new(secure: bool) -> Browser {
+        let registry = Arc::new(Registry::in_memory(&SCHEMAS).unwrap());
+        let time = Arc::new(AtomicI64::new(1_700_000_000));
+        let clock = Arc::clone(&time);
+        let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
+        let console = Console::with_clock(Arc::clone(&registry), secure, clock);
+        Browser {
+            app: router(console),
+            registry,
+            time,
+            cookies: Vec::new(),
+        }
+    }
+
+    fn person(&self, secret: Option<&[u8]>) -> i64 {
+        let person = NewPerson {
+            login: "li.wei@river.example",
+            name: "Li Wei",
+            party: "river",
+            roles: [Role::Viewer].into_iter().collect(),
+        };
+        add(&self.registry, person, PASSWORD, secret).unwrap()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.time.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn code(&self) -> String {
+        code(SECRET, self.time.load(Ordering::Relaxed))
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: String) -> Page {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::COOKIE, cookies.join("; "))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (key, value) = pair.split_once('=').unwrap();
+            self.cookies.retain(|(known, _)| known != key);
+            self.cookies.push((key.to_owned(), value.to_owned()));
+        }
+        let location = parts.headers.get(header::LOCATION);
+        Page {
+            status: parts.status,
+            location: location.map_or_else(String::new, |text| text.to_str().unwrap().to_owned()),
+            headers: parts.headers.clone(),
+            body: String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap(),
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Page {
+        self.send(Method::GET, path, String::new()).await
+    }
+
+    /// Fills in the form of a page and sends it.
+    async fn fill(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Page {
+        let form = self.get(page).await.hidden("form");
+        self.post(path, &form, fields).await
+    }
+
+    async fn post(&mut self, path: &str, form: &str, fields: &[(&str, &str)]) -> Page {
+        let own = [("form", form)];
+        let fields = own.iter().chain(fields);
+        let fields = fields.map(|(name, value)| format!("{name}={}", page::form_escaped(value)));
+        let body = fields.collect::<Vec<_>>().join("&");
+        self.send(Method::POST, path, body).await
+    }
+
+    async fn password(&mut self, password: &str) -> Page {
+        let fields = [("login", "li.wei@river.example"), ("password", password)];
+        self.fill("/console/sign-in", "/console/sign-in", &fields)
+            .await
+    }
+
+    async fn enter_code(&mut self, code: &str) -> Page {
+        let path = "/console/sign-in/code";
+        self.fill(
+            path,
+            path,
+            &[("code", code), ("next", "/console/loans?class=m1")],
+        )
+        .await
+    }
+
+    async fn sign_in(&mut self) {
+        assert_eq!(
+            self.password(PASSWORD).await.location,
+            "/console/sign-in/code?next="
+        );
+        let code = self.code();
+        let page = self.enter_code(&code).await;
+        assert_eq!(page.location, "/console/loans?class=m1", "{}", page.body);
+    }
+}
+
+fn code(secret: &[u8], time: i64) -> String {
+    let totp = totp_rs::Builder::new().with_secret(secret.to_vec());
+    let totp = totp.build_noncompliant();
+    totp.generate(time as u64).to_string()
+}
+
+#[tokio::test]
+async fn somebody_signs_in_and_out() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    let page = browser.get("/console/sign-in").await;
+    page.says("<h1>Sign in</h1>");
+    browser.sign_in().await;
+    let token = browser.cookies.clone();
+    assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+    let form = browser.get("/console/elsewhere").await.hidden("form");
+    let page = browser.post("/console/sign-out", &form, &[]).await;
+    assert_eq!(page.location, "/console/sign-in");
+    assert_ne!(browser.cookies, token);
+    // The token that was left is worth nothing.
+    browser.cookies = token;
+    browser
+        .get("/console/sign-in")
+        .await
+        .says("<h1>Sign in</h1>");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_name_are_answered_alike() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    let wrong = browser.password("something else").await;
+    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+    wrong.says("Name or password is wrong. Please try again.");
+    let fields = [("login", "nobody"), ("password", PASSWORD)];
+    let unknown = browser
+        .fill("/console/sign-in", "/console/sign-in", &fields)
+        .await;
+    let same = wrong.body.replace("li.wei@river.example", "nobody");
+    assert_eq!((unknown.status, unknown.body), (wrong.status, same));
+}
+
+#[tokio::test]
+async fn a_code_counts_once_and_only_in_its_time() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    browser.password(PASSWORD).await;
+    let page = browser.enter_code("000000").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    page.says("The code is wrong or was used before. Wait for the next one and enter it.");
+    let old = browser.code();
+    browser.pass(120);
+    browser
+        .enter_code(&old)
+        .await
+        .says("The code is wrong or was used before");
+    let code = browser.code();
+    assert_eq!(
+        browser.enter_code(&code).await.location,
+        "/console/loans?class=m1"
+    );
+    browser.password(PASSWORD).await;
+    browser.cookies.clear();
+    browser.password(PASSWORD).await;
+    browser
+        .enter_code(&code)
+        .await
+        .says("The code is wrong or was used before");
+    browser.pass(30);
+    browser.sign_in().await;
+}
+
+#[tokio::test]
+async fn failures_make_one_wait_whether_the_name_is_known_or_not() {
+    for login in ["li.wei@river.example", "nobody"] {
+        let mut browser = Browser::new(false);
+        browser.person(Some(SECRET));
+        for _ in 0..5 {
+            let fields = [("login", login), ("password", "guess")];
+            let page = browser
+                .fill("/console/sign-in", "/console/sign-in", &fields)
+                .await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN);
+        }
+        let fields = [("login", login), ("password", PASSWORD)];
+        let page = browser
+            .fill("/console/sign-in", "/console/sign-in", &fields)
+            .await;
+        assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(page.headers[header::RETRY_AFTER], "15");
+        page.says("Too many failed attempts with this name. Try again in 1 min, or ask your administrator.");
+        browser.pass(15);
+        let page = browser
+            .fill("/console/sign-in", "/console/sign-in", &fields)
+            .await;
+        assert_ne!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+}
+
+#[tokio::test]
+async fn wrong_codes_make_one_wait_too() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    browser.password(PASSWORD).await;
+    for _ in 0..5 {
+        browser.enter_code("000000").await;
+    }
+    let code = browser.code();
+    let page = browser.enter_code(&code).await;
+    assert!(
+        page.location.starts_with("/console/sign-in?next="),
+        "{}",
+        page.location
+    );
+    let page = browser.password(PASSWORD).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_session_ends_after_twelve_hours() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    browser.sign_in().await;
+    browser.pass(12 * 60 * 60 - 1);
+    assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+    browser.pass(1);
+    let page = browser.get("/console/sign-in?next=/console/loans").await;
+    page.says("Please sign in to go on. A session ends after twelve hours.");
+    assert_eq!(page.hidden("next"), "/console/loans");
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_does_nothing() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    browser.get("/console/sign-in").await;
+    let fields = [("login", "li.wei@river.example"), ("password", PASSWORD)];
+    let page = browser.post("/console/sign-in", "", &fields).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    page.says("This form is out of date");
+    page.says("Nothing was done; go back, reload the page and send it again.");
+    let before = browser.get("/console/sign-in").await.hidden("form");
+    browser.sign_in().await;
+    let page = browser.post("/console/sign-out", &before, &[]).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+}
+
+#[tokio::test]
+async fn a_form_that_is_none_does_nothing() {
+    let mut browser = Browser::new(false);
+    let page = browser
+        .send(Method::POST, "/console/preferences", "a".repeat(300_000))
+        .await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    page.says("The form cannot be read");
+    page.says("It is too large or not a form. Nothing was done.");
+}
+
+#[tokio::test]
+async fn somebody_new_chooses_a_password_and_enrols_an_authenticator() {
+    let mut browser = Browser::new(false);
+    browser.person(None);
+    let page = browser.password(PASSWORD).await;
+    assert_eq!(page.location, "/console/sign-in/enrol?next=");
+    let path = "/console/sign-in/enrol";
+    let page = browser.get(path).await;
+    page.says("otpauth://totp/Tandem:li.wei%40river.example?secret=");
+    let typed = page
+        .body
+        .split("<code>")
+        .nth(1)
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap();
+    let secret = totp_rs::Secret::try_from_base32(typed.replace(' ', "")).unwrap();
+    let now = browser.time.load(Ordering::Relaxed);
+    let right = code(secret.as_bytes(), now);
+    let new = "a password of my own";
+    for (code, password, again, error) in [
+        (
+            right.as_str(),
+            "short",
+            "short",
+            "The password has less than twelve characters. Choose a longer one.",
+        ),
+        (
+            &right,
+            new,
+            "another password",
+            "The two passwords differ. Enter the same one twice.",
+        ),
+        ("000000", new, new, "The code is wrong or was used before."),
+    ] {
+        let fields = [("code", code), ("password", password), ("again", again)];
+        let page = browser.fill(path, path, &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        page.says(error);
+    }
+    let fields = [("code", right.as_str()), ("password", new), ("again", new)];
+    let page = browser.fill(path, path, &fields).await;
+    assert_eq!(page.location, "/console");
+    browser.cookies.clear();
+    browser
+        .password(PASSWORD)
+        .await
+        .says("Name or password is wrong");
+    let page = browser.password(new).await;
+    assert_eq!(page.location, "/console/sign-in/code?next=");
+}
+
+#[tokio::test]
+async fn a_stage_of_the_sign_in_is_not_a_session() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    for path in ["/console/sign-in/code", "/console/sign-in/enrol"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.location, format!("/console/sign-in?next={path}"));
+    }
+    browser.password(PASSWORD).await;
+    browser
+        .get("/console/sign-in")
+        .await
+        .says("<h1>Sign in</h1>");
+    let page = browser.get("/console/sign-in/enrol").await;
+    assert_eq!(
+        page.location,
+        "/console/sign-in?next=/console/sign-in/enrol"
+    );
+}
+
+#[tokio::test]
+async fn only_pages_of_the_console_follow_a_sign_in() {
+    for (next, expected) in [
+        ("/console/loans?class=m1", "/console/loans?class=m1"),
+        ("//evil.example", "/console"),
+        ("https://evil.example/console/", "/console"),
+        ("/console/\\evil", "/console"),
+        ("/consoles", "/console"),
+    ] {
+        assert_eq!(page::own_path(next), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_in_the_reader_s_language_and_looks() {
+    let mut browser = Browser::new(false);
+    let page = browser.get("/console/nowhere").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    page.says("There is nothing here");
+    page.says("The page does not exist, or it is not for your institution.");
+    let form = page.hidden("form");
+    let fields = [
+        ("language", "zh"),
+        ("theme", "dark"),
+        ("back", "/console/nowhere"),
+    ];
+    let page = browser.post("/console/preferences", &form, &fields).await;
+    assert_eq!(page.location, "/console/nowhere");
+    let page = browser.get("/console/nowhere").await;
+    page.says("<html lang=\"zh\" data-theme=\"dark\">");
+    page.says("此处没有内容");
+}
+
+#[tokio::test]
+async fn pages_are_protected_and_files_are_kept() {
+    for secure in [false, true] {
+        let mut browser = Browser::new(secure);
+        let page = browser.get("/console/sign-in").await;
+        let policy = page.headers[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
+        assert!(!page.body.contains("<style") && !page.body.contains(" style="));
+        let cookie = page.headers[header::SET_COOKIE].to_str().unwrap();
+        assert!(cookie.contains("HttpOnly; SameSite=Lax"));
+        assert_eq!(cookie.starts_with("__Host-tandem="), secure);
+        assert_eq!(cookie.ends_with("; Secure"), secure);
+        assert_eq!(
+            page.headers.contains_key(header::STRICT_TRANSPORT_SECURITY),
+            secure
+        );
+        let style = browser.get(&assets::ASSETS.style.path).await;
+        assert_eq!(
+            style.headers[header::CONTENT_TYPE],
+            "text/css; charset=utf-8"
+        );
+        assert!(
+            style.headers[header::CACHE_CONTROL]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
+        let other = browser.get("/console/static/console-0.css").await;
+        assert_eq!(other.status, StatusCode::NOT_FOUND);
+    }
+}
