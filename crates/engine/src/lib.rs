@@ -6,18 +6,19 @@
 
 pub mod disclosure;
 mod replay;
+mod replica;
 mod snapshot;
 mod writer;
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
-use tandem_journal::{BatchBuilder, Head, Journal, JournalError, PushError, Readers, Store};
+use tandem_journal::{BatchBuilder, Journal, JournalError, PushError, Readers, Store};
 use thiserror::Error;
 
 use crate::disclosure::Disclosure;
-use crate::replay::{check_close, each_event};
 
 pub use replay::{ReplayError, Step, apply_checked, replay};
-pub use writer::{Client, Request, Writer};
+pub use replica::Replica;
+pub use writer::{Client, Request, Writer, Written};
 
 /// A book and the journal that makes it durable.
 ///
@@ -51,28 +52,7 @@ pub enum EngineError {
 impl<S: Store> Engine<S> {
     /// Opens a book: reads its whole journal and checks it on the way.
     pub fn open(journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
-        let head = journal.genesis();
-        Engine::open_after(journal, head, Book::default(), Disclosure::default())
-    }
-
-    /// Opens a book from what it was after `head`.
-    fn open_after(
-        mut journal: Journal<S>,
-        head: Head,
-        mut book: Book,
-        mut disclosure: Disclosure,
-    ) -> Result<Engine<S>, ReplayError> {
-        each_event(&mut journal, head, |batch, event| {
-            disclosure.observe(event);
-            check_close(&book, event, batch)?;
-            apply_checked(&mut book, event, batch, &mut |_| {})
-        })?;
-        Ok(Engine {
-            book,
-            events: Vec::new(),
-            tail: Tail::new(journal, disclosure),
-            failed: false,
-        })
+        Replica::empty(journal.genesis()).into_engine(journal)
     }
 
     /// The book as of the last command.
@@ -97,7 +77,7 @@ impl<S: Store> Engine<S> {
         let mut answers = Vec::new();
         for command in commands {
             answers.push(self.book.execute(command, &mut self.events, &mut |_| {}));
-            self.tail.write(&mut self.events)?;
+            self.tail.write(&mut self.events, &mut |_, _| {})?;
         }
         self.tail.flush()?;
         self.failed = false;
@@ -121,8 +101,13 @@ impl<S: Store> Tail<S> {
         }
     }
 
-    /// Moves events into the batch; a full batch is appended first.
-    fn write(&mut self, events: &mut Vec<Event>) -> Result<(), EngineError> {
+    /// Moves events into the batch; a full batch is appended first. `written` takes each event
+    /// with the number of its batch.
+    fn write(
+        &mut self,
+        events: &mut Vec<Event>,
+        written: &mut impl FnMut(u64, Event),
+    ) -> Result<(), EngineError> {
         for event in events.drain(..) {
             self.disclosure.observe(&event);
             let encode = |body: &mut Vec<u8>, parts: &mut Vec<(usize, Readers)>| {
@@ -136,6 +121,7 @@ impl<S: Store> Tail<S> {
                 }
                 Err(error) => return Err(too_large(error)),
             }
+            written(self.journal.head().seq + 1, event);
         }
         Ok(())
     }

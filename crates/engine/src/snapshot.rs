@@ -12,7 +12,7 @@ use tandem_journal::{BookName, Head, Journal, Store};
 
 use crate::disclosure::Disclosure;
 use crate::replay::ReplayError;
-use crate::{Engine, Tail};
+use crate::{Engine, Replica, Tail};
 
 /// Pieces that wait for the disk, at the most.
 const WAITING: usize = 4;
@@ -28,21 +28,8 @@ impl<S: Store> Engine<S> {
         mut journal: Journal<S>,
         folder: &Path,
     ) -> Result<(Engine<S>, Vec<SnapshotError>), ReplayError> {
-        let mut unusable = Vec::new();
-        let mut point = (journal.genesis(), Disclosure::default(), Book::default());
-        for path in paths(folder, &mut unusable) {
-            match read(&path, journal.book()) {
-                Ok(found) => {
-                    journal.check_point(found.0)?;
-                    point = found;
-                    break;
-                }
-                Err(error) => unusable.push(error),
-            }
-        }
-        let (head, disclosure, book) = point;
-        let engine = Engine::open_after(journal, head, book, disclosure)?;
-        Ok((engine, unusable))
+        let (replica, unusable) = Replica::open_from(&mut journal, folder, u64::MAX)?;
+        Ok((replica.into_engine(journal)?, unusable))
     }
 
     /// Writes a snapshot of the book into a folder.
@@ -62,9 +49,38 @@ impl<S: Store> Engine<S> {
     }
 }
 
-fn paths(folder: &Path, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
+impl Replica {
+    /// The newest snapshot in a folder that can be used and was taken after batch `latest` or an
+    /// earlier one, or an empty book. Also says why newer ones could not be used.
+    ///
+    /// A snapshot that does not belong to this journal, or that is ahead of it, is an error: one
+    /// of the two has lost something.
+    pub fn open_from<S: Store>(
+        journal: &mut Journal<S>,
+        folder: &Path,
+        latest: u64,
+    ) -> Result<(Replica, Vec<SnapshotError>), ReplayError> {
+        let mut unusable = Vec::new();
+        for path in paths(folder, latest, &mut unusable) {
+            match read(&path, journal.book()) {
+                Ok(found) => {
+                    journal.check_point(found.head)?;
+                    return Ok((found, unusable));
+                }
+                Err(error) => unusable.push(error),
+            }
+        }
+        Ok((Replica::empty(journal.genesis()), unusable))
+    }
+}
+
+fn paths(folder: &Path, latest: u64, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
     match list(folder) {
-        Ok(found) => found.into_iter().map(|(path, _)| path).collect(),
+        Ok(found) => found
+            .into_iter()
+            .filter(|(_, seq)| *seq <= latest)
+            .map(|(path, _)| path)
+            .collect(),
         Err(cause) => {
             unusable.push(SnapshotError {
                 path: folder.to_owned(),
@@ -76,7 +92,7 @@ fn paths(folder: &Path, unusable: &mut Vec<SnapshotError>) -> Vec<PathBuf> {
 }
 
 /// What a snapshot holds, and the batch that it was taken after.
-fn read(path: &Path, book: &BookName) -> Result<(Head, Disclosure, Book), SnapshotError> {
+fn read(path: &Path, book: &BookName) -> Result<Replica, SnapshotError> {
     let failed = |cause| SnapshotError {
         path: path.to_owned(),
         cause: io::Error::other(cause),
@@ -114,7 +130,11 @@ fn read(path: &Path, book: &BookName) -> Result<(Head, Disclosure, Book), Snapsh
     let book = restore.finish().map_err(failed)?;
     let disclosure = Disclosure::restore_places(&book, &places);
     let disclosure = disclosure.ok_or_else(|| failed(Damaged))?;
-    Ok((head, disclosure, book))
+    Ok(Replica {
+        book,
+        disclosure,
+        head,
+    })
 }
 
 /// A snapshot on its way from the writer's thread to the disk.

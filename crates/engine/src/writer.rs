@@ -20,7 +20,7 @@ use std::{mem, panic};
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
 use tandem_journal::snapshot::SnapshotError;
-use tandem_journal::{BookName, Store};
+use tandem_journal::{BookName, Head, Store};
 
 use crate::snapshot::{self, Cut, Job};
 use crate::{Engine, EngineError, Tail};
@@ -61,6 +61,24 @@ impl<S: Store + Send + 'static> Writer<S> {
     /// Starts the threads. `queue` requests may wait for the writer; whoever sends another waits
     /// for a place.
     pub fn start(engine: Engine<S>, queue: usize) -> Result<Writer<S>, EngineError> {
+        Writer::start_with(engine, queue, None)
+    }
+
+    /// Starts the threads; `observe` is handed all events once they are durable, before anybody is
+    /// answered. While it takes its time the writer waits.
+    pub fn observed(
+        engine: Engine<S>,
+        queue: usize,
+        observe: impl FnMut(Written) + Send + 'static,
+    ) -> Result<Writer<S>, EngineError> {
+        Writer::start_with(engine, queue, Some(Box::new(observe)))
+    }
+
+    fn start_with(
+        engine: Engine<S>,
+        queue: usize,
+        mut observe: Option<Observe>,
+    ) -> Result<Writer<S>, EngineError> {
         let Engine {
             mut book,
             events,
@@ -81,7 +99,7 @@ impl<S: Store + Send + 'static> Writer<S> {
         }
         let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
         let flusher = spawn("flusher").spawn(move || {
-            let outcome = flush(&mut tail, &to_flush, &flushed);
+            let outcome = flush(&mut tail, &to_flush, &flushed, &mut observe);
             (tail, outcome)
         })?;
         let writer = spawn("writer").spawn(move || {
@@ -397,15 +415,42 @@ fn write(
     }
 }
 
+/// Events that are durable.
+#[derive(Debug)]
+pub struct Written {
+    /// The events, each with the number of its batch.
+    pub events: Vec<(u64, Event)>,
+    /// The last batch.
+    pub head: Head,
+}
+
+type Observe = Box<dyn FnMut(Written) + Send>;
+
 /// Makes one flight after the other durable, and only then sends its replies.
 fn flush<S: Store>(
     tail: &mut Tail<S>,
     full: &Receiver<Flight>,
     empty: &SyncSender<Flight>,
+    observe: &mut Option<Observe>,
 ) -> Result<(), EngineError> {
     for mut flight in full {
-        tail.write(&mut flight.events)?;
-        tail.flush()?;
+        match observe {
+            None => {
+                tail.write(&mut flight.events, &mut |_, _| {})?;
+                tail.flush()?;
+            }
+            Some(observe) => {
+                let mut events = Vec::with_capacity(flight.events.len());
+                tail.write(&mut flight.events, &mut |batch, event| {
+                    events.push((batch, event));
+                })?;
+                tail.flush()?;
+                if !events.is_empty() {
+                    let head = tail.journal.head();
+                    observe(Written { events, head });
+                }
+            }
+        }
         for reply in flight.replies.drain(..) {
             match reply {
                 Reply::Request(parcel) => parcel.answer(),

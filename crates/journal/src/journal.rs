@@ -51,6 +51,17 @@ impl<S: Store> Journal<S> {
         self.chain.head()
     }
 
+    /// Looks for batches that another process wrote since the journal was opened, so that a reader
+    /// can follow it.
+    pub fn refresh(&mut self) -> Result<Head, JournalError> {
+        self.refuse_if_failed()?;
+        if let Some(head) = self.store.head()? {
+            let (book, secret) = (self.book().clone(), self.secret().clone());
+            self.chain = Chain::after(book, secret, head);
+        }
+        Ok(self.head())
+    }
+
     /// Makes the events durable as one batch and clears the builder. Without events it does
     /// nothing.
     ///

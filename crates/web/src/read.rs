@@ -1,0 +1,257 @@
+//! What people and partners look at: a book that follows the journal, and a file of its events and
+//! postings by loan, application and account.
+//!
+//! The book is a [`Replica`]: only what is durable is ever seen, and looking does not disturb the
+//! writer. The file can be deleted: it is made again from the journal.
+
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use rusqlite::{Connection, OpenFlags};
+use tandem_domain::book::Book;
+use tandem_engine::disclosure::{Disclosure, Parties};
+use tandem_engine::{Engine, ReplayError, Replica, Written};
+use tandem_journal::snapshot::SnapshotError;
+use tandem_journal::{Head, Journal, Store};
+use tokio::sync::watch;
+
+pub use rows::{EventRow, Page, PostingFilter, PostingRow};
+use rows::{Row, SCHEMA};
+
+/// Rows written in one transaction while a journal is caught up with.
+const CHUNK: usize = 50_000;
+
+/// A book to look at, and its rows.
+pub struct Reader {
+    replica: RwLock<Replica>,
+    path: PathBuf,
+    writing: Mutex<Connection>,
+    /// Connections that nobody uses.
+    idle: Mutex<Vec<Connection>>,
+    /// How often events were announced, and how often they have been taken in.
+    announced: AtomicU64,
+    taken: watch::Sender<u64>,
+}
+
+/// Why there is nothing to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The journal.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The file.
+    #[error("{path}: {cause}; the file can be deleted, it is made again from the journal")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        cause: rusqlite::Error,
+    },
+}
+
+impl Reader {
+    /// Opens the file, and the book as it was when the file was last written, or before. The
+    /// snapshots that could not be used are returned too.
+    pub fn open<S: Store>(
+        path: &Path,
+        journal: &mut Journal<S>,
+        snapshots: &Path,
+    ) -> Result<(Reader, Vec<SnapshotError>), ReadError> {
+        let failed = |cause| ReadError::File {
+            path: path.to_owned(),
+            cause,
+        };
+        let (writing, known) = open(path, journal).map_err(failed)?;
+        let (replica, unusable) = Replica::open_from(journal, snapshots, known)?;
+        let reader = Reader {
+            replica: RwLock::new(replica),
+            path: path.to_owned(),
+            writing: Mutex::new(writing),
+            idle: Mutex::default(),
+            announced: AtomicU64::new(0),
+            taken: watch::Sender::new(0),
+        };
+        reader.follow(journal)?;
+        Ok((reader, unusable))
+    }
+
+    /// Takes in what the journal holds beyond what is known.
+    pub fn follow<S: Store>(&self, journal: &mut Journal<S>) -> Result<(), ReadError> {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = rows::known(&writing).map_err(|cause| self.failed(cause))?;
+        let known = known.map_or(0, |known| known.seq);
+        let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = Vec::new();
+        let mut written = Ok(());
+        replica.advance(journal, &mut |step, disclosure| {
+            if step.batch > known && written.is_ok() {
+                rows.push(Row::of(&step, disclosure));
+                if rows.len() >= CHUNK {
+                    written = rows::write(&mut writing, &rows, None);
+                    rows.clear();
+                }
+            }
+        })?;
+        written
+            .and_then(|()| rows::write(&mut writing, &rows, Some(journal.head())))
+            .map_err(|cause| self.failed(cause))
+    }
+
+    /// Makes an engine of the book as it is; the journal holds nothing beyond it.
+    pub fn engine<S: Store>(&self, journal: Journal<S>) -> Result<Engine<S>, ReplayError> {
+        let replica = self.replica.read().unwrap_or_else(PoisonError::into_inner);
+        replica.clone().into_engine(journal)
+    }
+
+    /// Says that events are on their way to [`Reader::take`].
+    pub fn announce(&self) {
+        self.announced.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes in what this process has made durable, in all the parcels that wait.
+    pub fn take(&self, parcels: &[Written]) -> Result<(), ReadError> {
+        let Some(last) = parcels.last() else {
+            return Ok(());
+        };
+        let mut rows = Vec::new();
+        {
+            let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
+            for written in parcels {
+                replica.feed(written, &mut |step, disclosure| {
+                    rows.push(Row::of(&step, disclosure));
+                })?;
+            }
+        }
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        rows::write(&mut writing, &rows, Some(last.head)).map_err(|cause| self.failed(cause))?;
+        self.taken
+            .send_modify(|taken| *taken += parcels.len() as u64);
+        Ok(())
+    }
+
+    /// Waits until all that was announced has been taken in, so that a caller sees what it did.
+    pub async fn settled(&self) {
+        let announced = self.announced.load(Ordering::Acquire);
+        let mut taken = self.taken.subscribe();
+        // The sender lives as long as this.
+        let _ = taken.wait_for(|taken| *taken >= announced).await;
+    }
+
+    /// Changes whenever something new can be seen.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.taken.subscribe()
+    }
+
+    /// The last batch that is seen.
+    pub fn head(&self) -> Head {
+        self.replica
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .head()
+    }
+
+    /// Looks at the book.
+    pub fn look<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
+        look(
+            self.replica
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .book(),
+        )
+    }
+
+    /// Looks at the book, and at whom its loans concern.
+    pub fn look_as<T>(&self, look: impl FnOnce(&Book, &Disclosure) -> T) -> T {
+        let replica = self.replica.read().unwrap_or_else(PoisonError::into_inner);
+        look(replica.book(), replica.disclosure())
+    }
+
+    /// Looks at the rows.
+    pub fn rows<T>(
+        &self,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = idle.map_or_else(|| reading(&self.path), Ok);
+        let connection = connection.map_err(|cause| self.failed(cause))?;
+        let found = look(&connection).map_err(|cause| self.failed(cause))?;
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        Ok(found)
+    }
+
+    /// A page of events that concern parties, after an event's number.
+    pub fn events(
+        &self,
+        parties: Parties,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<EventRow>, ReadError> {
+        self.rows(|rows| EventRow::after(rows, parties, after, most))
+    }
+
+    /// All events of an application and of its loan, oldest first.
+    pub fn events_of(&self, application: u32) -> Result<Vec<EventRow>, ReadError> {
+        self.rows(|rows| EventRow::of_application(rows, application))
+    }
+
+    /// An event by its number.
+    pub fn event(&self, number: u64) -> Result<Option<EventRow>, ReadError> {
+        self.rows(|rows| EventRow::numbered(rows, number))
+    }
+
+    /// Postings, newest first.
+    pub fn postings(
+        &self,
+        filter: PostingFilter,
+        page: Page,
+    ) -> Result<Vec<PostingRow>, ReadError> {
+        self.rows(|rows| PostingRow::find(rows, filter, page))
+    }
+
+    fn failed(&self, cause: rusqlite::Error) -> ReadError {
+        ReadError::File {
+            path: self.path.clone(),
+            cause,
+        }
+    }
+}
+
+/// Opens the file for writing, and tells the last batch that it has whole; one of another journal,
+/// or of another format, is made anew.
+fn open<S: Store>(path: &Path, journal: &mut Journal<S>) -> rusqlite::Result<(Connection, u64)> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // What a crash takes is made again.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    let format = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    if connection.pragma_query_value(None, "user_version", format)? == rows::FORMAT {
+        let known = rows::known(&connection)?;
+        if let Some(known) = known.filter(|known| journal.check_point(*known).is_ok()) {
+            rows::trim(&connection, known.seq)?;
+            return Ok((connection, known.seq));
+        }
+    }
+    connection.execute_batch(&format!(
+        "DROP TABLE IF EXISTS event; DROP TABLE IF EXISTS posting; DROP TABLE IF EXISTS head;
+         {SCHEMA}; PRAGMA user_version = {}",
+        rows::FORMAT
+    ))?;
+    Ok((connection, 0))
+}
+
+fn reading(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

@@ -1,0 +1,345 @@
+//! The rows of the file, and how they are found.
+
+use rusqlite::{Connection, OptionalExtension, Params, Row as Found, ToSql, params};
+use tandem_domain::book::Event;
+use tandem_domain::calendar::Day;
+use tandem_domain::ledger::Entry;
+use tandem_domain::money::Amount;
+use tandem_domain::party::PartyId;
+use tandem_engine::Step;
+use tandem_engine::disclosure::{Disclosure, Parties};
+use tandem_journal::{Hash, Head};
+
+/// Version of the tables; a file of another one is made anew.
+pub(super) const FORMAT: i64 = 1;
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE head (batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    CREATE TABLE event (
+        number INTEGER PRIMARY KEY,
+        batch INTEGER NOT NULL,
+        day INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        application INTEGER,
+        loan INTEGER,
+        parties INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX event_application ON event (application) WHERE application IS NOT NULL;
+    CREATE TABLE posting (
+        entry INTEGER NOT NULL,
+        line INTEGER NOT NULL,
+        event INTEGER NOT NULL,
+        day INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        loan INTEGER,
+        party INTEGER NOT NULL,
+        account INTEGER NOT NULL,
+        amount INTEGER NOT NULL,
+        PRIMARY KEY (entry, line)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX posting_account ON posting (party, account, entry);
+    CREATE INDEX posting_loan ON posting (loan, entry) WHERE loan IS NOT NULL;
+    CREATE INDEX posting_event ON posting (event)";
+
+/// An event and its postings on their way to the file.
+pub(super) struct Row {
+    batch: u64,
+    day: Day,
+    kind: &'static str,
+    application: Option<u32>,
+    loan: Option<u32>,
+    parties: Parties,
+    body: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Row {
+    pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure) -> Row {
+        let (kind, application, loan) = subject(step);
+        let of_loan = |place: u32| step.book.loan_at(place).map(|loan| loan.application);
+        let parties = match (loan, application) {
+            (Some(loan), _) => disclosure.loan(loan),
+            (None, Some(application)) => disclosure.application(application),
+            (None, None) => Parties::MAX,
+        };
+        Row {
+            batch: step.batch,
+            day: step.book.business_date(),
+            kind,
+            application: application.or_else(|| of_loan(loan?)),
+            loan,
+            parties,
+            body: minicbor::to_vec(step.event).unwrap_or_default(),
+            entries: step.entries.to_vec(),
+        }
+    }
+}
+
+/// What an event is called, and what it is about.
+fn subject(step: &Step<'_>) -> (&'static str, Option<u32>, Option<u32>) {
+    let last = |count: usize| count.checked_sub(1).map(|place| place as u32);
+    match step.event {
+        Event::Signed { .. } => ("agreement.signed", None, None),
+        Event::Decided(_) => {
+            let application = last(step.book.application_count());
+            ("application.decided", application, None)
+        }
+        Event::Withdrawn { application } => ("offer.withdrawn", Some(*application), None),
+        Event::Disbursed { application } => {
+            let loan = last(step.book.loan_count());
+            ("loan.disbursed", Some(*application), loan)
+        }
+        Event::Instructed { loan, .. } => ("loan.instructed", None, Some(*loan)),
+        Event::Reversed { loan, .. } => ("loan.reversed", None, Some(*loan)),
+        Event::ChargedOff { loan, .. } => ("loan.charged_off", None, Some(*loan)),
+        Event::DayEnded { .. } => ("day.ended", None, None),
+        Event::Planned(_) => ("settlement.planned", None, None),
+        Event::Settled { .. } => ("settlement.settled", None, None),
+        Event::Adjusted { .. } => ("day.adjusted", None, None),
+        Event::DayClosed(_) => ("day.closed", None, None),
+        Event::Fixed { .. } => ("rate.fixed", None, None),
+    }
+}
+
+/// The last batch of which all rows are written.
+pub(super) fn known(file: &Connection) -> rusqlite::Result<Option<Head>> {
+    let known = file.query_row("SELECT batch, hash FROM head", [], |row| {
+        Ok(Head {
+            seq: row.get::<_, i64>(0)? as u64,
+            hash: Hash(row.get(1)?),
+        })
+    });
+    known.optional()
+}
+
+/// Drops rows of batches that were not written to their end.
+pub(super) fn trim(file: &Connection, known: u64) -> rusqlite::Result<()> {
+    let known = known as i64;
+    let beyond = "DELETE FROM posting WHERE event IN (SELECT number FROM event WHERE batch > ?1)";
+    file.execute(beyond, [known])?;
+    file.execute("DELETE FROM event WHERE batch > ?1", [known])?;
+    Ok(())
+}
+
+/// Writes rows in one transaction; `known` is the last batch that is whole with them.
+pub(super) fn write(
+    file: &mut Connection,
+    rows: &[Row],
+    known: Option<Head>,
+) -> rusqlite::Result<()> {
+    let transaction = file.transaction()?;
+    {
+        let mut event = transaction.prepare_cached(
+            "INSERT INTO event (batch, day, kind, application, loan, parties, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        let mut posting = transaction.prepare_cached(
+            "INSERT INTO posting (entry, line, event, day, kind, loan, party, account, amount)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        for row in rows {
+            let number = event.insert(params![
+                row.batch as i64,
+                row.day.0,
+                row.kind,
+                row.application,
+                row.loan,
+                row.parties,
+                row.body,
+            ])?;
+            for entry in &row.entries {
+                for (line, made) in entry.postings.iter().enumerate() {
+                    posting.execute(params![
+                        entry.number as i64,
+                        line as i64,
+                        number,
+                        entry.day.0,
+                        entry.kind.name(),
+                        entry.loan,
+                        made.party.0,
+                        made.account.number(),
+                        made.amount.0,
+                    ])?;
+                }
+            }
+        }
+        if let Some(known) = known {
+            transaction.execute("DELETE FROM head", [])?;
+            let insert = "INSERT INTO head (batch, hash) VALUES (?1, ?2)";
+            transaction.execute(insert, params![known.seq as i64, known.hash.0])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// An event as it is found.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Its number in the book, from 1.
+    pub number: u64,
+    /// Number of its batch in the journal.
+    pub batch: u64,
+    /// Business date.
+    pub day: Day,
+    /// Stable name.
+    pub kind: String,
+    /// Place of the application that it is about.
+    pub application: Option<u32>,
+    /// Place of the loan that it is about.
+    pub loan: Option<u32>,
+    /// Whom it concerns.
+    pub parties: Parties,
+    /// The event.
+    pub event: Event,
+}
+
+const EVENT: &str = "SELECT number, batch, day, kind, application, loan, parties, body FROM event";
+
+impl EventRow {
+    fn read(row: &Found<'_>) -> rusqlite::Result<EventRow> {
+        let body: Vec<u8> = row.get(7)?;
+        let event = minicbor::decode(&body).map_err(|error| {
+            let kind = rusqlite::types::Type::Blob;
+            rusqlite::Error::FromSqlConversionFailure(7, kind, Box::new(error))
+        })?;
+        Ok(EventRow {
+            number: row.get::<_, i64>(0)? as u64,
+            batch: row.get::<_, i64>(1)? as u64,
+            day: Day(row.get(2)?),
+            kind: row.get(3)?,
+            application: row.get(4)?,
+            loan: row.get(5)?,
+            parties: row.get(6)?,
+            event,
+        })
+    }
+
+    fn all(file: &Connection, tail: &str, with: impl Params) -> rusqlite::Result<Vec<EventRow>> {
+        let mut select = file.prepare_cached(&format!("{EVENT} {tail}"))?;
+        select.query_map(with, EventRow::read)?.collect()
+    }
+
+    pub(super) fn after(
+        file: &Connection,
+        parties: Parties,
+        after: u64,
+        most: usize,
+    ) -> rusqlite::Result<Vec<EventRow>> {
+        let tail = "WHERE number > ?1 AND (parties & ?2) != 0 ORDER BY number LIMIT ?3";
+        EventRow::all(file, tail, params![after as i64, parties, most as i64])
+    }
+
+    pub(super) fn of_application(
+        file: &Connection,
+        application: u32,
+    ) -> rusqlite::Result<Vec<EventRow>> {
+        EventRow::all(
+            file,
+            "WHERE application = ?1 ORDER BY number",
+            [application],
+        )
+    }
+
+    pub(super) fn numbered(file: &Connection, number: u64) -> rusqlite::Result<Option<EventRow>> {
+        let found = EventRow::all(file, "WHERE number = ?1", [number as i64])?;
+        Ok(found.into_iter().next())
+    }
+}
+
+/// Which postings of a party's ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct PostingFilter {
+    /// Whose ledger.
+    pub party: PartyId,
+    /// Number of the account.
+    pub account: Option<u16>,
+    /// Place of the loan.
+    pub loan: Option<u32>,
+    /// Number of the event.
+    pub event: Option<u64>,
+}
+
+impl PostingFilter {
+    /// All postings of a party's ledger.
+    pub fn of(party: PartyId) -> PostingFilter {
+        PostingFilter {
+            party,
+            account: None,
+            loan: None,
+            event: None,
+        }
+    }
+}
+
+/// A page of a list that goes from the newest to the oldest.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Only what lies before this entry.
+    pub before: Option<u64>,
+    /// Lines at the most.
+    pub most: usize,
+}
+
+/// A line of a ledger.
+#[derive(Clone, Debug)]
+pub struct PostingRow {
+    /// Number of the entry in the book, from 1.
+    pub entry: u64,
+    /// Number of the event that made it.
+    pub event: u64,
+    /// Business date.
+    pub day: Day,
+    /// Place of the loan.
+    pub loan: Option<u32>,
+    /// Number of the account.
+    pub account: u16,
+    /// Debits are positive, credits negative.
+    pub amount: Amount,
+    /// What the entry was made for.
+    pub kind: String,
+}
+
+impl PostingRow {
+    pub(super) fn find(
+        file: &Connection,
+        filter: PostingFilter,
+        page: Page,
+    ) -> rusqlite::Result<Vec<PostingRow>> {
+        let mut sql = String::from(
+            "SELECT entry, event, day, loan, account, amount, kind FROM posting WHERE party = ?1",
+        );
+        let mut with: Vec<Box<dyn ToSql>> = vec![Box::new(filter.party.0)];
+        let mut and = |test: &str, value: Box<dyn ToSql>| {
+            with.push(value);
+            sql += &format!(" AND {test} ?{}", with.len());
+        };
+        if let Some(account) = filter.account {
+            and("account =", Box::new(account));
+        }
+        if let Some(loan) = filter.loan {
+            and("loan =", Box::new(loan));
+        }
+        if let Some(event) = filter.event {
+            and("event =", Box::new(event as i64));
+        }
+        if let Some(before) = page.before {
+            and("entry <", Box::new(before as i64));
+        }
+        sql += &format!(" ORDER BY entry DESC, line LIMIT {}", page.most);
+        let mut select = file.prepare_cached(&sql)?;
+        let with = with.iter().map(AsRef::as_ref);
+        let rows = select.query_map(rusqlite::params_from_iter(with), |row| {
+            Ok(PostingRow {
+                entry: row.get::<_, i64>(0)? as u64,
+                event: row.get::<_, i64>(1)? as u64,
+                day: Day(row.get(2)?),
+                loan: row.get(3)?,
+                account: row.get(4)?,
+                amount: Amount(row.get(5)?),
+                kind: row.get(6)?,
+            })
+        })?;
+        rows.collect()
+    }
+}
