@@ -255,7 +255,7 @@ impl Book {
 }
 
 impl Exposure {
-    fn of(&self, party: PartyId) -> Amount {
+    pub(super) fn of(&self, party: PartyId) -> Amount {
         self.reserved[party.index()] + self.outstanding[party.index()]
     }
 }

@@ -15,6 +15,7 @@ mod event;
 mod gate;
 mod instruct;
 mod keys;
+mod limits;
 mod loans;
 mod portfolio;
 mod posting;
@@ -24,6 +25,7 @@ pub mod words;
 pub use attest::Finding;
 pub use command::{Answer, Application, Command, Documents, Instruction, Refusal, Replacement};
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
+pub use limits::LimitUse;
 pub use portfolio::{Holding, Portfolio};
 pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
 
@@ -435,6 +437,17 @@ impl Book {
     /// An application by its key.
     pub fn application(&self, key: &str) -> Option<ApplicationRecord<'_>> {
         self.application_at(self.applications.find(key)?)
+    }
+
+    /// The place of an application, by its key.
+    pub fn application_place(&self, key: &str) -> Option<u32> {
+        self.applications.find(key)
+    }
+
+    /// Key of a borrower, by its place.
+    pub fn borrower_key(&self, place: u32) -> Option<&str> {
+        let known = (place as usize) < self.borrowers.len();
+        known.then(|| self.borrower_names.get(place))
     }
 
     /// The open offer on an application, by its place.

@@ -3,17 +3,32 @@
 //! Pages are rendered here (`templates/`), in English or Chinese (`texts.toml`), and work without
 //! a script. Who is not signed in sees the sign-in; who is sees what its party may see.
 
+mod agreement;
+mod applications;
+mod approvals;
 mod assets;
+mod blocks;
+mod cases;
+mod figures;
+mod journal;
+mod ledger;
+mod live;
+mod loans;
+mod overview;
 mod page;
 pub mod people;
+mod scope;
 mod session;
+mod settlements;
 mod sign_in;
+mod team;
 mod texts;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -21,10 +36,16 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
+use crate::desk::Desk;
 use crate::registry::Registry;
 
 /// Tables of the console in the registry.
-pub const SCHEMAS: [&str; 2] = [people::SCHEMA, session::SCHEMA];
+pub const SCHEMAS: [&str; 4] = [
+    people::SCHEMA,
+    session::SCHEMA,
+    approvals::SCHEMA,
+    cases::SCHEMA,
+];
 
 /// Passwords that are checked at the same time; each check takes 19 MiB for some hundredths of a
 /// second.
@@ -36,25 +57,37 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// What the console works with.
 pub struct Console {
     registry: Arc<Registry>,
+    desk: Arc<Desk>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
     clock: Clock,
     checks: Semaphore,
+    /// Sums of each party's postings, by its place in the agreement.
+    figures: Mutex<BTreeMap<u8, figures::Figures>>,
+    watch: Mutex<cases::Watch>,
 }
 
 impl Console {
-    /// A console over a registry that has its tables ([`SCHEMAS`]).
-    pub fn new(registry: Arc<Registry>, secure: bool) -> Console {
-        Console::with_clock(registry, secure, Arc::new(system_time))
+    /// A console of a book, over a registry that has its tables ([`SCHEMAS`]).
+    pub fn new(registry: Arc<Registry>, desk: Arc<Desk>, secure: bool) -> Console {
+        Console::with_clock(registry, desk, secure, Arc::new(system_time))
     }
 
     /// A console that asks `clock` for the time.
-    pub fn with_clock(registry: Arc<Registry>, secure: bool, clock: Clock) -> Console {
+    pub fn with_clock(
+        registry: Arc<Registry>,
+        desk: Arc<Desk>,
+        secure: bool,
+        clock: Clock,
+    ) -> Console {
         Console {
             registry,
+            desk,
             secure,
             clock,
             checks: Semaphore::new(CHECKS),
+            figures: Mutex::default(),
+            watch: Mutex::default(),
         }
     }
 
@@ -67,6 +100,28 @@ impl Console {
 pub fn router(console: Console) -> Router {
     let console = Arc::new(console);
     let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/applications", get(applications::list))
+        .route("/applications/{key}", get(applications::show))
+        .route("/loans", get(loans::list))
+        .route("/loans/{key}", get(loans::show))
+        .route("/agreement", get(agreement::show))
+        .route("/settlements", get(settlements::list))
+        .route("/settlements/{window}", get(settlements::show))
+        .route("/statements", get(settlements::statement))
+        .route("/ledger", get(ledger::balances))
+        .route("/ledger/accounts/{number}", get(ledger::account_page))
+        .route("/ledger/events/{number}", get(ledger::event))
+        .route("/cases", get(cases::list))
+        .route("/cases/{key}", get(cases::show).post(cases::save))
+        .route("/approvals", get(approvals::list).post(approvals::propose))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/{what}", post(approvals::decide))
+        .route("/journal", get(journal::show))
+        .route("/people", get(team::list).post(team::add))
+        .route("/people/{id}", get(team::show).post(team::save))
+        .route("/people/{id}/reset", post(team::reset))
+        .route("/changes", get(live::changes))
         .route("/sign-in", get(sign_in::ask).post(sign_in::password))
         .route("/sign-in/code", get(sign_in::ask_code).post(sign_in::code))
         .route(

@@ -12,11 +12,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Form, RequestExt};
 
+use tandem_domain::party::PartyId;
+
 use super::Console;
 use super::assets::{ASSETS, Assets};
 use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
+use crate::read::ReadError;
 
 /// Bytes of a form at most.
 const FORM_BYTES: usize = 256 * 1024;
@@ -62,12 +65,24 @@ pub(super) struct Visit {
     /// True if the browser does not have the token yet.
     fresh: bool,
     pub(super) session: Option<Session>,
+    /// What stands at the top of the pages of somebody who is signed in.
+    pub(super) top: Option<Top>,
+}
+
+/// What stands at the top of a page: for whom it is, and of which day.
+pub(super) struct Top {
+    pub(super) party: String,
+    pub(super) day: String,
+    /// Proposals that wait for the person.
+    pub(super) waiting: i64,
 }
 
 /// A visit by somebody who is signed in.
 pub(super) struct Signed {
     pub(super) visit: Arc<Visit>,
     pub(super) person: Person,
+    /// The person's party.
+    pub(super) party: PartyId,
 }
 
 /// Why there is no page. The frame makes a page of it.
@@ -83,6 +98,8 @@ pub(super) enum Fault {
     Unreadable,
     /// Somebody must sign in first.
     SignIn,
+    /// The person's institution is not a party of the book.
+    NoParty,
     /// Too much at once.
     Busy,
     /// Something failed here; what, for the log.
@@ -91,6 +108,12 @@ pub(super) enum Fault {
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Fault {
+        Fault::Failed(error.to_string())
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Fault {
         Fault::Failed(error.to_string())
     }
 }
@@ -115,13 +138,83 @@ pub(super) struct NavGroup {
     pub(super) links: &'static [NavLink],
 }
 
+impl NavGroup {
+    /// Its name in the page.
+    pub(super) fn id(&self) -> String {
+        self.key.replace('.', "-")
+    }
+}
+
 /// A page in the navigation.
 pub(super) struct NavLink {
     pub(super) path: &'static str,
     pub(super) key: &'static str,
+    /// The role that it is for; none if it is for all.
+    only: Option<Role>,
 }
 
-const NAVIGATION: &[NavGroup] = &[];
+const NAVIGATION: &[NavGroup] = &[
+    NavGroup {
+        key: "nav.lending",
+        links: &[
+            link("/console", "nav.overview"),
+            link("/console/applications", "nav.applications"),
+            link("/console/loans", "nav.loans"),
+            link("/console/agreement", "nav.agreement"),
+        ],
+    },
+    NavGroup {
+        key: "nav.money",
+        links: &[
+            link("/console/settlements", "nav.settlements"),
+            link("/console/statements", "nav.statements"),
+            link("/console/ledger", "nav.ledger"),
+        ],
+    },
+    NavGroup {
+        key: "nav.work",
+        links: &[
+            link("/console/cases", "nav.cases"),
+            link("/console/approvals", "nav.approvals"),
+        ],
+    },
+    NavGroup {
+        key: "nav.system",
+        links: &[
+            link("/console/journal", "nav.journal"),
+            NavLink {
+                path: "/console/people",
+                key: "nav.people",
+                only: Some(Role::Admin),
+            },
+        ],
+    },
+];
+
+const fn link(path: &'static str, key: &'static str) -> NavLink {
+    NavLink {
+        path,
+        key,
+        only: None,
+    }
+}
+
+impl Top {
+    /// None if the person's institution is not a party of the book.
+    fn of(console: &Console, person: &Person) -> Option<rusqlite::Result<Top>> {
+        let (party, day) = console.desk.look(|book| {
+            let agreement = &book.latest()?.agreement;
+            let party = agreement.party(agreement.party_id(&person.party)?);
+            Some((party.name.clone(), book.business_date().to_string()))
+        })?;
+        let waiting = super::approvals::waiting(console, person);
+        Some(waiting.map(|waiting| Top {
+            party,
+            day,
+            waiting,
+        }))
+    }
+}
 
 impl Visit {
     fn of(console: &Arc<Console>, request: &Request) -> rusqlite::Result<Visit> {
@@ -130,6 +223,13 @@ impl Visit {
         let session = known
             .as_ref()
             .map(|token| session::find(&console.registry, token, console.now()));
+        let session = session.transpose()?.flatten();
+        let top = session
+            .as_ref()
+            .filter(|session| session.stage == Stage::Full);
+        let top = top
+            .and_then(|session| Top::of(console, &session.person))
+            .transpose()?;
         let chosen = cookie(headers, "language").and_then(Language::of_tag);
         let accepted = headers.get(header::ACCEPT_LANGUAGE);
         let accepted = accepted.and_then(|header| header.to_str().ok());
@@ -147,7 +247,8 @@ impl Visit {
             ),
             fresh: known.is_none(),
             token: known.unwrap_or_else(Token::new),
-            session: session.transpose()?.flatten(),
+            session,
+            top,
             console: Arc::clone(console),
         })
     }
@@ -182,6 +283,13 @@ impl Visit {
 
     pub(super) fn navigation(&self) -> &'static [NavGroup] {
         NAVIGATION
+    }
+
+    /// True if a page is for the person.
+    pub(super) fn leads_to(&self, link: &NavLink) -> bool {
+        let roles = self.person().map(|person| person.roles);
+        link.only
+            .is_none_or(|only| roles.is_some_and(|roles| roles.has(only)))
     }
 
     /// True if a page is the one that is shown, or above it.
@@ -239,11 +347,27 @@ impl<S: Sync> FromRequestParts<S> for Signed {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Signed, Fault> {
         let visit = visit(parts)?;
         let person = visit.person().cloned().ok_or(Fault::SignIn)?;
-        Ok(Signed { visit, person })
+        let party = visit.console.desk.look(|book| {
+            let agreement = &book.latest()?.agreement;
+            agreement.party_id(&person.party)
+        });
+        let party = party.ok_or(Fault::NoParty)?;
+        Ok(Signed {
+            visit,
+            person,
+            party,
+        })
     }
 }
 
 impl Signed {
+    /// True while the session lasts.
+    pub(super) fn goes_on(&self) -> bool {
+        let console = &self.visit.console;
+        let found = session::find(&console.registry, &self.visit.token, console.now());
+        found.is_ok_and(|session| session.is_some())
+    }
+
     /// Refuses whoever does not have one of the roles.
     pub(super) fn must(&self, roles: &[Role]) -> Result<(), Fault> {
         let may = roles.iter().any(|role| self.person.roles.has(*role));
@@ -268,6 +392,7 @@ fn visit(parts: &Parts) -> Result<Arc<Visit>, Fault> {
 }
 
 /// What a form says, once it is known to come from a page that this browser was given.
+#[derive(Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
@@ -318,6 +443,11 @@ impl Fault {
                 let next: String = form_escaped(path);
                 return go(&format!("/console/sign-in?next={next}"));
             }
+            Fault::NoParty => (
+                StatusCode::FORBIDDEN,
+                "fault.no_party",
+                "fault.no_party_text",
+            ),
             Fault::NotFound => (
                 StatusCode::NOT_FOUND,
                 "fault.not_found",

@@ -2,57 +2,62 @@
 //!
 //! Colours are CSS classes (`c0`, `c1`, … for fills and `l0`, `l1`, … for lines), so that a page
 //! decides how a chart looks by day, by night and on paper. A chart is drawn for a width in
-//! pixels; its text keeps its size, so a narrow one stays readable on a phone.
+//! pixels; its text keeps its size, so a narrow one stays readable on a phone. The console and the
+//! report of a run draw with it.
 
 use std::fmt::Write;
 
-use super::text::decimal;
-
 /// A chart.
 #[derive(Default)]
-pub(super) struct Chart {
+pub struct Chart {
     /// What is seen, in a sentence.
-    pub(super) title: String,
+    pub title: String,
     /// What is drawn, for those who cannot see it.
-    pub(super) description: String,
+    pub description: String,
     /// Range of the horizontal axis.
-    pub(super) x: (f64, f64),
+    pub x: (f64, f64),
     /// Ticks of the horizontal axis, with labels; those that do not fit are left out.
-    pub(super) ticks: Vec<(f64, String)>,
+    pub ticks: Vec<(f64, String)>,
     /// What stands behind the numbers of the vertical axis, for example `%`.
-    pub(super) suffix: &'static str,
+    pub suffix: &'static str,
     /// What is drawn, from back to front.
-    pub(super) marks: Vec<Mark>,
+    pub marks: Vec<Mark>,
 }
 
 /// A part of a chart. Colours are numbers of the page's palette.
-pub(super) enum Mark {
+pub enum Mark {
     /// The surface between two lines.
     Area {
+        /// Its colour.
         colour: Colour,
         /// Horizontal place, lower and upper edge.
         points: Vec<(f64, f64, f64)>,
     },
     /// A line, with its name at its end.
     Line {
+        /// Its colour.
         colour: Colour,
+        /// Horizontal and vertical place.
         points: Vec<(f64, f64)>,
+        /// Its name; empty if it has none.
         label: String,
     },
     /// A bar, with a text that shows when it is pointed at.
     Bar {
+        /// Its colour.
         colour: Colour,
         /// Left and right edge.
         x: (f64, f64),
         /// Lower and upper edge.
         y: (f64, f64),
+        /// What it shows.
         hint: String,
     },
 }
 
 /// A colour of the page's palette.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Colour(pub(super) &'static str);
+pub struct Colour(pub(super) &'static str);
 
 const TEXT: f64 = 12.0;
 /// Average width of a letter or digit.
@@ -82,7 +87,7 @@ impl Frame {
 
 impl Chart {
     /// Draws the chart.
-    pub(super) fn svg(&self, width: f64, height: f64) -> String {
+    pub fn svg(&self, width: f64, height: f64) -> String {
         let ticks = ticks(self.highest(), (height / 55.0) as usize);
         let labels: Vec<_> = ticks
             .iter()
@@ -261,7 +266,7 @@ fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
 }
 
 /// Ticks from zero to at least `highest`, about `wanted` of them, at steps of 1, 2 or 5.
-pub(super) fn ticks(highest: f64, wanted: usize) -> Vec<f64> {
+fn ticks(highest: f64, wanted: usize) -> Vec<f64> {
     if !highest.is_finite() || highest <= 0.0 {
         return vec![0.0, 1.0];
     }
@@ -282,8 +287,22 @@ fn decimals(ticks: &[f64]) -> usize {
     (-step.log10().floor()).clamp(0.0, 6.0) as usize
 }
 
+/// A float with a fixed number of decimals: `−1,234.5`.
+fn decimal(value: f64, decimals: usize) -> String {
+    let plain = format!("{:.decimals$}", value.abs());
+    let (whole, fraction) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
+    let mut text = String::from(if value < 0.0 { "−" } else { "" });
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + fraction
+}
+
 /// Text as it may stand in markup.
-pub(super) fn escape(text: &str) -> String {
+fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

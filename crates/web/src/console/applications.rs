@@ -1,0 +1,417 @@
+//! Applications: the list, and one with what was decided about it and why.
+
+use axum::extract::{Path, Query};
+use axum::response::Response;
+use serde::Deserialize;
+use tandem_domain::book::{
+    ApplicationRecord, ApplicationState, Decided, DeclineReason, Event, Verdict, Version,
+};
+use tandem_domain::funding::Part;
+use tandem_domain::money::{Amount, Rate};
+use tandem_domain::policy::Outcome;
+
+use super::blocks::{
+    Block, Cell, Filter, Input, InputKind, Section, Sheet, Table, Tone, money, rate,
+};
+use super::overview::amounts_in;
+use super::page::{Fault, Signed, Visit, form_escaped};
+use super::scope::Scope;
+
+/// Lines of a page of a list.
+pub(super) const LINES: usize = 50;
+
+/// Places that are looked through for a page; a rarer state goes on with the next page.
+const LOOKED_AT: usize = 100_000;
+
+/// States that can be asked for.
+const STATES: [&str; 6] = [
+    "offered",
+    "disbursed",
+    "referred",
+    "declined",
+    "lapsed",
+    "withdrawn",
+];
+
+/// What is asked of a list.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) key: String,
+    /// Only what lies before this place.
+    pub(super) before: Option<u32>,
+}
+
+impl Asked {
+    /// Where the list goes on before a place.
+    pub(super) fn before(&self, path: &str, place: u32) -> String {
+        format!("{path}?state={}&before={place}", form_escaped(&self.state))
+    }
+}
+
+/// How an application's state is to be taken.
+pub(super) fn tone(state: &ApplicationState) -> Tone {
+    match state {
+        ApplicationState::Disbursed(_) => Tone::Good,
+        ApplicationState::Referred => Tone::Warn,
+        ApplicationState::Declined(_) => Tone::Bad,
+        _ => Tone::Plain,
+    }
+}
+
+pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let key = asked.key.trim();
+    if !key.is_empty()
+        && signed
+            .look(|scope| scope.application(key).map(|_| ()))
+            .is_ok()
+    {
+        return Ok(super::page::go(&path(key)));
+    }
+    let sheet = signed.look(|scope| {
+        let mut sheet = Sheet::new(visit, visit.t("nav.applications"));
+        let any = (String::new(), visit.t("frame.any").to_owned());
+        let states = STATES.map(|state| (state.to_owned(), visit.word("state", state).to_owned()));
+        let states = [any].into_iter().chain(states).collect();
+        let filter = Filter {
+            path: "/console/applications".to_owned(),
+            inputs: vec![
+                Input::new(
+                    "state",
+                    visit.t("list.state"),
+                    &asked.state,
+                    InputKind::Choice(states),
+                ),
+                Input::new("key", visit.t("list.key"), key, InputKind::Text),
+            ],
+        };
+        sheet.section(Section::new("filter", "").with(Block::Filter(filter)));
+        let mut table = Table::new(&[
+            (visit.t("application.key"), ""),
+            (visit.t("application.decided_on"), ""),
+            (visit.t("application.borrower"), "?"),
+            (visit.t("application.version"), "#?"),
+            (visit.t("list.state"), ""),
+        ])
+        .empty(visit.t(if key.is_empty() {
+            "list.empty"
+        } else {
+            "list.unknown"
+        }));
+        let end = asked
+            .before
+            .unwrap_or(u32::MAX)
+            .min(scope.book.application_count() as u32);
+        let mut looked_at = 0;
+        for place in (0..end).rev() {
+            if !key.is_empty() {
+                break;
+            }
+            if table.rows.len() == LINES || looked_at == LOOKED_AT {
+                table.more = Some(asked.before("/console/applications", place + 1));
+                break;
+            }
+            looked_at += 1;
+            let record = scope.book.application_in(place);
+            if (asked.state.is_empty() || record.state.name() == asked.state)
+                && scope.sees_application(place, &record)
+            {
+                table.row(row(visit, scope, &record));
+            }
+        }
+        sheet.section(Section::new("list", "").with(Block::Table(table)));
+        Ok(sheet)
+    })?;
+    visit.page(&sheet)
+}
+
+/// The page of an application.
+pub(super) fn path(key: &str) -> String {
+    format!(
+        "/console/applications/{}",
+        form_escaped(key).replace('/', "%2F")
+    )
+}
+
+fn row(visit: &Visit, scope: &Scope<'_>, record: &ApplicationRecord<'_>) -> Vec<Cell> {
+    let borrower = record
+        .borrower
+        .and_then(|place| scope.book.borrower_key(place));
+    let version = &scope.book.versions()[usize::from(record.version)].agreement;
+    vec![
+        Cell::Link(record.key.to_owned(), path(record.key)),
+        Cell::text(record.decided_on.to_string()),
+        Cell::Soft(borrower.unwrap_or("–").to_owned()),
+        Cell::number(version.file.version),
+        Cell::Badge(
+            tone(&record.state),
+            visit.word("state", record.state.name()).to_owned(),
+        ),
+    ]
+}
+
+pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let place = signed.look(|scope| {
+        scope.application(&key)?;
+        scope.book.application_place(&key).ok_or(Fault::NotFound)
+    })?;
+    let events = visit.console.desk.reader().events_of(place)?;
+    let decided = events.iter().find_map(|row| match &row.event {
+        Event::Decided(decided) => Some((row.number, decided)),
+        _ => None,
+    });
+    let (number, decided) = decided.ok_or(Fault::NotFound)?;
+    let sheet = signed.look(|scope| Ok(tell(visit, scope, number, decided)))?;
+    visit.page(&sheet?)
+}
+
+fn tell<'v>(
+    visit: &'v Visit,
+    scope: &Scope<'_>,
+    event: u64,
+    decided: &Decided,
+) -> Result<Sheet<'v>, Fault> {
+    let record = scope.application(&decided.key)?;
+    let version = &scope.book.versions()[usize::from(decided.version)];
+    let agreement = &version.agreement;
+    let currency = agreement.currency();
+    let mut sheet =
+        Sheet::new(visit, decided.key.clone()).below("nav.applications", "/console/applications");
+    sheet.status = Some((
+        tone(&record.state),
+        visit.word("state", record.state.name()).to_owned(),
+    ));
+    let fact = |key: &str, cell| (visit.t(key).to_owned(), cell);
+    let mut facts = vec![
+        fact(
+            "application.decided_on",
+            Cell::text(record.decided_on.to_string()),
+        ),
+        fact(
+            "application.borrower",
+            Cell::text(decided.borrower.as_deref().unwrap_or("–")),
+        ),
+        fact(
+            "application.agreement",
+            Cell::Link(
+                visit.language.fill(
+                    "application.version_of",
+                    &[&agreement.file.version.to_string()],
+                ),
+                format!("/console/agreement?version={}", agreement.file.version),
+            ),
+        ),
+        fact(
+            "application.event",
+            Cell::Link(event.to_string(), format!("/console/ledger/events/{event}")),
+        ),
+    ];
+    if let ApplicationState::Disbursed(loan) = record.state
+        && scope.sees_loan(loan)
+    {
+        let link = Cell::Link(decided.key.clone(), super::loans::path(&decided.key));
+        facts.push(fact("application.loan", link));
+    }
+    sheet.add("facts", vec![Block::Facts(facts)]);
+    sheet.section(outcome(visit, scope, decided, version));
+    sheet.section(decisions(visit, scope, decided, version));
+    let own = &scope.agreement().party(scope.party).id;
+    let mut values = Table::new(&[
+        (visit.t("application.field"), ""),
+        (visit.t("application.value"), "#"),
+    ]);
+    let mut hidden = 0;
+    let fields = agreement.scope.fields.iter().zip(&decided.values);
+    for (place, ((name, kind), value)) in fields.enumerate() {
+        if agreement.may_see(own, place) {
+            values.row(vec![
+                Cell::text(visit.word("field", name).replace('_', " ")),
+                Cell::number(kind.show(value, currency)),
+            ]);
+        } else {
+            hidden += 1;
+        }
+    }
+    let measure = match hidden {
+        0 => String::new(),
+        hidden => visit
+            .language
+            .fill("application.hidden", &[&hidden.to_string()]),
+    };
+    sheet.section(
+        Section::new("values", visit.t("application.values"))
+            .measured(measure)
+            .half()
+            .with(Block::Table(values)),
+    );
+    Ok(sheet)
+}
+
+/// What came of it, and by which clause.
+fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Version) -> Section {
+    let agreement = &version.agreement;
+    let section = Section::new("outcome", visit.t("application.outcome"));
+    let mut section = match &decided.verdict {
+        Verdict::Offered {
+            parts,
+            rate: price,
+            valid_to,
+        } => {
+            let words = visit.language.fill(
+                "application.offered",
+                &[&rate(*price), &valid_to.to_string()],
+            );
+            section
+                .measured(amounts_in(visit, agreement.currency()))
+                .with(Block::Text(words))
+                .with(Block::Table(funding(visit, scope, parts, *price, version)))
+        }
+        Verdict::Declined(reason) => section.with(Block::Notice(
+            Tone::Bad,
+            decline_words(visit, version, *reason),
+        )),
+        Verdict::Referred(places) => {
+            let own = places
+                .iter()
+                .any(|&place| agreement.lenders[usize::from(place)] == scope.party);
+            let key = if own {
+                "application.referred_own"
+            } else {
+                "application.referred"
+            };
+            section.with(Block::Notice(Tone::Warn, visit.t(key).to_owned()))
+        }
+    };
+    let own = decided
+        .barred
+        .iter()
+        .find(|barred| agreement.lenders[usize::from(barred.lender)] == scope.party);
+    if let Some(barred) = own {
+        let words = version.clause(barred.clause);
+        let words = visit.language.fill("application.barred", &[&words]);
+        section = section.with(Block::Notice(Tone::Warn, words));
+    }
+    section
+}
+
+/// Why an application was declined, in words.
+fn decline_words(visit: &Visit, version: &Version, reason: DeclineReason) -> String {
+    match reason {
+        DeclineReason::Term => visit.t("decline.term").to_owned(),
+        DeclineReason::Amount => visit.t("decline.amount").to_owned(),
+        DeclineReason::Funding => visit.t("decline.funding").to_owned(),
+        DeclineReason::Yields => visit.t("decline.yields").to_owned(),
+        DeclineReason::Ineligible(place) => {
+            let row = &version.agreement.file.ineligible[usize::from(place)];
+            visit
+                .language
+                .fill("decline.ineligible", &[&row.code, &row.reason])
+        }
+        DeclineReason::Clause(clause) => visit
+            .language
+            .fill("decline.clause", &[&version.clause(clause)]),
+    }
+}
+
+fn funding(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    parts: &[Part],
+    price: Rate,
+    version: &Version,
+) -> Table {
+    let currency = version.agreement.currency();
+    let whole: Amount = parts.iter().map(|part| part.amount).sum();
+    let mut table = Table::new(&[
+        (visit.t("application.lender"), ""),
+        (visit.t("application.part"), "#"),
+        (visit.t("overview.share"), "#"),
+        (visit.t("application.rate"), "#"),
+    ]);
+    for (part, &lender) in parts.iter().zip(&version.agreement.lenders) {
+        if part.amount.is_positive() {
+            table.row(vec![
+                Cell::text(scope.name(lender)),
+                Cell::amount(part.amount, currency),
+                Cell::number(super::blocks::percent(part.amount, whole)),
+                Cell::number(rate(part.rate)),
+            ]);
+        }
+    }
+    table.sum(vec![
+        Cell::text(visit.t("application.together")),
+        Cell::amount(whole, currency),
+        Cell::number("100.00%"),
+        Cell::number(rate(price)),
+    ]);
+    table
+}
+
+/// What each lender said. A lender's reasons are its own: others learn that it was asked.
+fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Version) -> Section {
+    let currency = version.agreement.currency();
+    let mut table = Table::new(&[
+        (visit.t("application.lender"), ""),
+        (visit.t("application.decision"), ""),
+        (visit.t("application.score"), "#"),
+        (visit.t("application.reasons"), ""),
+    ]);
+    let lenders = version.agreement.lenders.iter().zip(&version.policies);
+    for ((&lender, policy), decision) in lenders.zip(&decided.decisions) {
+        if lender != scope.party {
+            table.row(vec![
+                Cell::text(scope.name(lender)),
+                Cell::Soft(visit.t("application.not_shown").to_owned()),
+                Cell::text(""),
+                Cell::text(""),
+            ]);
+            continue;
+        }
+        let (badge, reasons): (_, &[u8]) = match &decision.outcome {
+            Outcome::Approve { .. } => (
+                Cell::Badge(Tone::Good, visit.t("decision.approve").to_owned()),
+                &[],
+            ),
+            Outcome::Decline(reasons) => (
+                Cell::Badge(Tone::Bad, visit.t("decision.decline").to_owned()),
+                reasons,
+            ),
+            Outcome::Refer(reasons) => (
+                Cell::Badge(Tone::Warn, visit.t("decision.refer").to_owned()),
+                reasons,
+            ),
+        };
+        let mut lines: Vec<_> = reasons
+            .iter()
+            .filter_map(|&place| policy.reasons.get(usize::from(place)))
+            .map(|(code, words)| format!("{code}: {words}"))
+            .collect();
+        if let Outcome::Approve {
+            maximum,
+            rate: price,
+        } = &decision.outcome
+        {
+            let values = [&*money(*maximum, currency), currency.code(), &rate(*price)];
+            lines.push(visit.language.fill("decision.up_to", &values));
+        }
+        lines.push(
+            visit
+                .language
+                .fill("decision.policy", &[&policy.file.version]),
+        );
+        let score = decision
+            .score
+            .map_or("–".to_owned(), |score| score.to_string());
+        table.row(vec![
+            Cell::text(scope.name(lender)),
+            badge,
+            Cell::number(score),
+            Cell::Lines(lines),
+        ]);
+    }
+    Section::new("decisions", visit.t("application.decisions")).with(Block::Table(table))
+}

@@ -1,0 +1,525 @@
+//! What moves money or changes a plan takes two people of a party: one proposes, another approves.
+
+use axum::extract::Path;
+use axum::response::Response;
+use rusqlite::{OptionalExtension, Row, params};
+use tandem_domain::agreement::Agreement;
+use tandem_domain::book::{Book, Command, Event, Instruction, Loan, words};
+use tandem_domain::loan::Status;
+
+use super::Console;
+use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
+use super::page::{Fault, Fields, Signed, Visit, go};
+use super::people::{self, Person, Role};
+use super::scope::Scope;
+use crate::read::EventRow;
+
+/// The table of proposals.
+pub(super) const SCHEMA: &str = "
+create table if not exists proposal (
+    id integer primary key,
+    -- Under this key it is carried out, so that carrying it out again changes nothing.
+    key text not null unique,
+    party text not null,
+    loan text not null,
+    words text not null,
+    reason text not null,
+    proposer integer not null references person (id),
+    proposed_at integer not null,
+    state text not null default 'open',
+    decider integer references person (id),
+    decided_at integer,
+    outcome text not null default ''
+) strict;
+create index if not exists proposal_party on proposal (party, state, id);
+create index if not exists proposal_loan on proposal (party, loan);
+";
+
+/// Proposals that are shown of those decided.
+const SHOWN: usize = 100;
+
+/// A proposal.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    id: i64,
+    key: String,
+    loan: String,
+    words: String,
+    reason: String,
+    proposer: i64,
+    proposer_name: String,
+    decider_name: Option<String>,
+    state: String,
+    outcome: String,
+}
+
+const COLUMNS: &str = "proposal.id, proposal.key, loan, words, reason, proposer, one.name, other.name, state, outcome
+    from proposal join person one on one.id = proposer left join person other on other.id = decider";
+
+impl Proposal {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Proposal> {
+        Ok(Proposal {
+            id: row.get(0)?,
+            key: row.get(1)?,
+            loan: row.get(2)?,
+            words: row.get(3)?,
+            reason: row.get(4)?,
+            proposer: row.get(5)?,
+            proposer_name: row.get(6)?,
+            decider_name: row.get(7)?,
+            state: row.get(8)?,
+            outcome: row.get(9)?,
+        })
+    }
+
+    /// True if somebody can still decide on it.
+    fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "open" | "approved")
+    }
+
+    /// The command that carries it out; the error says what is wrong with it.
+    fn command(&self, book: &Book, agreement: &Agreement) -> Result<Command, String> {
+        let application = self.loan.clone();
+        if self.words == "charge-off" {
+            return Ok(Command::ChargeOff { application });
+        }
+        if let Some(of) = self.words.strip_prefix("reverse ") {
+            let loan = book.loan(&self.loan).map(|(place, _)| place);
+            let own = book
+                .instruction(of)
+                .filter(|(place, _)| Some(*place) == loan);
+            return match own {
+                Some(_) => Ok(Command::Reverse {
+                    key: self.key.clone(),
+                    of: of.to_owned(),
+                }),
+                None => Err(format!("loan `{application}` has no instruction `{of}`")),
+            };
+        }
+        Ok(Command::Instruct(Instruction {
+            key: self.key.clone(),
+            application,
+            value_date: book.business_date(),
+            action: words::parse(&self.words, agreement)?,
+        }))
+    }
+}
+
+/// Proposals about a loan.
+pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Fault> {
+    find(
+        signed,
+        "proposal.party = ?1 and loan = ?2 order by proposal.id desc",
+        loan,
+    )
+}
+
+fn find(signed: &Signed, tail: &str, value: &str) -> Result<Vec<Proposal>, Fault> {
+    let found = signed.visit.console.registry.with(|connection| {
+        let mut select = connection.prepare_cached(&format!("select {COLUMNS} where {tail}"))?;
+        let rows = select.query_map(params![signed.person.party, value], Proposal::read)?;
+        rows.collect()
+    });
+    Ok(found?)
+}
+
+/// Number of proposals that wait for this person.
+pub(super) fn waiting(console: &Console, person: &Person) -> rusqlite::Result<i64> {
+    if !person.roles.has(Role::Approver) {
+        return Ok(0);
+    }
+    console.registry.with(|connection| {
+        let text =
+            "select count(*) from proposal where party = ?1 and state = 'open' and proposer <> ?2";
+        connection.query_row(text, params![person.party, person.id], |row| row.get(0))
+    })
+}
+
+/// What can be proposed for a loan, and what was.
+pub(super) fn offer(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    person: &Person,
+    key: &str,
+    loan: &Loan,
+    proposals: &[Proposal],
+    events: &[EventRow],
+    sheet: &mut Sheet<'_>,
+) {
+    if !proposals.is_empty() {
+        let section = Section::new("proposals", visit.t("approval.of_loan"));
+        sheet.section(section.with(Block::Table(table(visit, person, proposals, false))));
+    }
+    if !person.roles.has(Role::Operations) {
+        return;
+    }
+    let form = |what: &str, mut inputs: Vec<Input>| {
+        inputs.insert(0, Input::hidden("what", what));
+        inputs.insert(0, Input::hidden("loan", key));
+        inputs.push(Input::new(
+            "reason",
+            visit.t("approval.reason"),
+            "",
+            InputKind::Text,
+        ));
+        Block::Form(Form {
+            action: "/console/approvals".to_owned(),
+            inputs,
+            submit: visit.t("approval.propose").to_owned(),
+        })
+    };
+    let active = loan.position.status == Status::Active;
+    let agreement = scope.agreement();
+    if scope.services() && active {
+        let components = ["fee", "penalty", "interest"]
+            .map(|name| (name.to_owned(), visit.word("component", name).to_owned()));
+        sheet.section(
+            Section::new("waive", visit.t("approval.waive"))
+                .half()
+                .with(form(
+                    "waive",
+                    vec![
+                        Input::new(
+                            "component",
+                            visit.t("approval.component"),
+                            "fee",
+                            InputKind::Choice(components.to_vec()),
+                        ),
+                        Input::new(
+                            "amount",
+                            visit
+                                .language
+                                .fill("approval.amount", &[scope.currency().code()]),
+                            "",
+                            InputKind::Text,
+                        ),
+                    ],
+                )),
+        );
+        sheet.section(
+            Section::new("charge-off", visit.t("approval.charge_off"))
+                .half()
+                .with(Block::Text(visit.t("approval.charge_off_text").to_owned()))
+                .with(form("charge-off", Vec::new())),
+        );
+    }
+    let instructions: Vec<_> = events
+        .iter()
+        .rev()
+        .filter_map(|row| match &row.event {
+            Event::Instructed {
+                key, transaction, ..
+            } => {
+                let words = words::write(&transaction.action, agreement);
+                Some((key.clone(), format!("{} · {words} · {key}", row.day)))
+            }
+            _ => None,
+        })
+        .collect();
+    if scope.services() && !instructions.is_empty() {
+        let of = Input::new(
+            "of",
+            visit.t("approval.of"),
+            "",
+            InputKind::Choice(instructions),
+        );
+        let section = Section::new("reverse", visit.t("approval.reverse")).half();
+        sheet.section(section.with(form("reverse", vec![of])));
+    }
+    let own = loan
+        .split(&scope.book.version_of(loan).agreement)
+        .own(scope.party);
+    if active && own.outstanding.is_positive() {
+        let buyers = agreement.parties().filter(|(id, _)| *id != scope.party);
+        let buyers = buyers.map(|(_, party)| (party.id.clone(), party.name.clone()));
+        sheet.section(
+            Section::new("sell", visit.t("approval.sell"))
+                .half()
+                .with(form(
+                    "sell",
+                    vec![
+                        Input::new("part", visit.t("approval.part"), "100%", InputKind::Text),
+                        Input::new(
+                            "buyer",
+                            visit.t("approval.buyer"),
+                            "",
+                            InputKind::Choice(buyers.collect()),
+                        ),
+                        Input::new("price", visit.t("approval.price"), "100%", InputKind::Text),
+                    ],
+                )),
+        );
+    }
+}
+
+fn table(visit: &Visit, person: &Person, proposals: &[Proposal], with_loan: bool) -> Table {
+    let mut table = Table::new(&[
+        (visit.t("ledger.loan"), ""),
+        (visit.t("approval.what"), ""),
+        (visit.t("approval.reason"), "?"),
+        (visit.t("approval.proposer"), "?"),
+        (visit.t("list.state"), ""),
+        ("", ""),
+    ])
+    .empty(visit.t("approval.none"));
+    for proposal in proposals {
+        let tone = match proposal.state.as_str() {
+            "done" => Tone::Good,
+            "open" => Tone::Warn,
+            "refused" => Tone::Bad,
+            _ => Tone::Plain,
+        };
+        let loan = proposal.loan.clone();
+        let mut people = vec![proposal.proposer_name.clone()];
+        people.extend(proposal.decider_name.clone());
+        let what = vec![proposal.words.clone(), proposal.outcome.clone()];
+        table.row(vec![
+            match with_loan {
+                true => Cell::Link(loan.clone(), super::loans::path(&loan)),
+                false => Cell::text(loan),
+            },
+            Cell::Lines(what.into_iter().filter(|line| !line.is_empty()).collect()),
+            Cell::text(proposal.reason.clone()),
+            Cell::Lines(people),
+            Cell::Badge(tone, visit.word("proposal", &proposal.state).to_owned()),
+            act(visit, person, proposal),
+        ]);
+    }
+    table
+}
+
+/// What this person can do with a proposal.
+fn act(visit: &Visit, person: &Person, proposal: &Proposal) -> Cell {
+    let path = |what: &str| format!("/console/approvals/{}/{what}", proposal.id);
+    if !proposal.is_open() {
+        return Cell::text("");
+    }
+    if proposal.proposer == person.id {
+        let label = visit.t("approval.withdraw").to_owned();
+        return Cell::Button(path("withdraw"), Vec::new(), label);
+    }
+    if !person.roles.has(Role::Approver) {
+        return Cell::text("");
+    }
+    Cell::Link(
+        visit.t("approval.decide").to_owned(),
+        format!("/console/approvals/{}", proposal.id),
+    )
+}
+
+pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let open = find(
+        &signed,
+        "proposal.party = ?1 and state = ?2 order by proposal.id",
+        "open",
+    )?;
+    let tail =
+        format!("proposal.party = ?1 and state <> ?2 order by proposal.id desc limit {SHOWN}");
+    let decided = find(&signed, &tail, "open")?;
+    let mut sheet = Sheet::new(visit, visit.t("nav.approvals"));
+    sheet.lead = visit.t("approval.lead").to_owned();
+    let section = Section::new("open", visit.t("approval.open"));
+    sheet.section(section.with(Block::Table(table(visit, &signed.person, &open, true))));
+    let section = Section::new("decided", visit.t("approval.decided"));
+    sheet.section(section.with(Block::Table(table(visit, &signed.person, &decided, true))));
+    visit.page(&sheet)
+}
+
+/// A proposal of the person's party.
+fn own(signed: &Signed, id: i64) -> Result<Proposal, Fault> {
+    let found = signed.visit.console.registry.with(|connection| {
+        let text = format!("select {COLUMNS} where proposal.party = ?1 and proposal.id = ?2");
+        let mut select = connection.prepare_cached(&text)?;
+        select
+            .query_row(params![signed.person.party, id], Proposal::read)
+            .optional()
+    })?;
+    found.ok_or(Fault::NotFound)
+}
+
+pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let proposal = own(&signed, id)?;
+    let mut sheet = Sheet::new(
+        visit,
+        visit.language.fill("approval.title", &[&proposal.loan]),
+    )
+    .below("nav.approvals", "/console/approvals");
+    sheet.status = Some((
+        Tone::Plain,
+        visit.word("proposal", &proposal.state).to_owned(),
+    ));
+    let fact = |key: &str, cell| (visit.t(key).to_owned(), cell);
+    let mut facts = vec![
+        fact(
+            "ledger.loan",
+            Cell::Link(proposal.loan.clone(), super::loans::path(&proposal.loan)),
+        ),
+        fact("approval.what", Cell::Code(proposal.words.clone())),
+        fact("approval.reason", Cell::text(proposal.reason.clone())),
+        fact(
+            "approval.proposer",
+            Cell::text(proposal.proposer_name.clone()),
+        ),
+    ];
+    if let Some(decider) = &proposal.decider_name {
+        facts.push(fact("approval.decider", Cell::text(decider.clone())));
+    }
+    if !proposal.outcome.is_empty() {
+        facts.push(fact(
+            "approval.outcome",
+            Cell::text(proposal.outcome.clone()),
+        ));
+    }
+    sheet.add("facts", vec![Block::Facts(facts)]);
+    if proposal.is_open() && proposal.proposer == signed.person.id {
+        let text = visit.t("approval.own").to_owned();
+        sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
+    } else if proposal.is_open() && signed.person.roles.has(Role::Approver) {
+        let form = |what: &str, key: &str| {
+            Block::Form(Form {
+                action: format!("/console/approvals/{id}/{what}"),
+                inputs: Vec::new(),
+                submit: visit.t(key).to_owned(),
+            })
+        };
+        sheet.section(
+            Section::new("decide", visit.t("approval.decide"))
+                .with(Block::Text(visit.t("approval.approve_text").to_owned()))
+                .with(form("approve", "approval.approve"))
+                .with(form("reject", "approval.reject")),
+        );
+    }
+    visit.page(&sheet)
+}
+
+/// What a form proposes, in the words of instructions.
+fn proposed(fields: &Fields, scope: &Scope<'_>) -> String {
+    let get = |name| fields.get(name).trim();
+    let own = &scope.agreement().party(scope.party).id;
+    match get("what") {
+        "charge-off" => "charge-off".to_owned(),
+        "waive" => {
+            let currency = scope.currency();
+            format!("waive {} {} {currency}", get("component"), get("amount"))
+        }
+        "reverse" => format!("reverse {}", get("of")),
+        "sell" => format!(
+            "sell {} {own} {} {}",
+            get("part"),
+            get("buyer"),
+            get("price")
+        ),
+        _ => String::new(),
+    }
+}
+
+pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, Fault> {
+    signed.must(&[Role::Operations])?;
+    let visit = &signed.visit;
+    let loan = fields.get("loan");
+    let key = people::random::<12>()
+        .map(|byte| format!("{byte:02x}"))
+        .concat();
+    let proposal = signed.look(|scope| {
+        scope.loan(loan)?;
+        let own = fields.get("what") == "sell";
+        if !own && !scope.services() {
+            return Err(Fault::Forbidden);
+        }
+        let proposal = Proposal {
+            id: 0,
+            key: format!("console-{key}"),
+            loan: loan.to_owned(),
+            words: proposed(&fields, scope),
+            reason: fields.get("reason").trim().to_owned(),
+            proposer: signed.person.id,
+            proposer_name: String::new(),
+            decider_name: None,
+            state: String::new(),
+            outcome: String::new(),
+        };
+        let wrong = match proposal.command(scope.book, scope.agreement()) {
+            Err(wrong) => Some(wrong),
+            Ok(_) if proposal.reason.is_empty() => Some(visit.t("approval.no_reason").to_owned()),
+            Ok(_) => None,
+        };
+        Ok(wrong.map_or(Ok(proposal), Err))
+    })?;
+    let proposal = match proposal {
+        Ok(proposal) => proposal,
+        Err(wrong) => return refuse(visit, loan, wrong),
+    };
+    visit.console.registry.with(|connection| {
+        connection.execute(
+            "insert into proposal (key, party, loan, words, reason, proposer, proposed_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                proposal.key,
+                signed.person.party,
+                proposal.loan,
+                proposal.words,
+                proposal.reason,
+                proposal.proposer,
+                visit.console.now()
+            ],
+        )
+    })?;
+    Ok(go("/console/approvals"))
+}
+
+/// Says what is wrong with a proposal.
+fn refuse(visit: &Visit, loan: &str, wrong: String) -> Result<Response, Fault> {
+    let mut sheet =
+        Sheet::new(visit, visit.t("approval.refused")).below("nav.loans", super::loans::path(loan));
+    sheet.add("wrong", vec![Block::Notice(Tone::Bad, wrong)]);
+    visit.page_with(axum::http::StatusCode::UNPROCESSABLE_ENTITY, &sheet)
+}
+
+/// Decides on a proposal: `approve`, `reject` or `withdraw`.
+pub(super) async fn decide(
+    signed: Signed,
+    Path((id, what)): Path<(i64, String)>,
+    _: Fields,
+) -> Result<Response, Fault> {
+    let proposal = own(&signed, id)?;
+    let is_own = proposal.proposer == signed.person.id;
+    let state = match what.as_str() {
+        "withdraw" if is_own => "withdrawn",
+        "approve" | "reject" if is_own || !signed.person.roles.has(Role::Approver) => {
+            return Err(Fault::Forbidden);
+        }
+        "approve" => "approved",
+        "reject" => "rejected",
+        _ => return Err(Fault::NotFound),
+    };
+    let console = &signed.visit.console;
+    let set = |from: &str, state: &str, outcome: &str| {
+        console.registry.with(|connection| {
+            connection.execute(
+                "update proposal set state = ?3, decider = ?4, decided_at = ?5, outcome = ?6
+                 where id = ?1 and state = ?2",
+                params![id, from, state, signed.person.id, console.now(), outcome],
+            )
+        })
+    };
+    // One that was approved and not carried out, because the service stopped, is approved again.
+    let again = state == "approved" && proposal.state == state;
+    if !again && set("open", state, "")? == 0 {
+        return Ok(go(&format!("/console/approvals/{id}")));
+    }
+    if state == "approved" {
+        let command = signed.look(|scope| Ok(proposal.command(scope.book, scope.agreement())))?;
+        let (state, outcome) = match command {
+            Err(wrong) => ("refused", wrong),
+            Ok(command) => match console.desk.execute(command).await {
+                Ok(_) => ("done", String::new()),
+                Err(problem) if problem.retryable => ("open", problem.detail),
+                Err(problem) => ("refused", problem.detail),
+            },
+        };
+        set("approved", state, &outcome)?;
+    }
+    Ok(go(&format!("/console/approvals/{id}")))
+}

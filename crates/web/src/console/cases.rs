@@ -1,0 +1,464 @@
+//! What needs a person: referrals, payments that were taken back, loans that are about to be
+//! written off, limits that are nearly used up, ledgers that do not agree.
+//!
+//! A case is found in the book; the registry keeps only who looks after it, until when, and
+//! that it is done with.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
+use axum::response::Response;
+use rusqlite::params;
+use tandem_domain::book::{ApplicationState, Book, Event, Verdict};
+use tandem_domain::calendar::Day;
+use tandem_domain::loan::Status;
+use tandem_domain::party::PartyId;
+
+use super::Console;
+use super::blocks::{
+    Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone, count, percent,
+};
+use super::overview::limit_words;
+use super::page::{Fault, Fields, Signed, Visit, form_escaped, go};
+use super::people::{self, Role};
+use super::scope::Scope;
+
+/// What was done about cases.
+pub(super) const SCHEMA: &str = "
+create table if not exists case_work (
+    party text not null,
+    key text not null,
+    owner integer references person (id),
+    deadline integer,
+    note text not null default '',
+    closed integer not null default 0,
+    primary key (party, key)
+) strict, without rowid;
+";
+
+/// Days before a write-off from which on a loan is a case.
+const BEFORE_WRITE_OFF: i32 = 10;
+
+/// Days for which a payment that was taken back is a case.
+const TAKEN_BACK: i32 = 30;
+
+/// Referrals that are looked at, newest first.
+const REFERRALS: usize = 500;
+
+/// Share of a limit from which on it is a case, in hundredths of a per cent.
+const NEARLY_USED: u32 = 9_500;
+
+/// Something that needs a person.
+pub(super) struct Case {
+    /// Its name: what it is and about what.
+    key: String,
+    kind: &'static str,
+    title: String,
+    path: String,
+    tone: Tone,
+    deadline: Option<Day>,
+    work: Work,
+}
+
+/// What was done about a case.
+#[derive(Clone, Debug, Default)]
+struct Work {
+    owner: Option<i64>,
+    owner_name: Option<String>,
+    deadline: Option<Day>,
+    note: String,
+    closed: bool,
+}
+
+/// What is remembered of the book so that cases are found without looking through all of it.
+#[derive(Default)]
+pub(super) struct Watch {
+    applications: u32,
+    referred: Vec<u32>,
+    day: Day,
+    loans: usize,
+    /// Loans that will be written off within some days, with the day.
+    lost: Vec<(u32, Day)>,
+}
+
+impl Watch {
+    fn look(&mut self, book: &Book) {
+        let all = book.application_count() as u32;
+        for place in self.applications..all {
+            if book.application_in(place).state == ApplicationState::Referred {
+                self.referred.push(place);
+            }
+        }
+        self.applications = all;
+        let now = (book.business_date(), book.loan_count());
+        if (self.day, self.loans) == now {
+            return;
+        }
+        (self.day, self.loans) = now;
+        self.lost.clear();
+        for (place, loan) in (0..).zip(book.loans()) {
+            if loan.position.status != Status::Active || loan.class == 0 {
+                continue;
+            }
+            let most = book
+                .version_of(&loan)
+                .agreement
+                .file
+                .charge_off
+                .days_past_due;
+            if let Some(since) = loan.position.behind_since() {
+                let day = since + i32::from(most);
+                if day <= self.day + BEFORE_WRITE_OFF {
+                    self.lost.push((place, day));
+                }
+            }
+        }
+        self.lost.sort_by_key(|(_, day)| *day);
+    }
+}
+
+/// The party's cases that are not closed, those that cannot wait first.
+pub(super) fn open(signed: &Signed) -> Result<Vec<Case>, Fault> {
+    let mut cases = all(signed)?;
+    cases.retain(|case| !case.work.closed);
+    Ok(cases)
+}
+
+fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
+    let visit = &signed.visit;
+    let console = &visit.console;
+    let figures = console.figures(signed.party)?;
+    let mut work = work(console, &signed.person.party)?;
+    let referred = signed.look(|scope| {
+        let mut watch = console
+            .watch
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        watch.look(scope.book);
+        Ok(watch
+            .referred
+            .iter()
+            .rev()
+            .take(REFERRALS)
+            .copied()
+            .collect::<Vec<_>>())
+    })?;
+    let asked = referrals(console, &referred)?;
+    let mut cases = signed.look(|scope| {
+        let mut cases = Vec::new();
+        let today = scope.book.business_date();
+        breaks(visit, scope, &mut cases);
+        let watch = console
+            .watch
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        for &(place, day) in watch
+            .lost
+            .iter()
+            .filter(|(place, _)| scope.sees_loan(*place))
+        {
+            let loan = scope.book.loan_in(place);
+            let key = scope.book.key_of(&loan);
+            let days = count(loan.position.days_past_due(today));
+            cases.push(Case {
+                key: format!("write_off:{key}"),
+                kind: "write_off",
+                title: visit
+                    .language
+                    .fill("case.write_off", &[key, &days, &day.to_string()]),
+                path: super::loans::path(key),
+                tone: Tone::Bad,
+                deadline: Some(day),
+                work: Work::default(),
+            });
+        }
+        for place in referred {
+            let record = scope.book.application_in(place);
+            let lenders = &scope.book.versions()[usize::from(record.version)]
+                .agreement
+                .lenders;
+            let own = asked.get(&place).is_some_and(|places| {
+                places
+                    .iter()
+                    .any(|&place| lenders.get(usize::from(place)) == Some(&scope.party))
+            });
+            if own && scope.sees_application(place, &record) {
+                cases.push(Case {
+                    key: format!("referral:{}", record.key),
+                    kind: "referral",
+                    title: visit.language.fill("case.referral", &[record.key]),
+                    path: super::applications::path(record.key),
+                    tone: Tone::Warn,
+                    deadline: Some(record.decided_on.plus_business_days(1)),
+                    work: Work::default(),
+                });
+            }
+        }
+        let recent = figures.taken_back.iter().rev();
+        for &(day, place) in recent.take_while(|(day, _)| *day + TAKEN_BACK >= today) {
+            let loan = scope.book.loan_in(place);
+            let key = scope.book.key_of(&loan);
+            cases.push(Case {
+                key: format!("taken_back:{key}:{day}"),
+                kind: "taken_back",
+                title: visit
+                    .language
+                    .fill("case.taken_back", &[key, &day.to_string()]),
+                path: super::loans::path(key),
+                tone: Tone::Warn,
+                deadline: Some(day.plus_business_days(5)),
+                work: Work::default(),
+            });
+        }
+        limits(visit, scope, &mut cases);
+        Ok(cases)
+    })?;
+    for case in &mut cases {
+        case.work = work.remove(&case.key).unwrap_or_default();
+        case.deadline = case.work.deadline.or(case.deadline);
+    }
+    Ok(cases)
+}
+
+/// Which lenders referred each application, by their places.
+fn referrals(console: &Console, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>, Fault> {
+    let mut asked = BTreeMap::new();
+    for &place in referred {
+        for row in console.desk.reader().events_of(place)? {
+            if let Event::Decided(decided) = row.event
+                && let Verdict::Referred(places) = decided.verdict
+            {
+                asked.insert(place, places);
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// Ledgers that do not balance, and those of two parties that do not agree.
+fn breaks(visit: &Visit, scope: &Scope<'_>, cases: &mut Vec<Case>) {
+    let mut add = |key: String, title: String| {
+        cases.push(Case {
+            key,
+            kind: "break",
+            title,
+            path: "/console/ledger".to_owned(),
+            tone: Tone::Bad,
+            deadline: Some(scope.book.business_date()),
+            work: Work::default(),
+        });
+    };
+    for (party, amount) in scope.book.ledgers().unbalanced() {
+        if party == scope.party {
+            let amount = super::blocks::money(amount, scope.currency());
+            let title = visit
+                .language
+                .fill("case.unbalanced", &[&amount, scope.currency().code()]);
+            add("break:ledger".to_owned(), title);
+        }
+    }
+    for (one, other) in scope.book.ledgers().unmirrored() {
+        if [one, other].contains(&scope.party) {
+            let with = if one == scope.party { other } else { one };
+            let key = format!("break:mirror:{}", party_id(scope, with));
+            add(
+                key,
+                visit.language.fill("case.unmirrored", &[scope.name(with)]),
+            );
+        }
+    }
+}
+
+fn party_id<'b>(scope: &Scope<'b>, party: PartyId) -> &'b str {
+    &scope.agreement().party(party).id
+}
+
+fn limits(visit: &Visit, scope: &Scope<'_>, cases: &mut Vec<Case>) {
+    let Some((_, version)) = scope.book.current() else {
+        return;
+    };
+    let agreement = &version.agreement;
+    for limit in scope.book.limits_used() {
+        let terms = &agreement.file.limit[limit.limit];
+        let cap = terms.amount.amount;
+        let own = agreement.limit_lenders[limit.limit];
+        let others = own.is_some_and(|place| agreement.lenders[place] != scope.party);
+        if others || super::blocks::hundredths(limit.used, cap) < NEARLY_USED {
+            continue;
+        }
+        let words = limit_words(visit, scope, terms, limit.region.as_deref());
+        let share = percent(limit.used, cap);
+        cases.push(Case {
+            key: format!("limit:{}", terms.clause),
+            kind: "limit",
+            title: visit
+                .language
+                .fill("case.limit", &[&terms.clause, &words, &share]),
+            path: "/console/agreement#limits".to_owned(),
+            tone: Tone::Warn,
+            deadline: None,
+            work: Work::default(),
+        });
+    }
+}
+
+fn work(console: &Console, party: &str) -> rusqlite::Result<BTreeMap<String, Work>> {
+    console.registry.with(|connection| {
+        let mut select = connection.prepare_cached(
+            "select key, owner, name, deadline, note, closed from case_work
+             left join person on person.id = owner where case_work.party = ?1",
+        )?;
+        let rows = select.query_map([party], |row| {
+            let work = Work {
+                owner: row.get(1)?,
+                owner_name: row.get(2)?,
+                deadline: row.get::<_, Option<i32>>(3)?.map(Day),
+                note: row.get(4)?,
+                closed: row.get(5)?,
+            };
+            Ok((row.get(0)?, work))
+        })?;
+        rows.collect()
+    })
+}
+
+/// The first cases of a list.
+pub(super) fn table(visit: &Visit, cases: &[Case], most: usize) -> Table {
+    let mut table = Table::new(&[
+        (visit.t("case.kind"), ""),
+        (visit.t("case.case"), ""),
+        (visit.t("case.owner"), "?"),
+        (visit.t("case.deadline"), ""),
+        ("", "?"),
+    ])
+    .empty(visit.t("case.none"));
+    for case in cases.iter().take(most) {
+        let deadline = case.deadline.map_or("–".to_owned(), |day| day.to_string());
+        let owner = case.work.owner_name.clone();
+        let more = format!(
+            "/console/cases/{}",
+            form_escaped(&case.key).replace('/', "%2F")
+        );
+        table.row(vec![
+            Cell::Badge(case.tone, visit.word("case_kind", case.kind).to_owned()),
+            Cell::Link(case.title.clone(), case.path.clone()),
+            Cell::Soft(owner.unwrap_or_else(|| visit.t("case.nobody").to_owned())),
+            Cell::text(deadline),
+            Cell::Link(visit.t("case.work").to_owned(), more),
+        ]);
+    }
+    table
+}
+
+pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let (closed, open): (Vec<_>, Vec<_>) =
+        all(&signed)?.into_iter().partition(|case| case.work.closed);
+    let mut sheet = Sheet::new(visit, visit.t("nav.cases"));
+    sheet.lead = visit.t("case.lead").to_owned();
+    let section = Section::new(
+        "open",
+        visit
+            .language
+            .fill("case.open", &[&count(open.len() as i64)]),
+    );
+    sheet.section(section.with(Block::Table(table(visit, &open, usize::MAX))));
+    if !closed.is_empty() {
+        let section = Section::new("closed", visit.t("case.closed"));
+        sheet.section(section.with(Block::Table(table(visit, &closed, usize::MAX))));
+    }
+    visit.page(&sheet)
+}
+
+fn one(signed: &Signed, key: &str) -> Result<Case, Fault> {
+    let found = all(signed)?.into_iter().find(|case| case.key == key);
+    found.ok_or(Fault::NotFound)
+}
+
+pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let case = one(&signed, &key)?;
+    let mut sheet = Sheet::new(visit, case.title.clone()).below("nav.cases", "/console/cases");
+    sheet.status = Some((case.tone, visit.word("case_kind", case.kind).to_owned()));
+    let about = (visit.t("case.about").to_owned(), case.path.clone());
+    sheet.add("about", vec![Block::Links(vec![about])]);
+    let people = people::of_party(&visit.console.registry, &signed.person.party)?;
+    let mut owners = vec![(String::new(), visit.t("case.nobody").to_owned())];
+    owners.extend(
+        people
+            .iter()
+            .map(|person| (person.id.to_string(), person.name.clone())),
+    );
+    let owner = case
+        .work
+        .owner
+        .map_or_else(String::new, |owner| owner.to_string());
+    let deadline = case
+        .deadline
+        .map_or_else(String::new, |day| day.to_string());
+    let done = vec![(
+        "1".to_owned(),
+        visit.t("case.done").to_owned(),
+        case.work.closed,
+    )];
+    let form = Form {
+        action: format!("/console/cases/{}", form_escaped(&key).replace('/', "%2F")),
+        inputs: vec![
+            Input::new(
+                "owner",
+                visit.t("case.owner"),
+                owner,
+                InputKind::Choice(owners),
+            ),
+            Input::new(
+                "deadline",
+                visit.t("case.deadline"),
+                deadline,
+                InputKind::Day,
+            ),
+            Input::new(
+                "note",
+                visit.t("case.note"),
+                case.work.note,
+                InputKind::Long,
+            ),
+            Input::new("closed", visit.t("list.state"), "", InputKind::Ticks(done)),
+        ],
+        submit: visit.t("frame.save").to_owned(),
+    };
+    sheet.section(Section::new("work", visit.t("case.work")).with(Block::Form(form)));
+    visit.page(&sheet)
+}
+
+pub(super) async fn save(
+    signed: Signed,
+    Path(key): Path<String>,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    signed.must(&[Role::Operations, Role::Risk, Role::Finance])?;
+    one(&signed, &key)?;
+    let registry = &signed.visit.console.registry;
+    let party = &signed.person.party;
+    let owner = fields.get("owner").parse::<i64>().ok();
+    let owner = owner
+        .map(|owner| people::find(registry, party, owner))
+        .transpose()?
+        .flatten();
+    let deadline = fields.get("deadline").parse::<Day>().ok();
+    registry.with(|connection| {
+        connection.execute(
+            "insert into case_work (party, key, owner, deadline, note, closed)
+             values (?1, ?2, ?3, ?4, ?5, ?6)
+             on conflict do update set owner = ?3, deadline = ?4, note = ?5, closed = ?6",
+            params![
+                party,
+                key,
+                owner.map(|owner| owner.id),
+                deadline.map(|day| day.0),
+                fields.get("note"),
+                !fields.get("closed").is_empty()
+            ],
+        )
+    })?;
+    Ok(go("/console/cases"))
+}
