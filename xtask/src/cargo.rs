@@ -66,6 +66,8 @@ pub(crate) fn fuzz(root: &Path, seconds: &str) -> Outcome {
         "tandem-fuzz",
         "-p",
         "tandem",
+        "-p",
+        "tandem-web",
         "--lib",
         "--bins",
         "--",

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
 use tandem_engine::{Engine, Step, replay};
-use tandem_journal::{BookName, Journal, Sqlite, Store};
+use tandem_journal::{BookName, Journal, Sqlite};
+use tandem_web::desk::{NotOwned, Owned};
 
 use crate::fail::{Failure, Outcome};
 
 /// Folder for journals if `--data` is not given; each book has a folder below it.
-const DEFAULT: &str = "data";
+pub(crate) const DEFAULT: &str = "data";
 
 /// Name of the journal's database in a book's folder.
 const DATABASE: &str = "book.db";
@@ -22,7 +23,7 @@ const DATABASE: &str = "book.db";
 const SNAPSHOTS: &str = "snapshots";
 
 /// The store is chosen when the program runs.
-pub(crate) type AnyStore = Box<dyn Store + Send>;
+pub(crate) use tandem_web::desk::AnyStore;
 
 /// Which book a command is about.
 #[derive(clap::Args, Default)]
@@ -122,6 +123,38 @@ impl Place {
             #[cfg(feature = "postgres")]
             Place::Server(book) => book.open_or_create(),
         }
+    }
+
+    /// The place as a service uses it: it does not wait for other nodes, and tells callers that
+    /// this one is reached at `base`.
+    pub(crate) fn served(self, base: &str) -> Place {
+        match self {
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => Place::Server(Box::new(book.served(base))),
+            place => {
+                let _ = base;
+                place
+            }
+        }
+    }
+
+    /// Opens the journal of a book for writing, and makes it if it is not there; says who else
+    /// may write it.
+    pub(crate) fn own(&self, name: &BookName) -> Result<Owned, NotOwned> {
+        let failed = |failure: Failure| NotOwned::Failed(failure.0);
+        let (store, lease) = match self {
+            Place::File(_) => (self.open_or_create(name).map_err(failed)?, None),
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.own()?,
+        };
+        if store.book() != name {
+            return Err(NotOwned::Failed(format!(
+                "{self} holds the book `{}`, not `{name}`; name another folder with --data",
+                store.book()
+            )));
+        }
+        let journal = Journal::open(store).map_err(|error| failed(error.into()))?;
+        Ok(Owned { journal, lease })
     }
 
     /// Opens the journal for reading.

@@ -8,12 +8,14 @@ mod export;
 mod fail;
 mod history;
 mod instruct;
+mod partner;
 mod payments;
 mod programme;
 mod quote;
 mod report;
 mod run;
 mod schedule;
+mod serve;
 mod table;
 mod verify;
 mod view;
@@ -71,6 +73,12 @@ enum Command {
     /// Holds the loan engine's arithmetic against a public standard.
     #[command(subcommand)]
     Conformance(conformance::Suite),
+    /// Serves programmes: the open API for partners, and the console for people.
+    Serve(serve::Options),
+    /// Registers, lists and shuts out the clients of a service.
+    Client(partner::Options),
+    /// Calls a service as one of its clients: signed, and the answer checked.
+    Call(partner::Call),
     /// Measures throughput on this machine.
     Bench(bench::Options),
 }
@@ -89,6 +97,9 @@ fn main() -> ExitCode {
         Command::Schedule(options) => schedule::schedule(&options),
         Command::Apr(options) => schedule::apr(&options),
         Command::Conformance(suite) => conformance::conformance(&suite),
+        Command::Serve(options) => serve::serve(&options),
+        Command::Client(options) => partner::client(&options),
+        Command::Call(options) => partner::call(&options),
         Command::Bench(options) => bench::bench(&options),
     };
     match done {

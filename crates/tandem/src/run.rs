@@ -95,6 +95,23 @@ pub(crate) fn run(options: &Options) -> Outcome {
     conclude(&programme, &place, &out, &problems, &payments)
 }
 
+/// Runs a programme up to a day, by default half a year after its last application, if its book
+/// is not as far.
+pub(crate) fn fill(programme: &Programme, place: &Place, until: Option<Day>) -> Outcome {
+    let applications = programme.applications(None)?;
+    let last = applications.rows.iter().map(|row| row.date).max();
+    let until = until.or_else(|| Some(last? + HALF_A_YEAR));
+    let payments = Payments::read(programme, None)?;
+    let instructions = programme.instructions()?;
+    let mut run = Run::open(place, programme, applications, payments, instructions)?;
+    run.live(until)?;
+    run.snapshot(place);
+    Ok(())
+}
+
+/// In days.
+const HALF_A_YEAR: i32 = 183;
+
 /// A command, and the file and line that it comes from.
 struct Asked {
     command: Command,

@@ -50,7 +50,7 @@ const FOLLOW: Duration = Duration::from_millis(250);
 const SNAPSHOT: Duration = Duration::from_secs(900);
 
 /// Where a book's journal is.
-pub trait Place: Send + 'static {
+pub trait Source: Send + 'static {
     /// Opens the journal for writing, and makes it if it is not there.
     fn own(&self) -> Result<Owned, NotOwned>;
 
@@ -103,7 +103,7 @@ pub enum Role {
 /// What a desk needs to begin.
 pub struct Setup {
     /// Where the journal is.
-    pub place: Box<dyn Place>,
+    pub source: Box<dyn Source>,
     /// File for rows, made if it is not there.
     pub rows: PathBuf,
     /// Folder for snapshots.
@@ -148,13 +148,20 @@ enum End {
 impl Desk {
     /// Opens a book and puts it to work; what is wrong is said in words.
     pub fn open(setup: Setup) -> Result<(Arc<Desk>, JoinHandle<()>), String> {
-        let owned = setup.place.own();
-        let (owned, mut journal) = match owned {
-            Ok(owned) => (Some(owned), setup.place.read()?),
-            Err(NotOwned::By(_)) => (None, setup.place.read()?),
+        let mut owned = match setup.source.own() {
+            Ok(owned) => Some(owned),
+            Err(NotOwned::By(_)) => None,
             Err(NotOwned::Failed(message)) => return Err(message),
         };
-        let opened = Reader::open(&setup.rows, &mut journal, &setup.snapshots);
+        // A file has one user at a time, so its owner reads it through the journal that it owns.
+        let mut read = match owned {
+            Some(_) => None,
+            None => Some(setup.source.read()?),
+        };
+        let journal = owned.as_mut().map(|owned| &mut owned.journal);
+        let journal = journal.or(read.as_mut()).expect("it is one or the other");
+        let name = journal.book().to_string();
+        let opened = Reader::open(&setup.rows, journal, &setup.snapshots);
         let (reader, unusable) = opened.map_err(|error| error.to_string())?;
         for error in unusable {
             tracing::warn!("{error}; what it was to spare is read from the journal");
@@ -162,7 +169,7 @@ impl Desk {
         let (jobs, waiting) = sync_channel(QUEUE);
         let (orders, ordered) = sync_channel(1);
         let desk = Arc::new(Desk {
-            name: journal.book().to_string(),
+            name,
             reader: Arc::new(reader),
             role: watch::Sender::new(Role::Opening),
             jobs,
@@ -301,7 +308,7 @@ impl Working {
     fn run(self, mut owned: Option<Owned>) {
         let mut journal = None;
         while !self.desk.is_stopping() {
-            let mine = owned.take().map_or_else(|| self.setup.place.own(), Ok);
+            let mine = owned.take().map_or_else(|| self.setup.source.own(), Ok);
             let end = match mine {
                 Ok(owned) => {
                     journal = None;
@@ -331,7 +338,9 @@ impl Working {
         }
         // A server that does not answer may do so later.
         let mut read = || -> Result<Journal<AnyStore>, String> {
-            let mut journal = journal.take().map_or_else(|| self.setup.place.read(), Ok)?;
+            let mut journal = journal
+                .take()
+                .map_or_else(|| self.setup.source.read(), Ok)?;
             journal.refresh().map_err(|error| error.to_string())?;
             Ok(journal)
         };

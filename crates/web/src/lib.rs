@@ -1,8 +1,46 @@
 //! Books as a service: the open API that partners call, and the console that people work in.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use access::Access;
+use desk::Desk;
+use metrics::Metrics;
+use registry::Registry;
+/// Everything that a request may need.
+pub struct Service {
+    /// The books, by their agreements' ids.
+    pub desks: BTreeMap<String, Arc<Desk>>,
+    /// What the service keeps beside its books.
+    pub registry: Arc<Registry>,
+    /// Who may call.
+    pub access: Arc<Access>,
+    /// True if this is a sandbox: every party may move its time.
+    pub sandbox: bool,
+    /// What is measured.
+    pub metrics: Metrics,
+}
+/// Writes the log to the error output: lines, or JSON where `TANDEM_LOG_FORMAT` is `json`; what
+/// is written is chosen by `TANDEM_LOG`, as `info` or `tandem_web=debug`.
+pub fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Where there is a log already, it stays.
+    let _ = match std::env::var("TANDEM_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().try_init(),
+        _ => log.with_ansi(false).try_init(),
+    };
+}
 
+pub mod access;
+pub mod api;
 pub mod chart;
+pub mod client;
 pub mod console;
 pub mod desk;
+pub mod metrics;
 pub mod problem;
 pub mod read;
 pub mod registry;
+pub mod serve;

@@ -209,6 +209,16 @@ impl Reader {
         self.rows(|rows| EventRow::numbered(rows, number))
     }
 
+    /// Events of a kind before an event's number, newest first.
+    pub fn newest(
+        &self,
+        kind: &str,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<EventRow>, ReadError> {
+        self.rows(|rows| EventRow::newest(rows, kind, before, most))
+    }
+
     /// Postings, newest first.
     pub fn postings(
         &self,

@@ -1,8 +1,8 @@
 //! What the service keeps beside its books: clients and their keys, people and their sessions,
 //! answers to repeat, webhooks, and who did what. One SQLite file; each area has its own tables.
 
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -12,18 +12,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file, with the tables of all areas.
 pub struct Registry {
-    connection: Mutex<Connection>,
+    connection: Arc<Mutex<Connection>>,
+    path: Option<PathBuf>,
 }
 
 impl Registry {
     /// Opens the file, makes it if it is not there, and makes the tables that are not there.
     pub fn open(path: &Path, schemas: &[&str]) -> rusqlite::Result<Registry> {
-        Registry::prepare(Connection::open(path)?, schemas)
+        let mut registry = Registry::prepare(Connection::open(path)?, schemas)?;
+        registry.path = Some(path.to_owned());
+        Ok(registry)
     }
 
     /// A registry that ends with the process, for tests.
     pub fn in_memory(schemas: &[&str]) -> rusqlite::Result<Registry> {
         Registry::prepare(Connection::open_in_memory()?, schemas)
+    }
+
+    /// The same file by a connection of its own, which waits for no other's flush; one that ends
+    /// with the process has no more than one connection.
+    pub fn another(&self) -> rusqlite::Result<Registry> {
+        match &self.path {
+            Some(path) => Registry::open(path, &[]),
+            None => Ok(Registry {
+                connection: Arc::clone(&self.connection),
+                path: None,
+            }),
+        }
     }
 
     fn prepare(connection: Connection, schemas: &[&str]) -> rusqlite::Result<Registry> {
@@ -35,7 +50,8 @@ impl Registry {
             connection.execute_batch(schema)?;
         }
         Ok(Registry {
-            connection: Mutex::new(connection),
+            connection: Arc::new(Mutex::new(connection)),
+            path: None,
         })
     }
 

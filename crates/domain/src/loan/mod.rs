@@ -50,7 +50,7 @@ pub use contract::{Contract, Measure};
 pub use due::Due;
 pub use holders::{Holders, Mark, PartChange, Sold};
 pub use packed::{Base, Entered, History};
-pub use plan::{Instalment, schedule};
+pub use plan::{Instalment, coming, schedule};
 pub use position::{Accrual, Payoff, Position, Status, evaluate};
 pub use split::{Own, Split, earner};
 pub use terms::{Fixing, OwnTerms, Terms};

@@ -33,10 +33,28 @@ impl Instalment {
 
 /// The instalments that the terms plan, those of nothing included.
 pub fn schedule(terms: &Terms<'_>) -> Vec<Instalment> {
-    let steps = &terms.timeline.steps;
-    let mut position = Position::disburse(terms);
-    let mut instalments = Vec::with_capacity(steps.len());
-    let (mut balance, mut number, mut passed) = (terms.principal, 0, 0);
+    plan(terms, Position::disburse(terms), 0, terms.principal)
+}
+
+/// The instalments that are still to fall due, if each is paid when it does.
+pub fn coming(terms: &Terms<'_>, position: &Position) -> Vec<Instalment> {
+    let mut position = position.clone();
+    position.due.clear();
+    let (passed, balance) = (position.contract.next, position.contract.principal);
+    plan(terms, position, usize::from(passed), balance)
+}
+
+/// Lets a position fall due to the end, from the steps that it has passed.
+fn plan(
+    terms: &Terms<'_>,
+    mut position: Position,
+    mut passed: usize,
+    mut balance: Amount,
+) -> Vec<Instalment> {
+    let steps = position.timeline(terms).steps.clone();
+    let mut instalments = Vec::with_capacity(steps.len() - passed);
+    let before = steps[..passed].iter();
+    let mut number = before.filter(|step| step.ops.has(Ops::INTEREST)).count() as u16;
     loop {
         // Several instalments fall due at once when they are moved to the same business day.
         let next = usize::from(position.contract.next);

@@ -5,8 +5,10 @@ use std::time::Duration;
 use std::{fmt, fs, process};
 
 use tandem_journal::lease::{self, Node};
-use tandem_journal::postgres::{OpenError, Server, Writer};
+use tandem_journal::postgres::{OpenError, Ownership, Server, Writer};
 use tandem_journal::{BookName, Postgres};
+
+use tandem_web::desk::{Lease, NotOwned};
 
 use super::{AnyStore, Place, folder};
 use crate::fail::{Failure, Outcome};
@@ -82,10 +84,53 @@ impl Book {
         Ok(Box::new(store?))
     }
 
+    /// Does not wait for other nodes, and tells that this one is reached at `base`.
+    pub(super) fn served(mut self, base: &str) -> Book {
+        base.clone_into(&mut self.writer.node.address);
+        self.writer.wait = Duration::ZERO;
+        self
+    }
+
+    /// Opens the journal for writing, or says who owns it.
+    pub(super) fn own(&self) -> Result<(AnyStore, Option<Box<dyn Lease>>), NotOwned> {
+        let opened = match Postgres::open(&self.server, &self.name, &self.writer) {
+            Err(OpenError::NotFound { .. }) => {
+                Postgres::create(&self.server, &self.name, &self.writer)
+            }
+            opened => opened,
+        };
+        let store = match opened {
+            Ok(store) => store,
+            Err(OpenError::Owned { owner, .. }) => return Err(NotOwned::By(owner)),
+            Err(error) => return Err(NotOwned::Failed(error.to_string())),
+        };
+        let lease = store
+            .ownership()
+            .map(|held| Box::new(Held(held)) as Box<dyn Lease>);
+        Ok((Box::new(store), lease))
+    }
+
     pub(super) fn open_read_only(&self) -> Outcome<AnyStore> {
         let head_file = &self.writer.head_file;
         let store = Postgres::open_read_only(&self.server, &self.name, head_file)?;
         Ok(Box::new(store))
+    }
+}
+
+struct Held(Ownership);
+
+impl Lease for Held {
+    fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+
+    fn lost(&self) -> Option<Node> {
+        Some(self.0.lost()?.lease.owner)
+    }
+
+    fn hand_over(&self, to: &Node) -> Result<(), String> {
+        let given = self.0.hand_over(to);
+        given.map(drop).map_err(|cause| cause.to_string())
     }
 }
 

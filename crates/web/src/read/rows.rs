@@ -26,6 +26,7 @@ pub(super) const SCHEMA: &str = "
         body BLOB NOT NULL
     ) STRICT;
     CREATE INDEX event_application ON event (application) WHERE application IS NOT NULL;
+    CREATE INDEX event_settlement ON event (kind, number) WHERE kind LIKE 'settlement.%';
     CREATE TABLE posting (
         entry INTEGER NOT NULL,
         line INTEGER NOT NULL,
@@ -239,6 +240,17 @@ impl EventRow {
             "WHERE application = ?1 ORDER BY number",
             [application],
         )
+    }
+
+    pub(super) fn newest(
+        file: &Connection,
+        kind: &str,
+        before: Option<u64>,
+        most: usize,
+    ) -> rusqlite::Result<Vec<EventRow>> {
+        let tail = "WHERE kind = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
+        let before = before.map_or(i64::MAX, |before| before as i64);
+        EventRow::all(file, tail, params![kind, before, most as i64])
     }
 
     pub(super) fn numbered(file: &Connection, number: u64) -> rusqlite::Result<Option<EventRow>> {

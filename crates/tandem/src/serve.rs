@@ -1,0 +1,211 @@
+//! `tandem serve`: programmes as a service, with the open API and the console.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tandem_domain::calendar::Day;
+use tandem_journal::{BookName, Journal};
+use tandem_web::Service;
+use tandem_web::access::{self, Access, Scopes, Settings};
+use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
+use tandem_web::metrics::Metrics;
+use tandem_web::registry::Registry;
+use tandem_web::serve::Socket;
+
+use crate::data::{DEFAULT, Place};
+use crate::fail::{Failure, Outcome};
+use crate::programme::Programme;
+use crate::{partner, run};
+
+/// What to serve, and where.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folders of the programmes; each has a book of its own.
+    #[arg(required = true)]
+    programmes: Vec<PathBuf>,
+    /// Folder for the books, one below it for each, and for the service's own files.
+    #[arg(long, default_value = DEFAULT)]
+    data: PathBuf,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: String,
+    /// What callers write before the paths [default: http:// or https:// and the address].
+    #[arg(long, value_name = "URL")]
+    base: Option<String>,
+    /// Certificate chain (PEM); callers then speak TLS.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_chain: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_chain")]
+    tls_key: Option<PathBuf>,
+    /// Every party may move time and try what it likes; never for real money.
+    #[arg(long)]
+    sandbox: bool,
+    /// A sandbox with the programmes' own applications and payments in it, and with clients and
+    /// people to try it as.
+    #[arg(long)]
+    demo: bool,
+    /// With --demo: the last day that is closed [default: half a year after the last application].
+    #[arg(long, value_name = "DATE", requires = "demo")]
+    until: Option<Day>,
+    /// PostgreSQL server for the journals, as for `tandem run`; several nodes can share it.
+    #[arg(long, value_name = "ADDRESS", requires = "node")]
+    store: Option<String>,
+    /// Name of this node, under which it owns books on that server.
+    #[arg(long, value_name = "NAME", requires = "store")]
+    node: Option<String>,
+    /// Calls a second that one party may make.
+    #[arg(long, value_name = "CALLS", default_value = "5000")]
+    rate: NonZeroU32,
+}
+
+/// Folder of the service's own files below that of the books.
+const SERVICE: &str = "service";
+
+/// Where a service below a folder keeps what is not in its books.
+pub(crate) fn registry_file(data: &Path) -> PathBuf {
+    data.join(SERVICE).join("registry.db")
+}
+
+/// Serves until the process is told to stop.
+pub(crate) fn serve(options: &Options) -> Outcome {
+    tandem_web::log();
+    let listener = TcpListener::bind(&options.listen);
+    let listener = listener
+        .map_err(|error| Failure(format!("cannot listen on {}: {error}", options.listen)))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure(error.to_string()))?;
+    if options.demo && !address.ip().is_loopback() {
+        return Err(Failure(format!(
+            "a demo has keys and passwords that everybody knows, so it listens on this machine \
+             only; leave --listen out, or --demo, instead of {address}"
+        )));
+    }
+    let tls = options.tls_chain.clone().zip(options.tls_key.clone());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let base = options
+        .base
+        .clone()
+        .unwrap_or_else(|| format!("{scheme}://{address}"));
+    let folder = options.data.join(SERVICE);
+    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    let registry_file = registry_file(&options.data);
+    let registry = Registry::open(&registry_file, &access::SCHEMAS);
+    let registry =
+        registry.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
+    let registry = Arc::new(registry);
+    let settings = Settings {
+        base: base.clone(),
+        rate: options.rate,
+    };
+    let access = Access::open(&settings, registry.clone(), &folder);
+    let access = access.map_err(|error| Failure(error.to_string()))?;
+    let mut desks = BTreeMap::new();
+    let mut threads = Vec::new();
+    for path in &options.programmes {
+        let programme = Programme::read(path)?;
+        let (desk, thread) = open(&programme, options, &base)?;
+        if desks.insert(desk.name().to_owned(), desk.clone()).is_some() {
+            return Err(Failure(format!(
+                "two programmes have the id `{}`",
+                desk.name()
+            )));
+        }
+        threads.push(thread);
+    }
+    if options.demo {
+        demo(&registry, &desks, &folder)?;
+    }
+    let service = Arc::new(Service {
+        desks,
+        registry,
+        access: Arc::new(access),
+        sandbox: options.sandbox || options.demo,
+        metrics: Metrics::default(),
+    });
+    println!("Tandem listens on {base}");
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure(error.to_string()))?;
+    let served = runtime.block_on(tandem_web::serve::serve(
+        service.clone(),
+        Socket { listener, tls },
+    ));
+    for desk in service.desks.values() {
+        desk.stop();
+    }
+    for thread in threads {
+        // A desk that panicked has said so.
+        let _ = thread.join();
+    }
+    served.map_err(Failure)
+}
+
+/// Registers a client for each party, with its private key in the service's folder.
+fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path) -> Outcome {
+    let keys = folder.join("demo");
+    fs::create_dir_all(&keys).map_err(|error| Failure::io(&keys, &error))?;
+    let parties = desks.values().flat_map(|desk| {
+        desk.look(|book| {
+            let agreement = book.latest().map(|version| &version.agreement);
+            let parties = agreement
+                .into_iter()
+                .flat_map(|agreement| agreement.parties());
+            parties
+                .map(|(_, party)| party.id.clone())
+                .collect::<Vec<_>>()
+        })
+    });
+    for party in parties {
+        let file = keys.join(format!("{party}.pem"));
+        if !file.exists() {
+            let jwks = partner::make_key(&file)?;
+            let scopes = Scopes::all().to_string();
+            partner::register(registry, &format!("demo-{party}"), &party, &scopes, &jwks)?;
+        }
+    }
+    Ok(())
+}
+
+fn open(
+    programme: &Programme,
+    options: &Options,
+    base: &str,
+) -> Outcome<(Arc<Desk>, std::thread::JoinHandle<()>)> {
+    let name = BookName::new(programme.version.agreement.file.id.as_str())?;
+    let folder = options.data.join(name.as_str());
+    let (store, node) = (options.store.as_deref(), options.node.as_deref());
+    let place = Place::of(&name, Some(&folder), store, node)?;
+    if options.demo {
+        run::fill(programme, &place, options.until)?;
+    }
+    let setup = Setup {
+        rows: folder.join("rows.db"),
+        snapshots: place.snapshots(),
+        source: Box::new(Served {
+            place: place.served(base),
+            name,
+        }),
+        documents: programme.version.documents.clone(),
+    };
+    Desk::open(setup).map_err(Failure)
+}
+
+/// A book's journal as a service uses it.
+struct Served {
+    place: Place,
+    name: BookName,
+}
+
+impl Source for Served {
+    fn own(&self) -> Result<Owned, NotOwned> {
+        self.place.own(&self.name)
+    }
+
+    fn read(&self) -> Result<Journal<AnyStore>, String> {
+        self.place.open_read_only().map_err(|failure| failure.0)
+    }
+}

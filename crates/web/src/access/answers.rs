@@ -1,0 +1,291 @@
+//! Answers by `Idempotency-Key`: a repeated request gets the answer that it got.
+//!
+//! What is being answered is known in memory only, so a crash leaves no key blocked: the call is
+//! carried out again, and the book recognises its keys. An answer is in the registry, flushed,
+//! before it is given. One thread writes them, as many at a time as have gathered meanwhile.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ring::digest::{Context, SHA256};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::problem::{self, Problem};
+use crate::registry::Registry;
+
+/// How long an answer is kept, in seconds, unless it is about money.
+pub(crate) const KEPT: i64 = 24 * 60 * 60;
+/// Answers that wait for the writer at most; who comes then waits.
+const QUEUE: usize = 1024;
+/// Answers in one commit at most.
+const BATCH: usize = 256;
+
+/// Tables of answers.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS answer (
+    client_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    money INTEGER NOT NULL,
+    PRIMARY KEY (client_id, key)
+) STRICT;
+CREATE INDEX IF NOT EXISTS answer_age ON answer (at) WHERE money = 0;
+";
+
+/// A handler puts this into its response's extensions if the answer is about money: it is then kept
+/// for as long as the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Money;
+
+/// An answer, before it is signed.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What a request is, to tell whether another is the same: hash of method, target and body.
+pub(crate) type Fingerprint = [u8; 32];
+
+pub(crate) fn fingerprint(method: &str, target: &str, body: &[u8]) -> Fingerprint {
+    let mut context = Context::new(&SHA256);
+    for part in [method.as_bytes(), b"\n", target.as_bytes(), b"\n", body] {
+        context.update(part);
+    }
+    let hash = context.finish();
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// The answers of a service.
+pub(crate) struct Answers {
+    reader: Registry,
+    writer: mpsc::Sender<Record>,
+    in_flight: Mutex<HashSet<(String, String)>>,
+}
+
+/// An answer on its way to the registry.
+struct Record {
+    client_id: String,
+    key: String,
+    fingerprint: Fingerprint,
+    status: u16,
+    headers: String,
+    body: Bytes,
+    at: i64,
+    money: bool,
+    done: oneshot::Sender<bool>,
+}
+
+/// What to do with a request that has a key.
+pub(crate) enum Turn<'a> {
+    /// Carry it out.
+    Carry(Flight<'a>),
+    /// Give this answer.
+    Repeat(Answer),
+}
+
+/// The right to carry out a request. Others with its key are refused until it is dropped.
+pub(crate) struct Flight<'a> {
+    answers: &'a Answers,
+    name: (String, String),
+    fingerprint: Fingerprint,
+}
+
+impl Answers {
+    /// Opens the answers in a registry and starts their writer, which ends with this.
+    pub(crate) fn open(registry: &Registry) -> rusqlite::Result<Answers> {
+        let (writer, queue) = mpsc::channel(QUEUE);
+        let own = registry.another()?;
+        let thread = std::thread::Builder::new().name("answers".to_owned());
+        let spawned: io::Result<_> = thread.spawn(move || write_all(&own, queue));
+        spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        Ok(Answers {
+            reader: registry.another()?,
+            writer,
+            in_flight: Mutex::default(),
+        })
+    }
+
+    /// Begins a request with a key.
+    pub(crate) fn begin(
+        &self,
+        client_id: &str,
+        key: &str,
+        fingerprint: Fingerprint,
+        now: i64,
+    ) -> Result<Turn<'_>, Problem> {
+        let name = (client_id.to_owned(), key.to_owned());
+        if !self.lock().insert(name.clone()) {
+            return Err(Problem {
+                retry_after: Some(1),
+                ..Problem::new(
+                    problem::IN_FLIGHT,
+                    format!("the request with Idempotency-Key {key} is not answered yet"),
+                )
+            });
+        }
+        // From here on dropping it gives the key free.
+        let flight = Flight {
+            answers: self,
+            name,
+            fingerprint,
+        };
+        let known = self
+            .reader
+            .with(|connection| find(connection, client_id, key, now - KEPT));
+        match known.map_err(unreadable)? {
+            None => Ok(Turn::Carry(flight)),
+            Some((before, answer)) if before == fingerprint => Ok(Turn::Repeat(answer)),
+            Some(_) => Err(Problem::new(
+                problem::KEY_REUSED,
+                format!(
+                    "Idempotency-Key {key} was used before for another request: repeat that one \
+                     byte for byte, or take a new key"
+                ),
+            )),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(String, String)>> {
+        self.in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight<'_> {
+    /// Keeps the answer. It may be given when this returns.
+    pub(crate) async fn land(self, answer: &Answer, money: bool, now: i64) -> Result<(), Problem> {
+        let (done, written) = oneshot::channel();
+        let headers: Vec<(&str, &str)> = answer
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect();
+        let record = Record {
+            client_id: self.name.0.clone(),
+            key: self.name.1.clone(),
+            fingerprint: self.fingerprint,
+            status: answer.status.as_u16(),
+            headers: serde_json::to_string(&headers).expect("texts become JSON"),
+            body: answer.body.clone(),
+            at: now,
+            money,
+            done,
+        };
+        let sent = self.answers.writer.send(record).await.is_ok();
+        if sent && written.await.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            problem::INTERNAL,
+            "the answer could not be recorded: send the request again with the same \
+             Idempotency-Key",
+        ))
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.answers.lock().remove(&self.name);
+    }
+}
+
+fn unreadable(error: rusqlite::Error) -> Problem {
+    tracing::error!(%error, "the registry cannot be read");
+    Problem::new(problem::INTERNAL, "the registry cannot be read")
+}
+
+fn find(
+    connection: &Connection,
+    client_id: &str,
+    key: &str,
+    oldest: i64,
+) -> rusqlite::Result<Option<(Fingerprint, Answer)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT fingerprint, status, headers, body FROM answer
+         WHERE client_id = ?1 AND key = ?2 AND (money OR at >= ?3)",
+    )?;
+    let found = statement.query_row(params![client_id, key, oldest], |row| {
+        let headers: String = row.get(2)?;
+        let body: Vec<u8> = row.get(3)?;
+        Ok((
+            row.get(0)?,
+            Answer {
+                status: StatusCode::from_u16(row.get(1)?).unwrap_or_default(),
+                headers: headers_from(&headers),
+                body: Bytes::from(body),
+            },
+        ))
+    });
+    found.optional()
+}
+
+fn headers_from(text: &str) -> HeaderMap {
+    let pairs: Vec<(String, String)> = serde_json::from_str(text).unwrap_or_default();
+    let parsed = pairs.into_iter().filter_map(|(name, value)| {
+        let name: HeaderName = name.parse().ok()?;
+        Some((name, HeaderValue::try_from(value).ok()?))
+    });
+    parsed.collect()
+}
+
+/// Writes what comes, until nobody is left to send.
+fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Record>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = queue.try_recv()
+        {
+            batch.push(next);
+        }
+        let written = registry.with(|connection| write(connection, &batch));
+        if let Err(error) = &written {
+            tracing::error!(%error, "answers cannot be recorded");
+        }
+        for record in batch {
+            // Who does not wait any more need not know.
+            let _ = record.done.send(written.is_ok());
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let mut newest = 0;
+    for record in batch {
+        newest = newest.max(record.at);
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO answer
+                 (client_id, key, fingerprint, status, headers, body, at, money)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                record.client_id,
+                record.key,
+                record.fingerprint,
+                record.status,
+                record.headers,
+                record.body.as_ref(),
+                record.at,
+                record.money
+            ])?;
+    }
+    // Twice as many go as come, so that the table does not outgrow what is kept.
+    transaction
+        .prepare_cached(
+            "DELETE FROM answer WHERE rowid IN
+             (SELECT rowid FROM answer WHERE money = 0 AND at < ?1 LIMIT ?2)",
+        )?
+        .execute(params![newest - KEPT, batch.len() as i64 * 2])?;
+    transaction.commit()
+}

@@ -1,0 +1,232 @@
+//! Who calls, and whether the message is theirs: OAuth 2.0 with `private_key_jwt` and DPoP, HTTP
+//! message signatures, single use, rate limits and idempotency. `docs/spec/api-security.md` says
+//! what is sent and in which order it is checked.
+
+mod answers;
+mod client;
+mod digest;
+mod jose;
+mod key;
+mod layer;
+mod message;
+mod oauth;
+mod once;
+mod proof;
+mod request;
+mod server_keys;
+pub mod sign;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use governor::clock::Clock as _;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use thiserror::Error;
+
+pub use answers::Money;
+pub use client::{Client, ClientError, SCOPES, Scopes};
+pub use key::{Algorithm, Jwk, Jwks, KeyError, PublicKey, SigningKey, random_id};
+pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
+pub use oauth::routes;
+pub use request::Check;
+pub use server_keys::ServerKeyError;
+
+use crate::problem::{self, Problem};
+use crate::registry::Registry;
+use answers::Answers;
+use once::Once;
+use server_keys::ServerKeys;
+use token::Tokens;
+
+/// Tables of this area.
+pub const SCHEMAS: [&str; 2] = [client::SCHEMA, answers::SCHEMA];
+
+/// How far a message's time may be from ours, in seconds, either way.
+pub const WINDOW: i64 = 60;
+/// How long an assertion may be valid, in seconds; clocks may differ by the window beyond it.
+pub const ASSERTION_LIFETIME: i64 = 300;
+/// How old what is known of a client may be, in seconds: how soon a change of it counts.
+const CLIENT_AGE: i64 = 1;
+
+/// What a service says about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What stands before the paths in every URI, without a slash at its end: the issuer.
+    pub base: String,
+    /// Calls a second that a party may make; as many may come at once.
+    pub rate: NonZeroU32,
+}
+
+/// Why the security layer cannot start.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The base URL is no base URL.
+    #[error("base URL {0:?} must be like https://api.example.com, without a slash at its end")]
+    Base(String),
+    /// The service's keys.
+    #[error(transparent)]
+    Keys(#[from] ServerKeyError),
+    /// The registry.
+    #[error("the registry: {0}")]
+    Registry(#[from] rusqlite::Error),
+}
+
+/// Who calls, in the extensions of a request that passed [`layer`]; also an extractor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The client.
+    pub client_id: String,
+    /// The party that it calls for.
+    pub party: String,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+impl Caller {
+    /// Refuses a caller without a scope.
+    pub fn require(&self, scope: &str) -> Result<(), Problem> {
+        if self.scopes.has(scope) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            problem::FORBIDDEN,
+            format!(
+                "the call needs scope {scope}; the token has: {}",
+                self.scopes
+            ),
+        ))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| Problem::new(problem::UNAUTHENTICATED, "nobody has been identified"))
+    }
+}
+
+type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
+
+/// The security layer of a service.
+pub struct Access {
+    base: String,
+    folder: PathBuf,
+    registry: Arc<Registry>,
+    keys: RwLock<Arc<ServerKeys>>,
+    clients: Mutex<HashMap<String, (i64, Arc<Client>)>>,
+    tokens: Tokens,
+    proofs: Once,
+    assertions: Once,
+    answers: Answers,
+    limits: DefaultKeyedRateLimiter<String>,
+    clock: Clock,
+}
+
+impl Access {
+    /// Opens it. The service's keys are in the folder, and are made if they are not there; the
+    /// registry has the tables of [`SCHEMAS`].
+    pub fn open(
+        settings: &Settings,
+        registry: Arc<Registry>,
+        folder: &Path,
+    ) -> Result<Access, OpenError> {
+        let base = &settings.base;
+        let scheme = base.starts_with("https://") || base.starts_with("http://");
+        if !scheme || base.ends_with('/') || base.contains(['?', '#']) {
+            return Err(OpenError::Base(base.clone()));
+        }
+        Ok(Access {
+            base: base.clone(),
+            folder: folder.to_owned(),
+            keys: RwLock::new(Arc::new(ServerKeys::open(folder)?)),
+            clients: Mutex::default(),
+            tokens: Tokens::default(),
+            // A proof is accepted from a window before its time to a window after it.
+            proofs: Once::new(2 * WINDOW),
+            assertions: Once::new(ASSERTION_LIFETIME + WINDOW),
+            answers: Answers::open(&registry)?,
+            registry,
+            limits: RateLimiter::keyed(Quota::per_second(settings.rate)),
+            clock: Box::new(system_time),
+        })
+    }
+
+    /// The same with another clock: seconds since 1970, for tests.
+    pub fn with_clock(self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Access {
+        Access {
+            clock: Box::new(clock),
+            ..self
+        }
+    }
+
+    /// What stands before the paths in every URI; also the issuer of tokens.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The public keys of the service.
+    pub fn jwks(&self) -> Jwks {
+        self.keys().jwks()
+    }
+
+    /// Makes a new key, which signs from now on. The one before it is published until the next
+    /// rotation.
+    pub fn rotate_keys(&self) -> Result<(), ServerKeyError> {
+        let rotated = Arc::new(ServerKeys::rotate(&self.folder)?);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = rotated;
+        self.tokens.clear();
+        Ok(())
+    }
+
+    fn keys(&self) -> Arc<ServerKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// A client that is registered and not disabled.
+    fn client(&self, client_id: &str, now: i64) -> Result<Option<Arc<Client>>, ClientError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, client)) = clients.get(client_id)
+            && (now - CLIENT_AGE..=now).contains(read)
+        {
+            return Ok(Some(Arc::clone(client)));
+        }
+        clients.remove(client_id);
+        let found = Client::find(&self.registry, client_id)?.filter(|client| !client.disabled);
+        Ok(found.map(|client| {
+            let client = Arc::new(client);
+            clients.insert(client_id.to_owned(), (now, Arc::clone(&client)));
+            client
+        }))
+    }
+
+    /// Seconds until a party may call again, or nothing if it may now.
+    fn wait(&self, party: &str) -> Option<u32> {
+        let over = self.limits.check_key(&party.to_owned()).err()?;
+        let wait = over.wait_time_from(self.limits.clock().now());
+        Some(u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
+    }
+}
+
+/// Seconds since 1970.
+pub fn system_time() -> i64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.map_or(0, |duration| {
+        i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+    })
+}

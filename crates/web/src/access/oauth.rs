@@ -1,0 +1,290 @@
+//! OAuth 2.0: the token endpoint (client credentials, RFC 7523, RFC 9449), metadata (RFC 8414) and
+//! the service's keys (RFC 7517).
+
+use std::sync::Arc;
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::{Client, SCOPES, Scopes};
+use super::jose::Jws;
+use super::once::Use;
+use super::{ASSERTION_LIFETIME, Access, Jwks, WINDOW, proof, token};
+
+/// Path of the token endpoint.
+pub(crate) const TOKEN_PATH: &str = "/oauth/token";
+/// What kind of assertion a client sends (RFC 7523).
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The endpoints of this module; anyone may call them.
+pub fn routes(access: Arc<Access>) -> Router {
+    Router::new()
+        .route(TOKEN_PATH, post(give_token))
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .route("/.well-known/jwks.json", get(jwks))
+        .with_state(access)
+}
+
+async fn metadata(State(access): State<Arc<Access>>) -> Json<Value> {
+    let base = access.base();
+    let algorithms = ["ES256", "EdDSA", "Ed25519"];
+    Json(json!({
+        "issuer": base,
+        "token_endpoint": format!("{base}{TOKEN_PATH}"),
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "scopes_supported": SCOPES.iter().map(|(scope, _)| scope).collect::<Vec<_>>(),
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "dpop_signing_alg_values_supported": algorithms,
+    }))
+}
+
+async fn jwks(State(access): State<Arc<Access>>) -> Json<Jwks> {
+    Json(access.jwks())
+}
+
+/// What a client sends.
+#[derive(Deserialize)]
+struct TokenRequest {
+    grant_type: String,
+    #[serde(default)]
+    client_assertion_type: String,
+    #[serde(default)]
+    client_assertion: String,
+    client_id: Option<String>,
+    scope: Option<String>,
+}
+
+/// What it gets.
+#[derive(Serialize)]
+struct TokenAnswer {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: i64,
+    scope: String,
+}
+
+/// A refusal as OAuth writes it (RFC 6749, 5.2).
+#[derive(Debug, Serialize)]
+struct TokenError {
+    #[serde(skip)]
+    status: u16,
+    #[serde(skip)]
+    retry_after: Option<u32>,
+    error: &'static str,
+    error_description: String,
+}
+
+impl TokenError {
+    fn new(status: u16, error: &'static str, description: impl Into<String>) -> TokenError {
+        TokenError {
+            status,
+            retry_after: None,
+            error,
+            error_description: description.into(),
+        }
+    }
+}
+
+impl IntoResponse for TokenError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let retry_after = self.retry_after;
+        let mut response = (status, no_store(), Json(self)).into_response();
+        if let Some(seconds) = retry_after {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+fn no_store() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CACHE_CONTROL, "no-store")]
+}
+
+async fn give_token(
+    State(access): State<Arc<Access>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    form: Result<Form<TokenRequest>, FormRejection>,
+) -> Result<Response, TokenError> {
+    let Form(request) =
+        form.map_err(|error| TokenError::new(400, "invalid_request", error.body_text()))?;
+    let answer = access.give_token(&headers, uri.path(), &request)?;
+    Ok((no_store(), Json(answer)).into_response())
+}
+
+impl Access {
+    fn give_token(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer, TokenError> {
+        let now = self.now();
+        if request.grant_type != "client_credentials" {
+            return Err(TokenError::new(
+                400,
+                "unsupported_grant_type",
+                "grant_type must be client_credentials",
+            ));
+        }
+        let client = self.authenticate(request, now)?;
+        if let Err(problem) = self.limit(&client.party) {
+            return Err(TokenError {
+                retry_after: problem.retry_after,
+                ..TokenError::new(problem.status, "temporarily_unavailable", problem.detail)
+            });
+        }
+        let scopes = granted(&client, request.scope.as_deref())
+            .map_err(|detail| TokenError::new(400, "invalid_scope", detail))?;
+        let bad_proof = |detail: String| {
+            TokenError::new(
+                400,
+                "invalid_dpop_proof",
+                format!("the DPoP proof {detail}"),
+            )
+        };
+        let target = format!("{}{path}", self.base);
+        let proof = proof::check(headers, "POST", &target, None, now).map_err(bad_proof)?;
+        match self.proofs.take(&proof.jkt, &proof.jti, now) {
+            Use::First => {}
+            Use::Again => return Err(bad_proof("was used before".to_owned())),
+            Use::Full => return Err(full()),
+        }
+        let token = token::issue(&self.keys(), &self.base, &client, &scopes, &proof.jkt, now)
+            .map_err(|error| TokenError::new(500, "server_error", error.to_string()))?;
+        Ok(TokenAnswer {
+            access_token: token,
+            token_type: "DPoP",
+            expires_in: token::LIFETIME,
+            scope: scopes.to_string(),
+        })
+    }
+
+    /// Finds out which client asks, by its assertion.
+    fn authenticate(&self, request: &TokenRequest, now: i64) -> Result<Arc<Client>, TokenError> {
+        let refused = |detail: String| TokenError::new(401, "invalid_client", detail);
+        if request.client_assertion_type != ASSERTION_TYPE {
+            return Err(refused(format!(
+                "send client_assertion_type={ASSERTION_TYPE} and a client_assertion (RFC 7523)"
+            )));
+        }
+        let (client, claims) = self
+            .check_assertion(&request.client_assertion, now)
+            .map_err(|detail| refused(format!("the client assertion {detail}")))?;
+        if request
+            .client_id
+            .as_ref()
+            .is_some_and(|id| *id != claims.sub)
+        {
+            return Err(refused("client_id is not the assertion's sub".to_owned()));
+        }
+        match self.assertions.take(&claims.sub, &claims.jti, now) {
+            Use::First => Ok(client),
+            Use::Again => Err(refused(
+                "the client assertion was used before (jti): make one for each token".to_owned(),
+            )),
+            Use::Full => Err(full()),
+        }
+    }
+
+    /// Checks an assertion. Errors complete the sentence "the client assertion … ".
+    fn check_assertion(
+        &self,
+        text: &str,
+        now: i64,
+    ) -> Result<(Arc<Client>, AssertionClaims), String> {
+        let jws = Jws::parse(text)?;
+        match jws.header.typ.as_deref() {
+            None | Some("JWT" | "client-authentication+jwt") => {}
+            Some(typ) => return Err(format!("has typ {typ}, which is something else")),
+        }
+        // Read before it is verified, to know whose key must have signed it.
+        let claims: AssertionClaims = jws.claims()?;
+        let client_id = &claims.sub;
+        if claims.iss != *client_id {
+            return Err("has not the client_id as both iss and sub".to_owned());
+        }
+        let client = self.client(client_id, now).map_err(|error| {
+            tracing::error!(%error, client_id, "a client cannot be read");
+            "cannot be checked: the registry cannot be read".to_owned()
+        })?;
+        let Some(client) = client else {
+            return Err(format!(
+                "is of client {client_id}, which is not registered or disabled"
+            ));
+        };
+        let key = client.key(jws.header.kid.as_deref())?;
+        jws.verify(key)?;
+        let audience = |value: &Value| {
+            let text = value.as_str().unwrap_or_default();
+            text == self.base || text.strip_prefix(&self.base) == Some(TOKEN_PATH)
+        };
+        let fits = match &claims.aud {
+            Value::Array(values) => values.iter().any(audience),
+            value => audience(value),
+        };
+        if !fits {
+            return Err(format!("is not for aud {}", self.base));
+        }
+        if claims.exp <= now {
+            return Err(format!("expired {} seconds ago", now - claims.exp));
+        }
+        if claims.exp > now + ASSERTION_LIFETIME + WINDOW {
+            return Err(format!(
+                "is valid for more than {ASSERTION_LIFETIME} seconds (exp)"
+            ));
+        }
+        if claims.nbf.is_some_and(|from| from > now + WINDOW) {
+            return Err("is not valid yet (nbf)".to_owned());
+        }
+        if claims.jti.is_empty() || claims.jti.len() > 256 {
+            return Err("needs a jti of 1 to 256 bytes".to_owned());
+        }
+        Ok((client, claims))
+    }
+}
+
+/// What a client gets: all that it is allowed, or what it asks for of it.
+fn granted(client: &Client, asked: Option<&str>) -> Result<Scopes, String> {
+    let Some(asked) = asked else {
+        return Ok(client.scopes.clone());
+    };
+    let asked = Scopes::parse(asked).map_err(|error| error.to_string())?;
+    let outside = asked.iter().find(|scope| !client.scopes.has(scope));
+    match outside {
+        None => Ok(asked),
+        Some(scope) => Err(format!(
+            "client {} is not allowed scope {scope}",
+            client.client_id
+        )),
+    }
+}
+
+fn full() -> TokenError {
+    TokenError {
+        retry_after: Some(60),
+        ..TokenError::new(503, "temporarily_unavailable", "wait a minute")
+    }
+}
+
+/// What an assertion says.
+#[derive(Deserialize)]
+struct AssertionClaims {
+    iss: String,
+    sub: String,
+    aud: Value,
+    exp: i64,
+    nbf: Option<i64>,
+    jti: String,
+}

@@ -1,0 +1,114 @@
+//! DPoP proofs (RFC 9449): that the caller holds the key which its token is bound to.
+
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+use super::WINDOW;
+use super::jose::{self, Jws};
+use super::key::{KeyError, PublicKey, SigningKey, random_id};
+
+/// Name of the field.
+pub(crate) const DPOP: &str = "dpop";
+
+/// What a proof says.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) jti: String,
+    pub(crate) htm: String,
+    pub(crate) htu: String,
+    pub(crate) iat: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ath: Option<String>,
+}
+
+/// A proof that holds for a request. It counts once.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    /// Thumbprint of the key.
+    pub(crate) jkt: String,
+    /// Identifier of the proof.
+    pub(crate) jti: String,
+}
+
+/// Checks a request's proof. `ath` is the token's hash, if the request carries one. Errors complete
+/// the sentence "the DPoP proof … ".
+pub(crate) fn check(
+    headers: &HeaderMap,
+    method: &str,
+    target: &str,
+    ath: Option<&str>,
+    now: i64,
+) -> Result<Proof, String> {
+    let mut values = headers.get_all(DPOP).iter();
+    let proof = match (values.next(), values.next()) {
+        (Some(proof), None) => proof.to_str().map_err(|_| "is not ASCII".to_owned())?,
+        (None, _) => return Err("is missing: send one in the field DPoP".to_owned()),
+        (Some(_), Some(_)) => return Err("is there more than once".to_owned()),
+    };
+    let jws = Jws::parse(proof)?;
+    if jws.header.typ.as_deref() != Some("dpop+jwt") {
+        return Err("has not typ dpop+jwt".to_owned());
+    }
+    let Some(jwk) = &jws.header.jwk else {
+        return Err("has no jwk in its header".to_owned());
+    };
+    let key = PublicKey::from_jwk(jwk).map_err(|error| format!("has a bad jwk: {error}"))?;
+    jws.verify(&key)?;
+    let claims: Claims = jws.claims()?;
+    if claims.htm != method {
+        return Err(format!("is for htm {}, not for {method}", claims.htm));
+    }
+    let expected = without_query(target);
+    if !same_uri(without_query(&claims.htu), expected) {
+        return Err(format!("is for htu {}, not for {expected}", claims.htu));
+    }
+    if (claims.iat - now).abs() > WINDOW {
+        return Err(format!(
+            "was made at {} (iat), more than {WINDOW} seconds from now, {now}: make one for each \
+             request, and set the clock",
+            claims.iat
+        ));
+    }
+    if claims.ath.as_deref() != ath {
+        return Err("is not for this access token (ath)".to_owned());
+    }
+    if claims.jti.is_empty() || claims.jti.len() > 256 {
+        return Err("needs a jti of 1 to 256 bytes".to_owned());
+    }
+    Ok(Proof {
+        jkt: key.thumbprint(),
+        jti: claims.jti,
+    })
+}
+
+/// Makes a proof.
+pub(crate) fn make(
+    key: &SigningKey,
+    method: &str,
+    target: &str,
+    ath: Option<String>,
+    now: i64,
+) -> Result<String, KeyError> {
+    let claims = Claims {
+        jti: random_id()?,
+        htm: method.to_owned(),
+        htu: without_query(target).to_owned(),
+        iat: now,
+        ath,
+    };
+    jose::encode("dpop+jwt", &claims, key, true)
+}
+
+fn without_query(uri: &str) -> &str {
+    uri.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// Compares URIs: scheme and host in any case, the rest byte for byte.
+fn same_uri(one: &str, other: &str) -> bool {
+    let authority_end = |uri: &str| {
+        let start = uri.find("://").map_or(0, |at| at + 3);
+        uri[start..].find('/').map_or(uri.len(), |at| start + at)
+    };
+    let (one_end, other_end) = (authority_end(one), authority_end(other));
+    one[..one_end].eq_ignore_ascii_case(&other[..other_end]) && one[one_end..] == other[other_end..]
+}

@@ -1,0 +1,171 @@
+//! The other side: what a client makes to get a token and to call. Without a transport of its own,
+//! so that it fits any.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde_json::json;
+
+use super::ASSERTION_LIFETIME;
+use super::digest::{self, CONTENT_DIGEST, content_digest};
+use super::jose;
+use super::key::{Algorithm, Jwks, KeyError, PublicKey, SigningKey, random_id, sha256_base64url};
+use super::message::{
+    self, Message, REQUEST_TAG, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT, Signed,
+};
+use super::oauth::{ASSERTION_TYPE, TOKEN_PATH};
+use super::proof::{self, DPOP};
+use super::request::IDEMPOTENCY_KEY;
+
+pub use super::message::SignError;
+
+/// A client that signs.
+pub struct Signer {
+    base: String,
+    client_id: String,
+    key: SigningKey,
+    proof_key: SigningKey,
+}
+
+impl Signer {
+    /// A client of the service at `base`, with the key that is registered there. The key of its
+    /// proofs is made here and lives as long as this.
+    pub fn new(base: &str, client_id: &str, key: SigningKey) -> Result<Signer, KeyError> {
+        Ok(Signer {
+            base: base.to_owned(),
+            client_id: client_id.to_owned(),
+            key,
+            proof_key: SigningKey::from_pem(&SigningKey::generate(Algorithm::Ed25519)?)?,
+        })
+    }
+
+    /// URI of the token endpoint.
+    pub fn token_uri(&self) -> String {
+        format!("{}{TOKEN_PATH}", self.base)
+    }
+
+    /// Fields and body of a POST to the token endpoint; its answer's `access_token` is the token.
+    pub fn token_request(
+        &self,
+        scope: Option<&str>,
+        now: i64,
+    ) -> Result<(HeaderMap, String), KeyError> {
+        let claims = json!({
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self.base,
+            "iat": now,
+            "exp": now + ASSERTION_LIFETIME,
+            "jti": random_id()?,
+        });
+        let assertion = jose::encode("client-authentication+jwt", &claims, &self.key, false)?;
+        let mut body = format!(
+            "grant_type=client_credentials&client_assertion_type={}&client_assertion={assertion}",
+            ASSERTION_TYPE.replace(':', "%3A")
+        );
+        if let Some(scope) = scope {
+            body.push_str("&scope=");
+            body.push_str(&scope.replace(':', "%3A").replace(' ', "+"));
+        }
+        let mut headers = HeaderMap::new();
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(header::CONTENT_TYPE, form);
+        let proof = proof::make(&self.proof_key, "POST", &self.token_uri(), None, now)?;
+        headers.insert(DPOP, ascii(proof));
+        Ok((headers, body))
+    }
+
+    /// Adds to a request's fields what a call needs: token, proof and, if it is not a GET, digest
+    /// and signature. `path` begins with a slash and has the query in it.
+    pub fn sign(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &mut HeaderMap,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), SignError> {
+        let target = format!("{}{path}", self.base);
+        let ath = sha256_base64url(token.as_bytes());
+        let proof = proof::make(&self.proof_key, method, &target, Some(ath), now)?;
+        headers.insert(header::AUTHORIZATION, ascii(format!("DPoP {token}")));
+        headers.insert(DPOP, ascii(proof));
+        if method == "GET" {
+            return Ok(());
+        }
+        let mut components = vec![
+            ("@method", false),
+            ("@target-uri", false),
+            ("authorization", false),
+            (DPOP, false),
+        ];
+        if !body.is_empty() {
+            headers.insert(CONTENT_DIGEST, content_digest(body));
+            components.push((CONTENT_DIGEST, false));
+        }
+        if headers.contains_key(IDEMPOTENCY_KEY) {
+            components.push((IDEMPOTENCY_KEY, false));
+        }
+        let message = Message {
+            method,
+            target: &target,
+            status: None,
+            headers,
+            request: None,
+        };
+        let (input, signature) = message::sign(&message, &components, now, REQUEST_TAG, &self.key)?;
+        headers.insert(SIGNATURE_INPUT, input);
+        headers.insert(SIGNATURE, signature);
+        Ok(())
+    }
+
+    /// Checks that an answer was signed by the service, and is the answer to this request.
+    pub fn verify_answer(
+        &self,
+        keys: &Jwks,
+        request: (&str, &str, &HeaderMap),
+        answer: (u16, &HeaderMap, &[u8]),
+    ) -> Result<(), String> {
+        let (method, path, request_headers) = request;
+        let (status, headers, body) = answer;
+        digest::verify(headers, body)?;
+        let signed = Signed::find(headers, Some(RESPONSE_TAG))?;
+        let required = [
+            ("@status", false),
+            (CONTENT_DIGEST, false),
+            ("@method", true),
+            ("@target-uri", true),
+            (SIGNATURE, true),
+        ];
+        for (name, of_request) in required {
+            if !signed.covers(name, of_request) {
+                return Err(format!("the answer's signature does not cover {name}"));
+            }
+        }
+        let kid = signed.text("keyid").unwrap_or_default();
+        let jwk = keys
+            .keys
+            .iter()
+            .find(|jwk| jwk.kid.as_deref() == Some(kid))
+            .ok_or_else(|| {
+                format!("the answer is signed by key {kid:?}, which is not published")
+            })?;
+        let key = PublicKey::from_jwk(jwk).map_err(|error| error.to_string())?;
+        let target = format!("{}{path}", self.base);
+        let base = signed.base(&Message {
+            method,
+            target: &target,
+            status: Some(status),
+            headers,
+            request: Some(request_headers),
+        })?;
+        if key.verify(base.as_bytes(), &signed.signature) {
+            Ok(())
+        } else {
+            Err(format!("key {kid} does not verify the answer's signature"))
+        }
+    }
+}
+
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("base64url and dots are a valid value")
+}

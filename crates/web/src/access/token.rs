@@ -1,0 +1,143 @@
+//! Access tokens: JWT (RFC 9068) that the service signs, bound to a DPoP key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::client::{Client, Scopes};
+use super::jose::{self, Jws};
+use super::key::{KeyError, random_id};
+use super::server_keys::ServerKeys;
+
+/// How long a token lives, in seconds.
+pub(crate) const LIFETIME: i64 = 600;
+/// Tokens whose verification is remembered at most.
+const REMEMBERED: usize = 10_000;
+
+/// What a token says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    pub(crate) aud: String,
+    pub(crate) client_id: String,
+    pub(crate) party: String,
+    pub(crate) scope: String,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    pub(crate) jti: String,
+    pub(crate) cnf: Confirmation,
+}
+
+/// The key that a token is bound to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Confirmation {
+    pub(crate) jkt: String,
+}
+
+/// Makes a token for a client, bound to the key with a thumbprint.
+pub(crate) fn issue(
+    keys: &ServerKeys,
+    issuer: &str,
+    client: &Client,
+    scopes: &Scopes,
+    jkt: &str,
+    now: i64,
+) -> Result<String, KeyError> {
+    let claims = Claims {
+        iss: issuer.to_owned(),
+        sub: client.client_id.clone(),
+        aud: issuer.to_owned(),
+        client_id: client.client_id.clone(),
+        party: client.party.clone(),
+        scope: scopes.to_string(),
+        iat: now,
+        exp: now + LIFETIME,
+        jti: random_id()?,
+        cnf: Confirmation {
+            jkt: jkt.to_owned(),
+        },
+    };
+    jose::encode("at+jwt", &claims, keys.signing(), false)
+}
+
+/// A token that was verified.
+pub(crate) struct Token {
+    pub(crate) claims: Claims,
+    pub(crate) scopes: Scopes,
+    /// Its hash, as proofs name it.
+    pub(crate) ath: String,
+}
+
+/// Tokens by their hash, so that each is verified once.
+#[derive(Default)]
+pub(crate) struct Tokens(Mutex<HashMap<[u8; 32], Arc<Token>>>);
+
+impl Tokens {
+    /// Verifies a token. Errors complete the sentence "the access token … ".
+    pub(crate) fn verify(
+        &self,
+        keys: &ServerKeys,
+        issuer: &str,
+        text: &str,
+        now: i64,
+    ) -> Result<Arc<Token>, String> {
+        let hash = digest(&SHA256, text.as_bytes());
+        let hash: [u8; 32] = hash.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let known = self.lock().get(&hash).cloned();
+        let token = match known {
+            Some(token) => token,
+            None => Arc::new(verify(keys, issuer, text)?),
+        };
+        if token.claims.exp <= now {
+            self.lock().remove(&hash);
+            return Err(format!(
+                "expired {} seconds ago: get a new one",
+                now - token.claims.exp
+            ));
+        }
+        let mut tokens = self.lock();
+        if tokens.len() >= REMEMBERED {
+            tokens.retain(|_, token| token.claims.exp > now);
+            if tokens.len() >= REMEMBERED {
+                tokens.clear();
+            }
+        }
+        tokens.entry(hash).or_insert_with(|| Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// Forgets all, so that tokens of a key that is gone are not taken any more.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<Token>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn verify(keys: &ServerKeys, issuer: &str, text: &str) -> Result<Token, String> {
+    let jws = Jws::parse(text)?;
+    let kid = jws.header.kid.as_deref().unwrap_or_default();
+    let Some(key) = keys.find(kid) else {
+        return Err(format!(
+            "names key {kid:?}, which is no key of this service"
+        ));
+    };
+    jws.verify(key.public())?;
+    if jws.header.typ.as_deref() != Some("at+jwt") {
+        return Err("has not typ at+jwt".to_owned());
+    }
+    let claims: Claims = jws.claims()?;
+    if claims.iss != issuer || claims.aud != issuer {
+        return Err(format!("is not of and for {issuer}"));
+    }
+    Ok(Token {
+        scopes: Scopes::parse(&claims.scope).map_err(|error| error.to_string())?,
+        ath: super::key::sha256_base64url(text.as_bytes()),
+        claims,
+    })
+}

@@ -1,0 +1,130 @@
+//! Streams of applications and payments: a line in, a line out.
+//!
+//! Lines are taken in parcels that become durable together. A bad line costs nothing but itself.
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use serde::de::DeserializeOwned;
+use tandem_domain::book::Command;
+
+use super::applications::command;
+use super::loans::payment_command;
+use super::shape::{ApplicationRequest, LineResult, PaymentRequest};
+use super::view::{Role, View};
+use super::{Here, read};
+use crate::problem::{self, Problem};
+
+/// Lines that become durable together.
+const PARCEL: usize = 500;
+
+/// What a body of lines may have, in bytes.
+pub(super) const BODY: usize = 16 << 20;
+
+/// Submits applications, one JSON object per line; answers one line each, in the same order.
+#[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/stream", tag = "applications",
+    params(("agreement" = String, Path,)),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub(super) async fn applications(
+    here: Here,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, Problem> {
+    here.may("applications:write")?;
+    here.view.must_be(Role::Platform)?;
+    let line = |view: &View, request: ApplicationRequest| {
+        (request.reference.clone(), command(view, request))
+    };
+    stream(&here.view, &headers, &body, line).await
+}
+
+/// Books payments, one JSON object per line; answers one line each, in the same order.
+#[utoipa::path(post, path = "/v1/agreements/{agreement}/payments/stream", tag = "loans",
+    params(("agreement" = String, Path,)),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "4XX", body = Problem)))]
+pub(super) async fn payments(
+    here: Here,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, Problem> {
+    here.may("payments:write")?;
+    here.view.must_be(Role::Servicer)?;
+    let line = |view: &View, request: PaymentRequest| {
+        (request.reference.clone(), payment_command(view, request))
+    };
+    stream(&here.view, &headers, &body, line).await
+}
+
+/// A line on its way: its number, its key, and what it asks or what is wrong with it.
+type Line = (u64, Option<String>, Result<Command, Problem>);
+
+async fn stream<T: DeserializeOwned>(
+    view: &View,
+    headers: &HeaderMap,
+    body: &[u8],
+    line: impl Fn(&View, T) -> (String, Result<Command, Problem>),
+) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind != Some(b"application/x-ndjson") {
+        let message = "send the body as application/x-ndjson";
+        return Err(Problem::new(problem::MEDIA_TYPE, message));
+    }
+    let lines = (1..).zip(body.split(|&byte| byte == b'\n'));
+    let lines = lines.filter(|(_, bytes)| !bytes.trim_ascii().is_empty());
+    let mut lines = lines.map(|(number, bytes)| match read::<T>(bytes) {
+        Ok(request) => {
+            let (key, command) = line(view, request);
+            (number, Some(key), command)
+        }
+        Err(problem) => (number, None, Err(problem)),
+    });
+    let mut results = Vec::new();
+    loop {
+        let parcel: Vec<Line> = lines.by_ref().take(PARCEL).collect();
+        if parcel.is_empty() {
+            break;
+        }
+        carry_out(view, parcel, &mut results).await;
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], results))
+}
+
+/// Has a parcel carried out and writes its results.
+async fn carry_out(view: &View, parcel: Vec<Line>, results: &mut Vec<u8>) {
+    let mut commands = Vec::new();
+    let asked = parcel.into_iter().map(|(number, key, command)| {
+        let wrong = command.map(|command| commands.push(command)).err();
+        (number, key, wrong)
+    });
+    let asked: Vec<_> = asked.collect();
+    // Without answers the problem is that of every line that was sent.
+    let (answers, stopped) = match view.desk.submit(commands).await {
+        Ok(answers) => (answers, None),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    let mut answers = answers.into_iter();
+    view.look(|seen| {
+        for (line, reference, wrong) in asked {
+            let problem = wrong.or_else(|| match answers.next() {
+                Some(answer) => answer.err().map(Problem::from),
+                None => stopped.clone(),
+            });
+            let state = reference.as_deref().filter(|_| problem.is_none());
+            let state = state.and_then(|key| seen.book.application(key));
+            let result = LineResult {
+                line,
+                status: problem.as_ref().map_or(201, |problem| problem.status),
+                state: state.map(|record| record.state.name().to_owned()),
+                reference,
+                problem,
+            };
+            // Writing to memory cannot fail.
+            let _ = serde_json::to_writer(&mut *results, &result);
+            results.push(b'\n');
+        }
+    });
+}

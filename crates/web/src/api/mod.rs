@@ -1,0 +1,241 @@
+//! The open API: what partners' systems call.
+
+mod applications;
+mod books;
+mod bulk;
+mod events;
+mod list;
+mod loans;
+mod openapi;
+pub mod shape;
+pub mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, body};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Service;
+use crate::access::{Access, Caller, Gate, Money, layer};
+use crate::problem::{self, FieldError, Problem};
+use crate::read::ReadError;
+use list::{Cursor, Listed};
+use view::View;
+
+pub use applications::show as show_application;
+pub use loans::show as show_loan;
+pub use openapi::document;
+
+/// What the API answers with where something failed.
+pub(crate) struct Api;
+
+impl Api {
+    /// A failure of this service: the caller learns that there was one, the log what it was.
+    pub(crate) fn failed(error: &ReadError) -> Problem {
+        tracing::error!("{error}");
+        Problem::new(
+            problem::INTERNAL,
+            "something failed here; the log of the service has it",
+        )
+    }
+}
+
+/// The calls about agreements; each needs a caller.
+pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
+    let agreement = Router::new()
+        .route("/", get(books::get))
+        .route("/limits", get(books::limits))
+        .route("/balances", get(books::balances))
+        .route("/postings", get(books::postings))
+        .route("/statement", get(books::statement))
+        .route("/settlements", get(books::settlements))
+        .route("/days", post(books::close))
+        .route("/events", get(events::list))
+        .route(
+            "/applications",
+            get(applications::list).post(applications::submit),
+        )
+        .route("/applications/{reference}", get(applications::get))
+        .route(
+            "/applications/{reference}/acceptance",
+            post(applications::accept),
+        )
+        .route(
+            "/applications/{reference}/withdrawal",
+            post(applications::withdraw),
+        )
+        .route("/loans", get(loans::list))
+        .route("/loans/{reference}", get(loans::get))
+        .route("/loans/{reference}/schedule", get(loans::schedule))
+        .route("/loans/{reference}/quote", get(loans::quote))
+        .route("/loans/{reference}/payments", post(loans::pay))
+        .route(
+            "/loans/{reference}/transactions",
+            get(loans::transactions).post(loans::instruct),
+        )
+        .route("/loans/{reference}/reversals", post(loans::reverse))
+        .route("/loans/{reference}/postings", get(loans::postings));
+    let streams = Router::new()
+        .route("/applications/stream", post(bulk::applications))
+        .route("/payments/stream", post(bulk::payments));
+    let gate = Gate::new(access.clone());
+    let stream_gate = Gate {
+        body_limit: bulk::BODY,
+        // Each line has a key of its own.
+        idempotent: false,
+        ..gate.clone()
+    };
+    let limit = DefaultBodyLimit::max(bulk::BODY);
+    Router::new()
+        .nest("/v1/agreements/{agreement}", streams)
+        .layer(limit)
+        .layer(from_fn_with_state(stream_gate, layer))
+        .merge(
+            Router::new()
+                .route("/v1/agreements", get(books::list))
+                .nest("/v1/agreements/{agreement}", agreement)
+                .method_not_allowed_fallback(no_method)
+                .layer(from_fn_with_state(gate, layer)),
+        )
+}
+
+/// A caller in an agreement of its own.
+pub(crate) struct Here {
+    pub(crate) caller: Caller,
+    pub(crate) view: View,
+    pub(crate) sandbox: bool,
+    /// Key of the application or loan in the address, if it names one.
+    pub(crate) reference: String,
+    query: String,
+}
+
+impl FromRequestParts<Arc<Service>> for Here {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        service: &Arc<Service>,
+    ) -> Result<Here, Problem> {
+        let caller = caller(parts)?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, service).await;
+        let path = path.map_err(|error| Problem::new(problem::BAD_REQUEST, error.body_text()))?;
+        let id = path
+            .get("agreement")
+            .map(String::as_str)
+            .unwrap_or_default();
+        let desk = service.desks.get(id);
+        let view = desk.and_then(|desk| View::of(desk, &caller.party));
+        Ok(Here {
+            caller,
+            view: view.ok_or_else(|| Problem::not_found("agreement"))?,
+            sandbox: service.sandbox,
+            reference: path.get("reference").cloned().unwrap_or_default(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// Who calls.
+pub(crate) fn caller(parts: &Parts) -> Result<Caller, Problem> {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    caller.ok_or_else(|| Problem::new(problem::UNAUTHENTICATED, "send an access token"))
+}
+
+impl Here {
+    /// Refuses a caller whose token does not have a scope.
+    pub(crate) fn may(&self, scope: &str) -> Result<(), Problem> {
+        self.caller.require(scope)
+    }
+
+    /// Marks an answer about money: it is kept to be repeated for as long as the contract lives.
+    pub(crate) fn money<T: Serialize>(&self, answer: Json<T>) -> impl IntoResponse + use<T> {
+        (axum::Extension(Money), answer)
+    }
+
+    pub(crate) fn list<T>(&self, items: Vec<T>, next: Option<Cursor>) -> Listed<T> {
+        Listed::new(&self.query, items, next)
+    }
+}
+
+/// What stands behind the question mark.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        let query = query.map_err(|error| Problem::field("query", error.body_text()))?;
+        Ok(Params(query.0))
+    }
+}
+
+/// A body of JSON. What is wrong with it is said with its place.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        let kind = request.headers().get("content-type");
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            let message = "send the body as application/json";
+            return Err(Problem::new(problem::MEDIA_TYPE, message));
+        }
+        let bytes = body::Bytes::from_request(request, state).await;
+        let bytes = bytes
+            .map_err(|error: BytesRejection| Problem::new(problem::TOO_LARGE, error.body_text()))?;
+        read(&bytes).map(Body)
+    }
+}
+
+/// Reads JSON.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let value = read.map_err(|error| {
+        let path = error.path().iter().filter_map(|segment| match segment {
+            serde_path_to_error::Segment::Map { key } => Some(format!("/{key}")),
+            serde_path_to_error::Segment::Seq { index } => Some(format!("/{index}")),
+            _ => None,
+        });
+        let pointer: String = path.collect();
+        let cause = error.inner();
+        match cause.classify() {
+            serde_json::error::Category::Data => Problem::fields(vec![FieldError {
+                pointer,
+                detail: cause.to_string(),
+            }]),
+            _ => Problem::new(
+                problem::BAD_REQUEST,
+                format!("the body is no JSON: {cause}"),
+            ),
+        }
+    })?;
+    json.end().map_err(|error| {
+        Problem::new(
+            problem::BAD_REQUEST,
+            format!("the body is no JSON: {error}"),
+        )
+    })?;
+    Ok(value)
+}
+
+/// An answer for what is not there at all.
+pub(crate) async fn nothing() -> Problem {
+    Problem::not_found("resource")
+}
+
+/// An answer for a method that a resource does not know.
+pub(crate) async fn no_method() -> Response {
+    Problem::new(problem::METHOD, "the resource does not know this method").into_response()
+}

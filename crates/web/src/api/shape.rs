@@ -1,0 +1,577 @@
+//! What goes over the wire. Amounts are whole minor units with their currency (ISO 4217), rates
+//! and dates are texts: `12.9%`, yearly; `2024-03-15`, the agreement's business calendar.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use tandem_domain::money::{Amount, Currency};
+use utoipa::ToSchema;
+
+/// Money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// Whole minor units: 1234 is 12.34 CNY.
+    pub amount: i64,
+    /// Currency, ISO 4217.
+    #[schema(example = "CNY", pattern = "^[A-Z]{3}$")]
+    pub currency: String,
+}
+
+impl Money {
+    /// An amount in a currency.
+    pub fn of(amount: Amount, currency: Currency) -> Money {
+        Money {
+            amount: amount.0,
+            currency: currency.code().to_owned(),
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Cursor of the next page, if there is one; the `Link` header has its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An agreement, as far as it concerns the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Agreement {
+    /// Id, also the name of its book.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Version in effect.
+    pub version: u32,
+    /// Day from which it is in effect.
+    pub effective_from: String,
+    /// Currency of all amounts, ISO 4217.
+    pub currency: String,
+    /// The day that is open; it moves when the day is closed.
+    pub business_date: String,
+    /// The caller's party.
+    pub party: String,
+    /// All parties.
+    pub parties: Vec<Party>,
+    /// Least amount of a loan.
+    pub minimum_amount: Money,
+    /// Most of it.
+    pub maximum_amount: Money,
+    /// Terms that are offered, in months.
+    pub terms_months: Vec<u16>,
+    /// Fields of an application beyond `amount`, `term_months` and `region`.
+    pub fields: Vec<Field>,
+}
+
+/// A party of an agreement.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Party {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// What it does: `lead`, `lender`, `platform`, `servicer`, `guarantor`.
+    pub roles: Vec<String>,
+}
+
+/// A field of an application.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Field {
+    /// Name.
+    pub name: String,
+    /// `money`, `rate`, `integer`, `date` or `text`.
+    pub kind: String,
+    /// True if the caller's party may see its values.
+    pub visible: bool,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Limit {
+    /// Clause of the agreement.
+    pub clause: String,
+    /// The lender it binds; without one, all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lender: Option<String>,
+    /// What is added up: `day`, `total`, `region`, `borrower`, `partner`.
+    pub per: String,
+    /// The one region that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The cap.
+    pub cap: Money,
+    /// What is used of it; where each region or borrower counts by itself, there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<Money>,
+}
+
+/// An application as it is submitted.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationRequest {
+    /// The sender's key of the application, which also names the loan; 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64, example = "A-2024-000123")]
+    pub reference: String,
+    /// The sender's key of the borrower; without one, nobody else's loans count as this
+    /// borrower's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64)]
+    pub borrower: Option<String>,
+    /// Amount asked for.
+    pub amount: Money,
+    /// Term in months.
+    #[schema(minimum = 1)]
+    pub term_months: u16,
+    /// Region, as in the agreement's territories.
+    #[schema(example = "NJ")]
+    pub region: String,
+    /// The agreement's own fields by name: `money` as an object like `amount`, `rate` and `date`
+    /// as text, `integer` as a number, `text` as text; null or absent where not known.
+    #[serde(default)]
+    pub fields: BTreeMap<String, Json>,
+}
+
+/// An application and what became of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Application {
+    /// The sender's key.
+    pub reference: String,
+    /// The agreement.
+    pub agreement: String,
+    /// Version of the agreement that governs it.
+    pub agreement_version: u32,
+    /// `declined`, `referred`, `offered`, `lapsed`, `withdrawn` or `disbursed`.
+    pub state: String,
+    /// Business date of the decision.
+    pub decided_on: String,
+    /// Values that the caller may see.
+    pub fields: BTreeMap<String, Json>,
+    /// Why it was declined, in words that an applicant may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The decisions that the caller may see: a lender's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// What is offered, or was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Offer>,
+}
+
+/// What a lender decided.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Decision {
+    /// The lender.
+    pub lender: String,
+    /// Version of its policy.
+    pub policy_version: String,
+    /// `approve`, `decline` or `refer`.
+    pub outcome: String,
+    /// Points of its scorecard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<i64>,
+    /// The most that it would fund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<Money>,
+    /// Its yearly rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Why it declines or refers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// The clause or rule that keeps it out though it would lend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub barred_by: Option<String>,
+}
+
+/// A reason with its stable code.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Reason {
+    /// Code.
+    pub code: String,
+    /// In words that an applicant may read.
+    pub reason: String,
+}
+
+/// An offer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Offer {
+    /// Amount.
+    pub amount: Money,
+    /// The borrower's yearly rate.
+    pub rate: String,
+    /// Last business date on which it can be taken.
+    pub valid_to: String,
+    /// Who funds it.
+    pub parts: Vec<Part>,
+}
+
+/// A lender's part in a loan.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Part {
+    /// The lender.
+    pub lender: String,
+    /// What it funds.
+    pub amount: Money,
+    /// The yearly rate that it asks.
+    pub rate: String,
+}
+
+/// A loan as it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Loan {
+    /// Key of the application that it came from.
+    pub reference: String,
+    /// Version of the agreement that governs it.
+    pub agreement_version: u32,
+    /// `active`, `repaid` or `charged_off`.
+    pub status: String,
+    /// Class by days past due, while it is active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Days since the oldest unpaid due date.
+    pub days_past_due: i32,
+    /// Value date of the disbursement.
+    pub disbursed_on: String,
+    /// Principal disbursed at first.
+    pub amount: Money,
+    /// Yearly rate at disbursement.
+    pub rate: String,
+    /// Term in months.
+    pub term_months: u16,
+    /// Principal outstanding.
+    pub outstanding: Money,
+    /// What the borrower owes by the end of the business date.
+    pub amount_due: Money,
+    /// Next due date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_due: Option<String>,
+    /// What has become of it so far.
+    pub totals: Totals,
+    /// What each lender has of it, and had.
+    pub parts: Vec<Holding>,
+}
+
+/// Sums since disbursement.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Totals {
+    /// Received from the borrower, less what was charged back.
+    pub received: Money,
+    /// Of it, principal.
+    pub principal: Money,
+    /// Of it, interest.
+    pub interest: Money,
+    /// Of it, fees.
+    pub fees: Money,
+    /// Of it, penalty interest.
+    pub penalty: Money,
+    /// Held for the borrower.
+    pub held: Money,
+    /// Given back to the borrower.
+    pub refunded: Money,
+    /// Principal written off.
+    pub charged_off: Money,
+    /// Paid by the guarantor.
+    pub compensated: Money,
+    /// Principal received after it was written off.
+    pub recovered: Money,
+}
+
+/// What a lender has of a loan.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Holding {
+    /// The lender.
+    pub lender: String,
+    /// Principal outstanding.
+    pub outstanding: Money,
+    /// Principal received.
+    pub principal: Money,
+    /// Interest received.
+    pub interest: Money,
+    /// Fees received.
+    pub fees: Money,
+    /// Penalty interest received.
+    pub penalty: Money,
+    /// Service fee paid.
+    pub service_fee: Money,
+    /// Principal written off.
+    pub charged_off: Money,
+    /// Compensation received from the guarantor.
+    pub compensated: Money,
+    /// Recoveries received.
+    pub recovered: Money,
+}
+
+/// An instalment, due or coming.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Instalment {
+    /// Due date.
+    pub due: String,
+    /// `overdue`, or `coming` as it will fall due if everything is paid in time.
+    pub state: String,
+    /// Principal to pay.
+    pub principal: Money,
+    /// Interest to pay.
+    pub interest: Money,
+    /// Fees to pay.
+    pub fees: Money,
+    /// Principal outstanding after it; for what is overdue there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Money>,
+}
+
+/// What settles a loan on a day.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Quote {
+    /// Key of the loan.
+    pub reference: String,
+    /// The day.
+    pub on: String,
+    /// All that is to be paid.
+    pub total: Money,
+    /// Of it, principal.
+    pub principal: Money,
+    /// Of it, interest to the day.
+    pub interest: Money,
+    /// Of it, penalty interest to the day.
+    pub penalty: Money,
+    /// Of it, fees.
+    pub fees: Money,
+    /// Of it, the fee on the prepayment.
+    pub prepayment_fee: Money,
+    /// Held for the borrower already, and subtracted.
+    pub held: Money,
+}
+
+/// A payment of the borrower that the servicer received.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentRequest {
+    /// The sender's key of the payment, 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80, example = "P-2024-000777")]
+    pub reference: String,
+    /// Key of the loan; in a bulk stream only, elsewhere the address names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loan: Option<String>,
+    /// What was received.
+    pub amount: Money,
+    /// Day on which it was received [default: the business date].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2024-03-15")]
+    pub value_date: Option<String>,
+}
+
+/// Anything else that is done to a loan.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionRequest {
+    /// The sender's key of the instruction, 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80)]
+    pub reference: String,
+    /// What to do, in words, as for `tandem instruct`: `waive fee 50.00 CNY`, `pause 2 interest`,
+    /// `sell 50% river cloud 98%`, `charge-off`.
+    #[schema(example = "waive fee 50.00 CNY")]
+    pub instruction: String,
+    /// Value date [default: the business date].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_date: Option<String>,
+}
+
+/// That an instruction is taken back.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReversalRequest {
+    /// The sender's key of the reversal, 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80)]
+    pub reference: String,
+    /// Key of the payment or instruction.
+    pub of: String,
+}
+
+/// That a business date is closed.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseRequest {
+    /// The last day to close: the business date, or in a sandbox a later one.
+    #[schema(example = "2024-03-15")]
+    pub day: String,
+}
+
+/// What a day close left.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Close {
+    /// The day that was closed.
+    pub day: String,
+    /// The day that is open now.
+    pub business_date: String,
+    /// Active loans.
+    pub active_loans: u32,
+    /// Principal outstanding.
+    pub outstanding: Money,
+    /// Digest of the book, BLAKE3 in hexadecimal digits.
+    pub digest: String,
+}
+
+/// What became of a payment, an instruction, or a line of a stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Receipt {
+    /// Its key.
+    pub reference: String,
+    /// `done`, or `known` if it had been carried out before, word for word the same.
+    pub outcome: String,
+}
+
+/// What became of a line of a stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LineResult {
+    /// Number of the line, from 1.
+    pub line: u64,
+    /// Key of the application or payment, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Status that the same call alone would have had.
+    pub status: u16,
+    /// State of the application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::problem::Problem>,
+}
+
+/// Something that was done to a loan.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Transaction {
+    /// Number within the loan; a reversal has that of what it takes back.
+    pub number: u32,
+    /// Its key, if it came with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Business date on which it came.
+    pub entered: String,
+    /// Date from which it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_date: Option<String>,
+    /// What was done: `repay`, `prepay`, …, `charge off`, `reversal`.
+    pub action: String,
+    /// The whole of it in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction: Option<String>,
+    /// Change of what was received.
+    pub received: Money,
+    /// Change of principal paid.
+    pub principal: Money,
+    /// Change of interest paid.
+    pub interest: Money,
+    /// Change of fees paid.
+    pub fees: Money,
+    /// Change of penalty interest paid.
+    pub penalty: Money,
+}
+
+/// A line of the caller's ledger.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Posting {
+    /// Number of the entry in the book.
+    pub entry: u64,
+    /// Number of the event that made it.
+    pub event: u64,
+    /// Business date.
+    pub day: String,
+    /// What the entry was made for.
+    pub kind: String,
+    /// Key of the loan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loan: Option<String>,
+    /// Number of the account.
+    pub account: u16,
+    /// Name of the account.
+    pub account_name: String,
+    /// The other party of an inter-party account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
+    /// Debits are positive, credits negative.
+    pub amount: Money,
+}
+
+/// Balance of an account of the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Balance {
+    /// Number of the account.
+    pub account: u16,
+    /// Name of the account.
+    pub account_name: String,
+    /// The other party of an inter-party account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
+    /// Debits are positive, credits negative.
+    pub balance: Money,
+}
+
+/// A line of a statement: an account over some days.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StatementLine {
+    /// Number of the account.
+    pub account: u16,
+    /// Name of the account.
+    pub account_name: String,
+    /// The other party of an inter-party account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
+    /// Balance before the first day.
+    pub opening: Money,
+    /// Sum of the debits.
+    pub debits: Money,
+    /// Sum of the credits, as a positive amount.
+    pub credits: Money,
+    /// Balance after the last day.
+    pub closing: Money,
+}
+
+/// What a settlement window says of the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Settlement {
+    /// The business date whose obligations are settled.
+    pub window: String,
+    /// When it is paid.
+    pub settle_on: String,
+    /// `planned` or `settled`.
+    pub state: String,
+    /// What is owed, gross.
+    pub obligations: Vec<Transfer>,
+    /// What is paid, net.
+    pub transfers: Vec<Transfer>,
+}
+
+/// An amount that one party pays another.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Transfer {
+    /// Who pays.
+    pub from: String,
+    /// Who receives.
+    pub to: String,
+    /// How much.
+    pub amount: Money,
+}
+
+/// An event that concerns the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Event {
+    /// Its number in the book; the cursor of the next call.
+    pub number: u64,
+    /// Stable name, as `loan.disbursed`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Business date.
+    pub day: String,
+    /// Key of the application or loan that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Key under which it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}

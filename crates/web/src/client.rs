@@ -1,0 +1,156 @@
+//! A partner's side of the API: gets tokens, signs calls, checks signed answers.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+
+use crate::access::sign::Signer;
+use crate::access::{Jwks, SigningKey, system_time};
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A token is renewed this many seconds before it ends.
+const EARLY: i64 = 30;
+
+/// Calls a service for one client. Each thread has its own.
+pub struct ApiClient {
+    base: String,
+    signer: Signer,
+    http: ureq::Agent,
+    token: Option<(String, i64)>,
+    keys: Option<Jwks>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl ApiClient {
+    /// A client of the service at `base`, with the key that is registered there for `client_id`.
+    pub fn new(base: &str, client_id: &str, key: SigningKey) -> Result<ApiClient, String> {
+        let signer = Signer::new(base, client_id, key).map_err(|error| error.to_string())?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Ok(ApiClient {
+            base: base.to_owned(),
+            signer,
+            http: config.into(),
+            token: None,
+            keys: None,
+        })
+    }
+
+    /// Calls; `body` is a media type and its content, `key` the Idempotency-Key of a POST. A signed
+    /// answer that does not verify is an error.
+    pub fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<(&'static str, &[u8])>,
+    ) -> Result<Reply, String> {
+        let token = self.token()?;
+        let mut headers = HeaderMap::new();
+        let content = body.map_or(&[][..], |(_, content)| content);
+        if let Some((kind, _)) = body {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        if let Some(key) = key {
+            let key = HeaderValue::from_str(key).map_err(|error| error.to_string())?;
+            headers.insert(HeaderName::from_static("idempotency-key"), key);
+        }
+        let signed = self
+            .signer
+            .sign(&token, method, path, &mut headers, content, system_time());
+        signed.map_err(|error| error.to_string())?;
+        let reply = self.send(method, path, &headers, content)?;
+        if method != "GET" && reply.headers.contains_key("signature") {
+            self.learn_keys()?;
+            let keys = self.keys.as_ref().ok_or("the service publishes no keys")?;
+            let asked = (method, path, &headers);
+            self.signer
+                .verify_answer(keys, asked, (reply.status, &reply.headers, &reply.body))?;
+        }
+        Ok(reply)
+    }
+
+    /// Reads something that needs no caller.
+    pub fn read(&self, path: &str) -> Result<Reply, String> {
+        self.send("GET", path, &HeaderMap::new(), &[])
+    }
+
+    fn token(&mut self) -> Result<String, String> {
+        let now = system_time();
+        if let Some((token, _)) = self.token.as_ref().filter(|(_, ends)| *ends > now + EARLY) {
+            return Ok(token.clone());
+        }
+        let asked = self
+            .signer
+            .token_request(None, now)
+            .map_err(|error| error.to_string())?;
+        let reply = self.send("POST", "/oauth/token", &asked.0, asked.1.as_bytes())?;
+        let answer = reply.json();
+        let token = answer["access_token"]
+            .as_str()
+            .ok_or_else(|| format!("no token: {}", String::from_utf8_lossy(&reply.body)))?;
+        let ends = now + answer["expires_in"].as_i64().unwrap_or_default();
+        self.token = Some((token.to_owned(), ends));
+        Ok(token.to_owned())
+    }
+
+    fn learn_keys(&mut self) -> Result<(), String> {
+        if self.keys.is_none() {
+            let reply = self.read("/.well-known/jwks.json")?;
+            let keys = serde_json::from_slice(&reply.body);
+            self.keys = Some(keys.map_err(|error| format!("the service's keys: {error}"))?);
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Reply, String> {
+        let uri = format!("{}{path}", self.base);
+        let mut request = Request::builder().method(method).uri(&uri);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let sent = match method {
+            "GET" => request.body(()).map(|request| self.http.run(request)),
+            _ => request.body(body).map(|request| self.http.run(request)),
+        };
+        let sent = sent.map_err(|error| error.to_string())?;
+        let mut answer = sent.map_err(|error| format!("{uri}: {error}"))?;
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(u64::from(u32::MAX))
+            .read_to_vec();
+        Ok(Reply {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: body.map_err(|error| format!("{uri}: {error}"))?,
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! What is measured, in the format of Prometheus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{Method, header};
+use axum::response::IntoResponse;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::Service;
+use crate::desk::Role;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Book {
+    book: String,
+}
+
+/// What a service measures.
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<Call, Counter>,
+    seconds: Histogram,
+    batches: Family<Book, Gauge>,
+    loans: Family<Book, Gauge>,
+    owner: Family<Book, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("tandem");
+        let calls = Family::default();
+        registry.register("calls", "Calls by route and status", calls.clone());
+        let seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
+        registry.register("call_seconds", "Time of a call", seconds.clone());
+        let batches = Family::default();
+        registry.register("book_batches", "Batches in the journal", batches.clone());
+        let loans = Family::default();
+        registry.register("book_active_loans", "Active loans", loans.clone());
+        let owner = Family::default();
+        registry.register(
+            "book_owned",
+            "1 where this node writes the book",
+            owner.clone(),
+        );
+        Metrics {
+            registry,
+            calls,
+            seconds,
+            batches,
+            loans,
+            owner,
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn call(&self, method: &Method, route: &str, status: u16, took: Duration) {
+        let call = Call {
+            method: method.to_string(),
+            route: route.to_owned(),
+            status,
+        };
+        self.calls.get_or_create(&call).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// The metrics as text.
+pub(crate) async fn show(State(service): State<Arc<Service>>) -> impl IntoResponse {
+    let metrics = &service.metrics;
+    for desk in service.desks.values() {
+        let book = Book {
+            book: desk.name().to_owned(),
+        };
+        let active = desk.look(|book| book.portfolio().active);
+        metrics
+            .batches
+            .get_or_create(&book)
+            .set(desk.reader().head().seq as i64);
+        metrics.loans.get_or_create(&book).set(active.into());
+        metrics
+            .owner
+            .get_or_create(&book)
+            .set((desk.role() == Role::Owner).into());
+    }
+    let mut text = String::new();
+    // Writing to memory cannot fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &metrics.registry);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text)
+}

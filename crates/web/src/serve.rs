@@ -1,0 +1,188 @@
+//! The server: its routes, its socket, and how it begins and ends.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+
+use crate::desk::Role;
+use crate::problem::{self, KINDS, Problem};
+use crate::{Service, access, api, metrics};
+
+/// How long requests under way may take once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Where the server listens.
+pub struct Socket {
+    /// The listening socket.
+    pub listener: TcpListener,
+    /// Certificate chain and private key (PEM), for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// All routes of a service.
+pub fn routes(service: &Arc<Service>) -> Router {
+    let described = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi))
+        .route("/problems", get(problems))
+        .route("/problems/{code}", get(problem_kind));
+    api::routes(&service.access)
+        .merge(described)
+        .fallback(api::nothing)
+        .layer(from_fn_with_state(service.clone(), measure))
+        .with_state(service.clone())
+        .merge(access::routes(service.access.clone()))
+}
+
+/// Serves until the process is told to stop, then ends the books.
+pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> {
+    let app = routes(&service).into_make_service_with_connect_info::<SocketAddr>();
+    let handle = Handle::new();
+    tokio::spawn(end(service.clone(), handle.clone()));
+    let served = match socket.tls {
+        None => {
+            let server =
+                axum_server::from_tcp(socket.listener).map_err(|error| error.to_string())?;
+            server.handle(handle).serve(app).await
+        }
+        Some((chain, key)) => {
+            let config = RustlsConfig::from_pem_file(&chain, &key)
+                .await
+                .map_err(|error| format!("{} and {}: {error}", chain.display(), key.display()))?;
+            let server = axum_server::from_tcp_rustls(socket.listener, config);
+            let server = server.map_err(|error| error.to_string())?;
+            server.handle(handle).serve(app).await
+        }
+    };
+    served.map_err(|error| error.to_string())?;
+    for desk in service.desks.values() {
+        if let Role::Stopped(message) = desk.role() {
+            return Err(format!("book `{}`: {message}", desk.name()));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a signal or for a book that stops by itself, and then ends the server.
+async fn end(service: Arc<Service>, handle: Handle<SocketAddr>) {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let terminated = async {
+        match &mut terminate {
+            Ok(signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let stopped = futures_util::future::select_all(service.desks.values().map(|desk| {
+        let mut roles = desk.roles();
+        Box::pin(async move {
+            let _ = roles
+                .wait_for(|role| matches!(role, Role::Stopped(_)))
+                .await;
+        })
+    }));
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+        _ = stopped => {}
+    }
+    tracing::info!("stopping");
+    handle.graceful_shutdown(Some(GRACE));
+}
+
+/// Ready once every book has an owner that is known.
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    let roles = service.desks.values().map(|desk| {
+        let role = match desk.role() {
+            Role::Opening => "opening".to_owned(),
+            Role::Owner => "owner".to_owned(),
+            Role::Standby(node) => format!("standby of {node}"),
+            Role::Stopped(message) => format!("stopped: {message}"),
+        };
+        (desk.name().to_owned(), role)
+    });
+    let roles: std::collections::BTreeMap<_, _> = roles.collect();
+    let up = |role: &String| role == "owner" || role.starts_with("standby");
+    let status = match roles.values().all(up) {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(roles)).into_response()
+}
+
+async fn openapi() -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        api::document(),
+    )
+}
+
+/// All kinds of problems, so that a partner's engineer finds them in one place.
+async fn problems() -> Html<String> {
+    let rows = KINDS.iter().map(|kind| {
+        format!(
+            "<tr id=\"{0}\"><td><code>{0}</code><td>{1}<td>{2}<td>{3}",
+            kind.code,
+            kind.status,
+            kind.title,
+            if kind.retryable { "yes" } else { "no" }
+        )
+    });
+    let rows: String = rows.collect();
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Problems</title>\
+         <h1>Problems</h1><p>Kinds of problem details (RFC 9457). Refusals of a book have codes of \
+         their own with the status of the kind they belong to.\
+         <table><tr><th>code<th>status<th>what it is about<th>retry{rows}</table>"
+    ))
+}
+
+async fn problem_kind(Path(code): Path<String>) -> Response {
+    match KINDS.iter().find(|kind| kind.code == code) {
+        Some(kind) => Json(serde_json::json!({
+            "code": kind.code,
+            "status": kind.status,
+            "title": kind.title,
+            "retryable": kind.retryable,
+        }))
+        .into_response(),
+        None => Problem::new(
+            problem::NOT_FOUND,
+            "no kind of problem has this code; /problems has all",
+        )
+        .into_response(),
+    }
+}
+
+/// Counts and times every call, and refuses to be framed or sniffed.
+async fn measure(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<axum::extract::MatchedPath>();
+    let route = route
+        .map_or("other", axum::extract::MatchedPath::as_str)
+        .to_owned();
+    let method = request.method().clone();
+    let begun = std::time::Instant::now();
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    service
+        .metrics
+        .call(&method, &route, status, begun.elapsed());
+    let headers = response.headers_mut();
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
