@@ -1,10 +1,25 @@
 //! Books as a service: the open API that partners call, and the console that people work in.
+
+pub mod access;
+pub mod api;
+pub mod chart;
+pub mod client;
+pub mod console;
+pub mod desk;
+pub mod metrics;
+pub mod problem;
+pub mod read;
+pub mod registry;
+pub mod serve;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
 use access::Access;
 use desk::Desk;
 use metrics::Metrics;
 use registry::Registry;
+
 /// Everything that a request may need.
 pub struct Service {
     /// The books, by their agreements' ids.
@@ -18,6 +33,7 @@ pub struct Service {
     /// What is measured.
     pub metrics: Metrics,
 }
+
 /// Writes the log to the error output: lines, or JSON where `TANDEM_LOG_FORMAT` is `json`; what
 /// is written is chosen by `TANDEM_LOG`, as `info` or `tandem_web=debug`.
 pub fn log() {
@@ -32,15 +48,3 @@ pub fn log() {
         _ => log.with_ansi(false).try_init(),
     };
 }
-
-pub mod access;
-pub mod api;
-pub mod chart;
-pub mod client;
-pub mod console;
-pub mod desk;
-pub mod metrics;
-pub mod problem;
-pub mod read;
-pub mod registry;
-pub mod serve;

@@ -434,11 +434,6 @@ impl Book {
             .expect("the application is there")
     }
 
-    /// The place of an application, by its key.
-    pub fn application_place(&self, key: &str) -> Option<u32> {
-        self.applications.find(key)
-    }
-
     /// An application by its key.
     pub fn application(&self, key: &str) -> Option<ApplicationRecord<'_>> {
         self.application_at(self.applications.find(key)?)

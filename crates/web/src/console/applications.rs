@@ -117,7 +117,7 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             looked_at += 1;
             let record = scope.book.application_in(place);
             if (asked.state.is_empty() || record.state.name() == asked.state)
-                && scope.sees_application(place, &record)
+                && scope.sees_application(place)
             {
                 table.row(row(visit, scope, &record));
             }
@@ -159,7 +159,7 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
         scope.application(&key)?;
         scope.book.application_place(&key).ok_or(Fault::NotFound)
     })?;
-    let events = visit.console.desk.reader().events_of(place)?;
+    let events = signed.desk.reader().events_of(place)?;
     let decided = events.iter().find_map(|row| match &row.event {
         Event::Decided(decided) => Some((row.number, decided)),
         _ => None,

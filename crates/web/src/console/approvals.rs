@@ -20,6 +20,7 @@ create table if not exists proposal (
     id integer primary key,
     -- Under this key it is carried out, so that carrying it out again changes nothing.
     key text not null unique,
+    book text not null,
     party text not null,
     loan text not null,
     words text not null,
@@ -31,8 +32,8 @@ create table if not exists proposal (
     decided_at integer,
     outcome text not null default ''
 ) strict;
-create index if not exists proposal_party on proposal (party, state, id);
-create index if not exists proposal_loan on proposal (party, loan);
+create index if not exists proposal_party on proposal (book, party, state, id);
+create index if not exists proposal_loan on proposal (book, party, loan);
 ";
 
 /// Proposals that are shown of those decided.
@@ -109,7 +110,7 @@ impl Proposal {
 pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Fault> {
     find(
         signed,
-        "proposal.party = ?1 and loan = ?2 order by proposal.id desc",
+        "book = ?3 and proposal.party = ?1 and loan = ?2 order by proposal.id desc",
         loan,
     )
 }
@@ -117,21 +118,22 @@ pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Faul
 fn find(signed: &Signed, tail: &str, value: &str) -> Result<Vec<Proposal>, Fault> {
     let found = signed.visit.console.registry.with(|connection| {
         let mut select = connection.prepare_cached(&format!("select {COLUMNS} where {tail}"))?;
-        let rows = select.query_map(params![signed.person.party, value], Proposal::read)?;
+        let rows = select.query_map(params![signed.person.party, value, signed.desk.name()], Proposal::read)?;
         rows.collect()
     });
     Ok(found?)
 }
 
 /// Number of proposals that wait for this person.
-pub(super) fn waiting(console: &Console, person: &Person) -> rusqlite::Result<i64> {
+pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> rusqlite::Result<i64> {
     if !person.roles.has(Role::Approver) {
         return Ok(0);
     }
     console.registry.with(|connection| {
         let text =
-            "select count(*) from proposal where party = ?1 and state = 'open' and proposer <> ?2";
-        connection.query_row(text, params![person.party, person.id], |row| row.get(0))
+            "select count(*) from proposal where book = ?3 and party = ?1
+                    and state = 'open' and proposer <> ?2";
+        connection.query_row(text, params![person.party, person.id, book], |row| row.get(0))
     })
 }
 
@@ -311,11 +313,11 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
     let visit = &signed.visit;
     let open = find(
         &signed,
-        "proposal.party = ?1 and state = ?2 order by proposal.id",
+        "book = ?3 and proposal.party = ?1 and state = ?2 order by proposal.id",
         "open",
     )?;
     let tail =
-        format!("proposal.party = ?1 and state <> ?2 order by proposal.id desc limit {SHOWN}");
+        format!("book = ?3 and proposal.party = ?1 and state <> ?2 order by proposal.id desc limit {SHOWN}");
     let decided = find(&signed, &tail, "open")?;
     let mut sheet = Sheet::new(visit, visit.t("nav.approvals"));
     sheet.lead = visit.t("approval.lead").to_owned();
@@ -329,10 +331,10 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
 /// A proposal of the person's party.
 fn own(signed: &Signed, id: i64) -> Result<Proposal, Fault> {
     let found = signed.visit.console.registry.with(|connection| {
-        let text = format!("select {COLUMNS} where proposal.party = ?1 and proposal.id = ?2");
+        let text = format!("select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2");
         let mut select = connection.prepare_cached(&text)?;
         select
-            .query_row(params![signed.person.party, id], Proposal::read)
+            .query_row(params![signed.person.party, id, signed.desk.name()], Proposal::read)
             .optional()
     })?;
     found.ok_or(Fault::NotFound)
@@ -453,8 +455,8 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
     };
     visit.console.registry.with(|connection| {
         connection.execute(
-            "insert into proposal (key, party, loan, words, reason, proposer, proposed_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "insert into proposal (key, party, loan, words, reason, proposer, proposed_at, book)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 proposal.key,
                 signed.person.party,
@@ -462,7 +464,8 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
                 proposal.words,
                 proposal.reason,
                 proposal.proposer,
-                visit.console.now()
+                visit.console.now(),
+                signed.desk.name()
             ],
         )
     })?;
@@ -513,7 +516,7 @@ pub(super) async fn decide(
         let command = signed.look(|scope| Ok(proposal.command(scope.book, scope.agreement())))?;
         let (state, outcome) = match command {
             Err(wrong) => ("refused", wrong),
-            Ok(command) => match console.desk.execute(command).await {
+            Ok(command) => match signed.desk.execute(command).await {
                 Ok(_) => ("done", String::new()),
                 Err(problem) if problem.retryable => ("open", problem.detail),
                 Err(problem) => ("refused", problem.detail),

@@ -5,6 +5,7 @@
 //! that it is done with.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use axum::extract::Path;
 use axum::response::Response;
@@ -14,7 +15,6 @@ use tandem_domain::calendar::Day;
 use tandem_domain::loan::Status;
 use tandem_domain::party::PartyId;
 
-use super::Console;
 use super::blocks::{
     Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone, count, percent,
 };
@@ -26,13 +26,14 @@ use super::scope::Scope;
 /// What was done about cases.
 pub(super) const SCHEMA: &str = "
 create table if not exists case_work (
+    book text not null,
     party text not null,
     key text not null,
     owner integer references person (id),
     deadline integer,
     note text not null default '',
     closed integer not null default 0,
-    primary key (party, key)
+    primary key (book, party, key)
 ) strict, without rowid;
 ";
 
@@ -127,34 +128,22 @@ pub(super) fn open(signed: &Signed) -> Result<Vec<Case>, Fault> {
 fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
     let visit = &signed.visit;
     let console = &visit.console;
-    let figures = console.figures(signed.party)?;
-    let mut work = work(console, &signed.person.party)?;
-    let referred = signed.look(|scope| {
-        let mut watch = console
-            .watch
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
+    let figures = signed.figures()?;
+    let mut work = work(signed)?;
+    let (referred, lost) = signed.look(|scope| {
+        let mut all = console.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = all.entry(signed.desk.name().to_owned()).or_default();
         watch.look(scope.book);
-        Ok(watch
-            .referred
-            .iter()
-            .rev()
-            .take(REFERRALS)
-            .copied()
-            .collect::<Vec<_>>())
+        let referred = watch.referred.iter().rev().take(REFERRALS);
+        let referred: Vec<_> = referred.copied().collect();
+        Ok((referred, watch.lost.clone()))
     })?;
-    let asked = referrals(console, &referred)?;
+    let asked = referrals(signed, &referred)?;
     let mut cases = signed.look(|scope| {
         let mut cases = Vec::new();
         let today = scope.book.business_date();
         breaks(visit, scope, &mut cases);
-        let watch = console
-            .watch
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
-        for &(place, day) in watch
-            .lost
-            .iter()
+        for &(place, day) in lost.iter()
             .filter(|(place, _)| scope.sees_loan(*place))
         {
             let loan = scope.book.loan_in(place);
@@ -182,7 +171,7 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
                     .iter()
                     .any(|&place| lenders.get(usize::from(place)) == Some(&scope.party))
             });
-            if own && scope.sees_application(place, &record) {
+            if own && scope.sees_application(place) {
                 cases.push(Case {
                     key: format!("referral:{}", record.key),
                     kind: "referral",
@@ -221,10 +210,10 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
 }
 
 /// Which lenders referred each application, by their places.
-fn referrals(console: &Console, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>, Fault> {
+fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>, Fault> {
     let mut asked = BTreeMap::new();
     for &place in referred {
-        for row in console.desk.reader().events_of(place)? {
+        for row in signed.desk.reader().events_of(place)? {
             if let Event::Decided(decided) = row.event
                 && let Verdict::Referred(places) = decided.verdict
             {
@@ -302,13 +291,14 @@ fn limits(visit: &Visit, scope: &Scope<'_>, cases: &mut Vec<Case>) {
     }
 }
 
-fn work(console: &Console, party: &str) -> rusqlite::Result<BTreeMap<String, Work>> {
-    console.registry.with(|connection| {
+fn work(signed: &Signed) -> rusqlite::Result<BTreeMap<String, Work>> {
+    signed.visit.console.registry.with(|connection| {
         let mut select = connection.prepare_cached(
             "select key, owner, name, deadline, note, closed from case_work
-             left join person on person.id = owner where case_work.party = ?1",
+             left join person on person.id = owner
+             where book = ?1 and case_work.party = ?2",
         )?;
-        let rows = select.query_map([party], |row| {
+        let rows = select.query_map(params![signed.desk.name(), signed.person.party], |row| {
             let work = Work {
                 owner: row.get(1)?,
                 owner_name: row.get(2)?,
@@ -447,8 +437,8 @@ pub(super) async fn save(
     let deadline = fields.get("deadline").parse::<Day>().ok();
     registry.with(|connection| {
         connection.execute(
-            "insert into case_work (party, key, owner, deadline, note, closed)
-             values (?1, ?2, ?3, ?4, ?5, ?6)
+            "insert into case_work (party, key, owner, deadline, note, closed, book)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              on conflict do update set owner = ?3, deadline = ?4, note = ?5, closed = ?6",
             params![
                 party,
@@ -456,7 +446,8 @@ pub(super) async fn save(
                 owner.map(|owner| owner.id),
                 deadline.map(|day| day.0),
                 fields.get("note"),
-                !fields.get("closed").is_empty()
+                !fields.get("closed").is_empty(),
+                signed.desk.name()
             ],
         )
     })?;

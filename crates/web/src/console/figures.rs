@@ -1,14 +1,13 @@
 //! Sums of a party's postings by month, kept current as the ledger grows.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
-use tandem_domain::party::PartyId;
 
-use super::Console;
-use super::page::Fault;
+use super::page::{Fault, Signed};
 
 /// A month: twelve times the year, and its place in the year from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,20 +50,19 @@ pub(super) struct Figures {
     pub(super) taken_back: Vec<(Day, u32)>,
 }
 
-impl Console {
-    /// A party's sums up to now.
-    pub(super) fn figures(&self, party: PartyId) -> Result<Figures, Fault> {
-        let mut all = self
-            .figures
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner());
-        let figures = all.entry(party.0).or_default();
+impl Signed {
+    /// The party's sums up to now.
+    pub(super) fn figures(&self) -> Result<Figures, Fault> {
+        let all = &self.visit.console.figures;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (self.desk.name().to_owned(), self.party.0);
+        let figures = all.entry(key).or_default();
         self.desk.reader().rows(|rows| {
             let mut select = rows.prepare_cached(
                 "SELECT entry, day, kind, account, amount, loan FROM posting
                  WHERE entry > ?1 AND party = ?2 ORDER BY entry",
             )?;
-            let mut found = select.query((figures.last as i64, party.0))?;
+            let mut found = select.query((figures.last as i64, self.party.0))?;
             while let Some(row) = found.next()? {
                 let (day, amount) = (Day(row.get(1)?), Amount(row.get(4)?));
                 let kind = row.get_ref(2)?.as_str()?;

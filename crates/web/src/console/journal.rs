@@ -13,7 +13,7 @@ fn hex(bytes: &[u8]) -> String {
 
 pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let desk = &visit.console.desk;
+    let desk = &signed.desk;
     let head = desk.reader().head();
     let role = match desk.role() {
         Role::Opening => (Tone::Warn, visit.t("journal.opening").to_owned()),

@@ -32,7 +32,7 @@ fn account(scope: &Scope<'_>, number: u16) -> Option<Account> {
 
 pub(super) async fn balances(signed: Signed) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let figures = visit.console.figures(signed.party)?;
+    let figures = signed.figures()?;
     let sheet = signed.look(|scope| {
         let currency = scope.currency();
         let month = Month::of(scope.book.business_date());
@@ -131,7 +131,7 @@ pub(super) async fn account_page(
         before: asked.before,
         most: LINES,
     };
-    let postings = visit.console.desk.reader().postings(filter, page)?;
+    let postings = signed.desk.reader().postings(filter, page)?;
     let sheet = signed.look(|scope| {
         let account = account(scope, number).ok_or(Fault::NotFound)?;
         let balance = scope.book.ledgers().balance(scope.party, account);
@@ -237,7 +237,7 @@ fn is_shown(row: &EventRow, scope: &Scope<'_>) -> bool {
 
 pub(super) async fn event(signed: Signed, Path(number): Path<u64>) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let reader = visit.console.desk.reader();
+    let reader = signed.desk.reader();
     let row = reader.event(number)?.ok_or(Fault::NotFound)?;
     let filter = PostingFilter {
         event: Some(number),

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Changes, until the session ends or the page is left.
 pub(super) async fn changes(signed: Signed) -> impl IntoResponse {
-    let changes = signed.visit.console.desk.reader().changes();
+    let changes = signed.desk.reader().changes();
     let stream = unfold((changes, signed), |(mut changes, signed)| async move {
         changes.changed().await.ok()?;
         tokio::time::sleep(PAUSE).await;

@@ -162,7 +162,7 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
         let (place, loan) = scope.loan(&key)?;
         Ok((place, loan.application))
     })?;
-    let reader = visit.console.desk.reader();
+    let reader = signed.desk.reader();
     let events = reader.events_of(application)?;
     let filter = PostingFilter {
         loan: Some(place),

@@ -57,32 +57,36 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// What the console works with.
 pub struct Console {
     registry: Arc<Registry>,
-    desk: Arc<Desk>,
+    desks: BTreeMap<String, Arc<Desk>>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
     clock: Clock,
     checks: Semaphore,
-    /// Sums of each party's postings, by its place in the agreement.
-    figures: Mutex<BTreeMap<u8, figures::Figures>>,
-    watch: Mutex<cases::Watch>,
+    /// Sums of each party's postings, by book and its place in the agreement.
+    figures: Mutex<BTreeMap<(String, u8), figures::Figures>>,
+    watch: Mutex<BTreeMap<String, cases::Watch>>,
 }
 
 impl Console {
-    /// A console of a book, over a registry that has its tables ([`SCHEMAS`]).
-    pub fn new(registry: Arc<Registry>, desk: Arc<Desk>, secure: bool) -> Console {
-        Console::with_clock(registry, desk, secure, Arc::new(system_time))
+    /// A console of books, by their names, over a registry that has its tables ([`SCHEMAS`]).
+    pub fn new(
+        registry: Arc<Registry>,
+        desks: BTreeMap<String, Arc<Desk>>,
+        secure: bool,
+    ) -> Console {
+        Console::with_clock(registry, desks, secure, Arc::new(system_time))
     }
 
     /// A console that asks `clock` for the time.
     pub fn with_clock(
         registry: Arc<Registry>,
-        desk: Arc<Desk>,
+        desks: BTreeMap<String, Arc<Desk>>,
         secure: bool,
         clock: Clock,
     ) -> Console {
         Console {
             registry,
-            desk,
+            desks,
             secure,
             clock,
             checks: Semaphore::new(CHECKS),

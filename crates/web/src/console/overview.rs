@@ -22,7 +22,7 @@ pub(super) const CLASSES: [&str; 8] = ["k0", "k1", "k2", "k3", "k4", "k5", "k5",
 
 pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let figures = visit.console.figures(signed.party)?;
+    let figures = signed.figures()?;
     let cases = cases::open(&signed)?;
     let sheet = signed.look(|scope| {
         let mut sheet = Sheet::new(visit, visit.t("overview.title"));

@@ -19,6 +19,7 @@ use super::assets::{ASSETS, Assets};
 use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
+use crate::desk::Desk;
 use crate::read::ReadError;
 
 /// Bytes of a form at most.
@@ -69,8 +70,12 @@ pub(super) struct Visit {
     pub(super) top: Option<Top>,
 }
 
-/// What stands at the top of a page: for whom it is, and of which day.
+/// What stands at the top of a page: for whom it is, of which book, and of which day.
 pub(super) struct Top {
+    desk: Arc<Desk>,
+    party_id: PartyId,
+    /// Books of which the party is one, by name and title.
+    pub(super) books: Vec<(String, String)>,
     pub(super) party: String,
     pub(super) day: String,
     /// Proposals that wait for the person.
@@ -83,6 +88,8 @@ pub(super) struct Signed {
     pub(super) person: Person,
     /// The person's party.
     pub(super) party: PartyId,
+    /// The book that the person looks at.
+    pub(super) desk: Arc<Desk>,
 }
 
 /// Why there is no page. The frame makes a page of it.
@@ -200,19 +207,36 @@ const fn link(path: &'static str, key: &'static str) -> NavLink {
 }
 
 impl Top {
-    /// None if the person's institution is not a party of the book.
-    fn of(console: &Console, person: &Person) -> Option<rusqlite::Result<Top>> {
-        let (party, day) = console.desk.look(|book| {
-            let agreement = &book.latest()?.agreement;
-            let party = agreement.party(agreement.party_id(&person.party)?);
-            Some((party.name.clone(), book.business_date().to_string()))
-        })?;
-        let waiting = super::approvals::waiting(console, person);
-        Some(waiting.map(|waiting| Top {
-            party,
-            day,
-            waiting,
+    /// None if the person's institution is not a party of any book.
+    fn of(console: &Console, person: &Person, chosen: Option<&str>) -> rusqlite::Result<Option<Top>> {
+        let own = console.desks.values().filter_map(|desk| {
+            desk.look(|book| {
+                let agreement = &book.latest()?.agreement;
+                let id = agreement.party_id(&person.party)?;
+                let name = agreement.party(id).name.clone();
+                let title = agreement.file.title.clone();
+                Some((desk, id, name, title, book.business_date()))
+            })
+        });
+        let own: Vec<_> = own.collect();
+        let wanted = own.iter().find(|(desk, ..)| chosen == Some(desk.name()));
+        let Some((desk, party_id, party, _, day)) = wanted.or(own.first()) else {
+            return Ok(None);
+        };
+        let books = own.iter().map(|(desk, _, _, title, _)| (desk.name().to_owned(), title.clone()));
+        Ok(Some(Top {
+            desk: Arc::clone(desk),
+            party_id: *party_id,
+            books: books.collect(),
+            party: party.clone(),
+            day: day.to_string(),
+            waiting: super::approvals::waiting(console, desk.name(), person)?,
         }))
+    }
+
+    /// Name of the book.
+    pub(super) fn book(&self) -> &str {
+        self.desk.name()
     }
 }
 
@@ -227,9 +251,9 @@ impl Visit {
         let top = session
             .as_ref()
             .filter(|session| session.stage == Stage::Full);
-        let top = top
-            .and_then(|session| Top::of(console, &session.person))
-            .transpose()?;
+        let book = cookie(headers, "book");
+        let top = top.map(|session| Top::of(console, &session.person, book));
+        let top = top.transpose()?.flatten();
         let chosen = cookie(headers, "language").and_then(Language::of_tag);
         let accepted = headers.get(header::ACCEPT_LANGUAGE);
         let accepted = accepted.and_then(|header| header.to_str().ok());
@@ -347,15 +371,13 @@ impl<S: Sync> FromRequestParts<S> for Signed {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Signed, Fault> {
         let visit = visit(parts)?;
         let person = visit.person().cloned().ok_or(Fault::SignIn)?;
-        let party = visit.console.desk.look(|book| {
-            let agreement = &book.latest()?.agreement;
-            agreement.party_id(&person.party)
-        });
-        let party = party.ok_or(Fault::NoParty)?;
+        let top = visit.top.as_ref().ok_or(Fault::NoParty)?;
+        let (party, desk) = (top.party_id, Arc::clone(&top.desk));
         Ok(Signed {
             visit,
             person,
             party,
+            desk,
         })
     }
 }
@@ -549,13 +571,18 @@ pub(super) async fn nothing() -> Fault {
     Fault::NotFound
 }
 
-/// Keeps language and looks for this browser.
-pub(super) async fn prefer(fields: Fields) -> Response {
+/// Keeps language, looks and book for this browser.
+pub(super) async fn prefer(
+    State(console): State<Arc<Console>>,
+    fields: Fields,
+) -> Response {
     let mut response = go(own_path(fields.get("back")));
     let theme = Theme::of(fields.get("theme")).map(|theme| ("theme", theme.name()));
     let language = Language::of_tag(fields.get("language"));
     let language = language.map(|language| ("language", language.tag()));
-    for (name, value) in theme.into_iter().chain(language) {
+    let book = console.desks.get_key_value(fields.get("book"));
+    let book = book.map(|(book, _)| ("book", book.as_str()));
+    for (name, value) in theme.into_iter().chain(language).chain(book) {
         let text = format!("{name}={value}; Path=/console; Max-Age=31536000; SameSite=Lax");
         set_cookie(
             &mut response,

@@ -1,23 +1,18 @@
-//! What a signed-in person's party may see of the book: by the table in `docs/spec/view.md`.
-//!
-//! Beyond it, an application without an offer is shown to the platform that brought it and to the
-//! lenders that were asked, each with its own decision and the values that it may see: somebody
-//! must tell the applicant why, and a referral must reach the person who decides.
+//! The book as a signed-in person's party sees it: the same as what its clients see by the API.
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Loan, Version};
+use tandem_domain::book::{ApplicationRecord, Book, Loan};
 use tandem_domain::money::Currency;
 use tandem_domain::party::PartyId;
-use tandem_engine::disclosure::{Disclosure, Parties, only};
 
 use super::page::{Fault, Signed};
+use crate::api::view::{Role, Seen, View};
 
 /// The book as a party sees it.
 pub(super) struct Scope<'b> {
     pub(super) book: &'b Book,
-    disclosure: &'b Disclosure,
     pub(super) party: PartyId,
-    latest: &'b Version,
+    seen: &'b Seen<'b>,
 }
 
 impl Signed {
@@ -26,25 +21,24 @@ impl Signed {
         &self,
         look: impl FnOnce(&Scope<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.visit
-            .console
-            .desk
-            .reader()
-            .look_as(|book, disclosure| {
-                look(&Scope {
-                    book,
-                    disclosure,
-                    party: self.party,
-                    latest: book.latest().ok_or(Fault::NotFound)?,
-                })
+        let view = View {
+            desk: self.desk.clone(),
+            party: self.party,
+        };
+        view.look(|seen| {
+            look(&Scope {
+                book: seen.book,
+                party: seen.party,
+                seen,
             })
+        })
     }
 }
 
 impl<'b> Scope<'b> {
     /// The agreement as last signed; all parties are in it.
     pub(super) fn agreement(&self) -> &'b Agreement {
-        &self.latest.agreement
+        self.seen.agreement
     }
 
     pub(super) fn currency(&self) -> Currency {
@@ -57,55 +51,37 @@ impl<'b> Scope<'b> {
         found.map_or("–", |party| &party.name)
     }
 
-    /// The party's bit.
-    pub(super) fn bit(&self) -> Parties {
-        only(self.party)
-    }
-
     /// True if the party lends.
     pub(super) fn lends(&self) -> bool {
-        self.agreement().lenders.contains(&self.party)
+        self.seen.is_lender()
     }
 
     /// True if the party services loans: what is done to them is its to propose.
     pub(super) fn services(&self) -> bool {
-        self.agreement().servicer == self.party
+        self.seen.is(Role::Servicer)
     }
 
-    /// True if an application with this record is shown to the party.
-    pub(super) fn sees_application(&self, place: u32, record: &ApplicationRecord<'_>) -> bool {
-        if self.disclosure.application(place) & self.bit() != 0 {
-            return true;
-        }
-        let agreement = &self.book.versions()[usize::from(record.version)].agreement;
-        match record.state {
-            ApplicationState::Declined(_) | ApplicationState::Referred => {
-                agreement.platform == self.party || agreement.lenders.contains(&self.party)
-            }
-            _ => false,
-        }
+    /// True if an application is shown to the party.
+    pub(super) fn sees_application(&self, place: u32) -> bool {
+        self.seen.application(place)
     }
 
     /// True if a loan concerns the party.
     pub(super) fn sees_loan(&self, place: u32) -> bool {
-        self.disclosure.loan(place) & self.bit() != 0
+        self.seen.loan(place)
     }
 
     /// An application of this key, if it is shown to the party.
     pub(super) fn application(&self, key: &str) -> Result<ApplicationRecord<'b>, Fault> {
-        let found = self.book.application(key).ok_or(Fault::NotFound)?;
-        let place = self.book.application_place(key).ok_or(Fault::NotFound)?;
-        let seen = self.sees_application(place, &found)
-            || matches!(found.state, ApplicationState::Disbursed(loan) if self.sees_loan(loan));
-        seen.then_some(found).ok_or(Fault::NotFound)
+        let found = self.book.application_place(key);
+        let found = found.filter(|place| self.sees_application(*place));
+        let found = found.and_then(|place| self.book.application_at(place));
+        found.ok_or(Fault::NotFound)
     }
 
     /// A loan of this key, if it concerns the party.
     pub(super) fn loan(&self, key: &str) -> Result<(u32, Loan), Fault> {
-        let found = self
-            .book
-            .loan(key)
-            .filter(|(place, _)| self.sees_loan(*place));
+        let found = self.book.loan(key).filter(|(place, _)| self.sees_loan(*place));
         found.ok_or(Fault::NotFound)
     }
 }

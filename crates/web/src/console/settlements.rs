@@ -29,7 +29,7 @@ pub(super) struct Asked {
 /// Plans, newest first, with the numbers of their events.
 fn plans(signed: &Signed, before: u64, window: Option<Day>) -> Result<Vec<(u64, Plan)>, Fault> {
     let most = if window.is_some() { usize::MAX } else { LINES };
-    let found = signed.visit.console.desk.reader().rows(|rows| {
+    let found = signed.desk.reader().rows(|rows| {
         let mut select = rows.prepare_cached(
             "SELECT number, body FROM event WHERE kind = 'settlement.planned' AND number < ?1
              AND (?2 IS NULL OR day = ?2) ORDER BY number DESC LIMIT ?3",
@@ -219,7 +219,7 @@ pub(super) async fn statement(
     Query(which): Query<Which>,
 ) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let figures = visit.console.figures(signed.party)?;
+    let figures = signed.figures()?;
     let sheet = signed.look(|scope| {
         let currency = scope.currency();
         let (first, last) = figures.span().unwrap_or_else(|| {
