@@ -15,12 +15,13 @@ use tandem_domain::field::{Kind, STANDARD};
 use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
 use tandem_domain::settlement::{Plan, Transfer as Owed};
+use tandem_journal::lease::Node;
 
 use super::list::{Cursor, Listed, PageQuery};
 use super::loans::day;
 use super::shape::{
-    Agreement, Balance, Close, CloseRequest, Field, Limit, List, Money, Party, Posting, Settlement,
-    StatementLine, Transfer,
+    Agreement, Balance, Close, CloseRequest, Field, HandoverRequest, Limit, List, Money, Party,
+    Posting, Settlement, StatementLine, Transfer,
 };
 use super::view::{Role, Seen, View};
 use super::{Api, Body, Here, Params};
@@ -444,4 +445,22 @@ pub(super) async fn close(
     });
     let close = close.ok_or_else(|| Problem::new(problem::STATE, "no day is closed yet"))?;
     Ok((StatusCode::CREATED, here.money(Json(close))))
+}
+
+/// Lets another node have the book, once all that was asked before is durable.
+#[utoipa::path(post, path = "/v1/agreements/{agreement}/handover", tag = "operation",
+    params(("agreement" = String, Path,)), request_body = HandoverRequest,
+    responses((status = 202), (status = "4XX", body = Problem)))]
+pub(super) async fn hand_over(
+    here: Here,
+    Body(request): Body<HandoverRequest>,
+) -> Result<StatusCode, Problem> {
+    here.may("admin")?;
+    here.view.must_be(Role::Servicer)?;
+    let to = Node {
+        name: request.node,
+        address: request.address,
+    };
+    here.view.desk.hand_over(to).await?;
+    Ok(StatusCode::ACCEPTED)
 }

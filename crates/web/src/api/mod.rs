@@ -58,6 +58,7 @@ pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
         .route("/statement", get(books::statement))
         .route("/settlements", get(books::settlements))
         .route("/days", post(books::close))
+        .route("/handover", post(books::hand_over))
         .route("/events", get(events::list))
         .route(
             "/applications",

@@ -20,6 +20,7 @@ use super::{applications, books, bulk, events, loans};
         books::statement,
         books::settlements,
         books::close,
+        books::hand_over,
         events::list,
         applications::submit,
         applications::list,

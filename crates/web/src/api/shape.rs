@@ -401,6 +401,17 @@ pub struct CloseRequest {
     pub day: String,
 }
 
+/// Which node is to have the book.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandoverRequest {
+    /// Name of the node.
+    pub node: String,
+    /// Where callers reach it.
+    #[schema(example = "https://b.example.com")]
+    pub address: String,
+}
+
 /// What a day close left.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Close {

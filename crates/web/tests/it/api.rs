@@ -1,0 +1,390 @@
+//! The life of a loan through the API, and what goes wrong on the way.
+
+use serde_json::{Value, json};
+
+use crate::service::Running;
+
+fn application(reference: &str) -> Value {
+    json!({
+        "reference": reference,
+        "borrower": "B-1",
+        "amount": {"amount": 6_000_000, "currency": "CNY"},
+        "term_months": 36,
+        "region": "OH",
+        "fields": {
+            "annual_income": {"amount": 52_000_000, "currency": "CNY"},
+            "debt_to_income": "12.5%",
+            "delinquencies_2y": 0,
+            "bankruptcies": 0,
+            "inquiries_12m": 1,
+            "failed_to_pay": 0,
+            "utilisation": "22%",
+            "first_credit_year": 2001,
+            "home": "mortgage",
+            "income_verified": "verified",
+            "employment_years": 6,
+            "purpose": "moving",
+            "grade": "A",
+        },
+    })
+}
+
+fn money(amount: i64) -> Value {
+    json!({"amount": amount, "currency": "CNY"})
+}
+
+#[test]
+fn a_loan_lives_through_the_api() {
+    let mut running = Running::start();
+    let (mut platform, mut servicer) = (running.client("bazaar"), running.client("cloud"));
+    let mut lender = running.client("river");
+    let (status, offered) = platform.post("/applications", &application("A-1"));
+    assert_eq!(
+        (status, &offered["state"]),
+        (201, &json!("offered")),
+        "{offered}"
+    );
+    assert_eq!(offered["offer"]["amount"], money(6_000_000));
+    let parts = offered["offer"]["parts"].as_array().unwrap();
+    let parts: i64 = parts
+        .iter()
+        .map(|part| part["amount"]["amount"].as_i64().unwrap())
+        .sum();
+    assert_eq!(parts, 6_000_000);
+
+    // A lender sees what it decided itself, the platform sees none of it, and each its own fields.
+    let (_, seen) = lender.get("/applications/A-1");
+    assert_eq!(seen["decisions"][0]["lender"], "river");
+    assert_eq!(seen["fields"]["home"], "mortgage");
+    assert_eq!(offered["decisions"], Value::Null);
+    assert_eq!(offered["fields"]["home"], Value::Null);
+
+    let (status, taken) = platform.post("/applications/A-1/acceptance", &Value::Null);
+    assert_eq!(
+        (status, &taken["state"]),
+        (200, &json!("disbursed")),
+        "{taken}"
+    );
+    let (_, plan) = servicer.get("/loans/A-1/schedule");
+    let first = &plan[0];
+    let due = first["principal"]["amount"].as_i64().unwrap()
+        + first["interest"]["amount"].as_i64().unwrap();
+    let day = first["due"].as_str().unwrap();
+    let (status, close) = servicer.post("/days", &json!({"day": day}));
+    assert_eq!(
+        (status, &close["active_loans"]),
+        (201, &json!(1)),
+        "{close}"
+    );
+    let (_, loan) = lender.get("/loans/A-1");
+    assert_eq!(
+        loan["amount_due"]["amount"],
+        due + loan["totals"]["held"]["amount"].as_i64().unwrap()
+    );
+    let payment = json!({"reference": "P-1", "amount": money(due), "value_date": day});
+    let (status, receipt) = servicer.post("/loans/A-1/payments", &payment);
+    assert_eq!(
+        (status, receipt),
+        (201, json!({"reference": "P-1", "outcome": "done"}))
+    );
+    let (_, again) = servicer.post("/loans/A-1/payments", &payment);
+    assert_eq!(again["outcome"], "known");
+    let (_, loan) = lender.get("/loans/A-1");
+    assert_eq!(loan["amount_due"], money(0), "{loan}");
+    assert_eq!(loan["totals"]["received"], money(due));
+    let (_, done) = servicer.get("/loans/A-1/transactions");
+    assert_eq!(
+        done[0]["instruction"].as_str().unwrap().split(' ').next(),
+        Some("pay")
+    );
+
+    // The books agree: what the lender's balance says is what its postings sum up to.
+    let (_, balances) = lender.get("/balances");
+    let loans = balances
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["account"] == 1310)
+        .unwrap();
+    let (_, postings) = lender.get("/postings?account=1310");
+    let items = postings["items"].as_array().unwrap();
+    let sum: i64 = items
+        .iter()
+        .map(|row| row["amount"]["amount"].as_i64().unwrap())
+        .sum();
+    assert_eq!(loans["balance"]["amount"], sum);
+    let (_, statement) = lender.get(&format!("/statement?from={day}&to=2030-01-01"));
+    let line = statement
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["account"] == 1310)
+        .unwrap();
+    assert_eq!(line["closing"]["amount"], sum);
+
+    let reversal = json!({"reference": "R-1", "of": "P-1"});
+    let (status, _) = servicer.post("/loans/A-1/reversals", &reversal);
+    assert_eq!(status, 201);
+    let (_, loan) = lender.get("/loans/A-1");
+    assert_eq!(loan["totals"]["received"], money(0));
+    let waiver = json!({"reference": "W-1", "instruction": "sell 50% river cloud 98%"});
+    let (status, sold) = lender.post("/loans/A-1/transactions", &waiver);
+    assert_eq!((status, &sold["outcome"]), (201, &json!("done")), "{sold}");
+
+    // The same after the service was stopped and started, also without its rows.
+    let (_, before) = lender.get("/events?limit=200");
+    assert!(before.as_array().unwrap().len() > 8, "{before}");
+    running = running.again();
+    assert_eq!(running.client("river").get("/events?limit=200").1, before);
+    running.stop();
+    std::fs::remove_file(running.folder().join("rows.db")).unwrap();
+    let running = running.again();
+    assert_eq!(running.client("river").get("/events?limit=200").1, before);
+}
+
+#[test]
+fn the_same_key_gives_the_same_answer() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    let first = platform.send("/applications", "key-1", &application("A-1"));
+    let second = platform.send("/applications", "key-1", &application("A-1"));
+    assert_eq!((first.status, &first.body), (second.status, &second.body));
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    let other = platform.send("/applications", "key-1", &application("A-2"));
+    assert_eq!(
+        (other.status, &other.json()["code"]),
+        (422, &json!("idempotency_key_reused"))
+    );
+    // Under a new key the book itself knows the application.
+    let known = platform.send("/applications", "key-2", &application("A-1"));
+    assert_eq!((known.status, &known.body), (201, &first.body));
+    let mut changed = application("A-1");
+    changed["region"] = json!("TX");
+    let refused = platform.send("/applications", "key-3", &changed);
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (422, &json!("key_used"))
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let running = Running::start();
+    let (mut platform, mut lender) = (running.client("bazaar"), running.client("river"));
+    let wrong = |change: &dyn Fn(&mut Value)| {
+        let mut body = application("A-1");
+        change(&mut body);
+        body
+    };
+    let cases: [(Value, u16, &str, &str, &str); 8] = [
+        (
+            wrong(&|body| body["amount"]["currency"] = json!("EUR")),
+            422,
+            "invalid",
+            "/amount",
+            "the agreement's currency is CNY, not `EUR`",
+        ),
+        (
+            wrong(&|body| body["fields"]["debt_to_income"] = json!(12)),
+            422,
+            "invalid",
+            "/fields/debt_to_income",
+            "send a rate as text, like \"12.5%\", or null where it is not known",
+        ),
+        (
+            wrong(&|body| body["fields"]["income"] = json!(12)),
+            422,
+            "invalid",
+            "/fields/income",
+            "the agreement has no field `income`; it has annual_income, debt_to_income, \
+             delinquencies_2y, bankruptcies, inquiries_12m, months_since_90d_late, failed_to_pay, \
+             utilisation, first_credit_year, home, income_verified, employment_years, purpose, grade",
+        ),
+        (
+            wrong(&|body| body["fields"]["bankruptcies"] = json!(1.5)),
+            422,
+            "invalid",
+            "/fields/bankruptcies",
+            "`1.5` is not a whole number that fits here",
+        ),
+        (
+            wrong(&|body| body["term_months"] = json!("36")),
+            422,
+            "invalid",
+            "/term_months",
+            "invalid type: string \"36\", expected u16 at line 1 column 457",
+        ),
+        (
+            wrong(&|body| body["amount"]["amount"] = json!(0)),
+            422,
+            "bad_amount",
+            "",
+            "the amount must be above zero and at most 10,000,000,000,000.00",
+        ),
+        (
+            wrong(&|body| body["reference"] = json!("")),
+            422,
+            "bad_key",
+            "",
+            "key `` is not usable; an application's key has 1 to 64 characters, an instruction's up to 80",
+        ),
+        (json!({}), 422, "invalid", "", "missing field `reference`"),
+    ];
+    for (body, status, code, pointer, detail) in cases {
+        let (found, problem) = platform.post("/applications", &body);
+        assert_eq!(
+            (found, &problem["code"]),
+            (status, &json!(code)),
+            "{problem}"
+        );
+        let text = problem["detail"].as_str().unwrap();
+        let same = if pointer == "/term_months" {
+            text.starts_with("invalid type")
+        } else {
+            text.starts_with(detail)
+        };
+        assert!(same, "{text}");
+        if !pointer.is_empty() {
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        }
+    }
+    let said = |(status, problem): (u16, Value)| {
+        format!(
+            "{status} {}: {}",
+            problem["code"].as_str().unwrap(),
+            problem["detail"].as_str().unwrap()
+        )
+    };
+    for (answer, expected) in [
+        (
+            lender.post("/applications", &application("A-1")),
+            "403 forbidden: only the platform, `bazaar`, may do this under the agreement",
+        ),
+        (
+            lender.post(
+                "/loans/A-1/payments",
+                &json!({"reference": "P", "amount": money(1)}),
+            ),
+            "403 forbidden: only the servicer, `cloud`, may do this under the agreement",
+        ),
+        (
+            platform.get("/applications/A-9"),
+            "404 not_found: there is no such application for this caller",
+        ),
+        (
+            platform.get("/loans/A-9"),
+            "404 not_found: there is no such loan for this caller",
+        ),
+        (
+            platform.get("/nothing"),
+            "404 not_found: there is no such resource for this caller",
+        ),
+        (
+            platform.get("/applications?limit=0"),
+            "422 invalid: a page has 1 to 200 items",
+        ),
+        (
+            platform.get("/applications?cursor=@"),
+            "422 invalid: it is not one that a page gave; begin without a cursor",
+        ),
+        (
+            platform.post("/days", &json!({"day": "2022-13-01"})),
+            "422 invalid: `2022-13-01` is not a date; write year-month-day, for example 2018-02-28",
+        ),
+        (
+            platform.post("/days", &json!({"day": "2029-01-01"})),
+            "422 invalid: one call closes 366 days at the most",
+        ),
+        (
+            platform.get("/statement?from=2022-02-01&to=2022-01-01"),
+            "422 invalid: the last day lies before the first",
+        ),
+        (
+            platform.post("/applications/A-9/acceptance", &Value::Null),
+            "404 unknown_application: there is no application `A-9`",
+        ),
+    ] {
+        assert_eq!(said(answer), expected);
+    }
+}
+
+#[test]
+fn a_stream_loses_no_good_line() {
+    let running = Running::start();
+    let (mut platform, mut servicer) = (running.client("bazaar"), running.client("cloud"));
+    let mut lines = String::new();
+    for number in 0..1_200 {
+        match number {
+            7 => lines += "{no json}\n",
+            9 => lines += "\n",
+            _ => lines += &format!("{}\n", application(&format!("A-{number}"))),
+        }
+    }
+    let results = platform.stream("/applications/stream", &lines);
+    assert_eq!(results.len(), 1_199);
+    assert_eq!(results[7]["line"], 8);
+    assert_eq!(results[7]["problem"]["code"], "bad_request");
+    assert!(
+        results
+            .iter()
+            .enumerate()
+            .all(|(at, result)| at == 7 || result["status"] == 201)
+    );
+    assert_eq!(results[1_198]["reference"], "A-1199");
+    // The rule on personal amounts lets three of them be offered.
+    let offered = results
+        .iter()
+        .filter(|result| result["state"] == "offered")
+        .count();
+    assert_eq!(offered, 3);
+    let unpaid = r#"{"reference":"P-1","loan":"A-0","amount":{"amount":1,"currency":"CNY"}}"#;
+    let results = servicer.stream("/payments/stream", unpaid);
+    assert_eq!(results[0]["problem"]["code"], "not_found");
+    let mut cursor = String::new();
+    let (mut seen, mut pages) = (0, 0);
+    loop {
+        let (_, page) = platform.get(&format!("/applications?state=declined&limit=200{cursor}"));
+        seen += page["items"].as_array().unwrap().len();
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (1_195, 6));
+}
+
+/// Nobody can tell what is another's from what is not there.
+#[test]
+fn what_is_not_yours_does_not_exist() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    let (_, offered) = platform.post("/applications", &application("A-1"));
+    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let parts = offered["offer"]["parts"].as_array().unwrap();
+    assert!(
+        parts.iter().all(|part| part["lender"] != "harbour"),
+        "{offered}"
+    );
+    let mut outsider = running.client("harbour");
+    for path in ["", "/schedule", "/quote", "/transactions", "/postings"] {
+        let foreign = outsider.get(&format!("/loans/A-1{path}"));
+        assert_eq!(
+            foreign,
+            outsider.get(&format!("/loans/A-9{path}")),
+            "{path}"
+        );
+        assert_eq!(foreign.0, 404);
+    }
+    let sale = json!({"reference": "S", "instruction": "sell 50% harbour cloud 98%"});
+    let foreign = outsider.post("/loans/A-1/transactions", &sale);
+    assert_eq!(foreign, outsider.post("/loans/A-9/transactions", &sale));
+    let mut stranger = running.client("nobody");
+    assert_eq!(stranger.get(""), stranger.get("/loans/A-1"));
+    assert_eq!(stranger.get("").0, 404);
+    let of_none = stranger
+        .0
+        .call("GET", "/v1/agreements", None, None)
+        .unwrap();
+    assert_eq!(of_none.json(), json!([]));
+}

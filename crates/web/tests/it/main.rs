@@ -1,0 +1,6 @@
+//! The service as partners call it: real sockets, real signatures, a real journal.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod api;
+mod service;

@@ -1,0 +1,225 @@
+//! A service in a folder of its own, and clients of every party.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+use tandem_domain::book::Documents;
+use tandem_journal::{BookName, Journal, Sqlite};
+use tandem_web::Service;
+use tandem_web::access::{self, Access, Algorithm, Client, Jwks, Scopes, Settings, SigningKey};
+use tandem_web::client::{ApiClient, Reply};
+use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
+use tandem_web::metrics::Metrics;
+use tandem_web::registry::Registry;
+use tandem_web::serve::{Socket, serve};
+use tempfile::TempDir;
+
+/// Name of the book.
+pub(crate) const BOOK: &str = "marketplace";
+
+/// A running service.
+pub(crate) struct Running {
+    /// Where it is reached.
+    pub(crate) base: String,
+    /// Its book.
+    pub(crate) desk: Arc<Desk>,
+    folder: Arc<TempDir>,
+    threads: Option<(JoinHandle<()>, JoinHandle<()>)>,
+}
+
+struct File(PathBuf);
+
+impl Source for File {
+    fn own(&self) -> Result<Owned, NotOwned> {
+        let name = BookName::new(BOOK).unwrap();
+        let store: AnyStore = Box::new(Sqlite::open_or_create(&self.0, &name).unwrap());
+        let journal = Journal::open(store).unwrap();
+        Ok(Owned {
+            journal,
+            lease: None,
+        })
+    }
+
+    fn read(&self) -> Result<Journal<AnyStore>, String> {
+        Err("it is read through the one that owns it".to_owned())
+    }
+}
+
+fn documents() -> Documents {
+    let read = |file: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/marketplace/");
+        std::fs::read_to_string(format!("{folder}{file}")).unwrap()
+    };
+    Documents {
+        agreement: read("agreement.toml"),
+        policies: ["cloud", "harbour", "river"]
+            .map(|lender| read(&format!("policies/{lender}.toml")))
+            .into(),
+        rulebook: tandem_domain::rulebook::Rulebook::built_in("cn").map(str::to_owned),
+        calendar: None,
+    }
+}
+
+impl Running {
+    /// A new service with an empty book.
+    pub(crate) fn start() -> Running {
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn start_in(folder: Arc<TempDir>) -> Running {
+        let path = folder.path();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let registry =
+            Arc::new(Registry::open(&path.join("registry.db"), &access::SCHEMAS).unwrap());
+        let settings = Settings {
+            base: base.clone(),
+            rate: NonZeroU32::MAX,
+        };
+        let access = Access::open(&settings, registry.clone(), path).unwrap();
+        let setup = Setup {
+            source: Box::new(File(path.join("book.db"))),
+            rows: path.join("rows.db"),
+            snapshots: path.join("snapshots"),
+            documents: documents(),
+        };
+        let (desk, working) = Desk::open(setup).unwrap();
+        let service = Arc::new(Service {
+            desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
+            registry,
+            access: Arc::new(access),
+            sandbox: true,
+            metrics: Metrics::default(),
+        });
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            // It ends with an error that says that the book was stopped.
+            let _ = runtime.block_on(serve(
+                service,
+                Socket {
+                    listener,
+                    tls: None,
+                },
+            ));
+        });
+        let running = Running {
+            base,
+            desk,
+            folder,
+            threads: Some((working, serving)),
+        };
+        running.wait();
+        running
+    }
+
+    fn wait(&self) {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build();
+        let agent = ureq::Agent::new_with_config(config);
+        for _ in 0..500 {
+            if agent
+                .get(format!("{}/readyz", self.base))
+                .call()
+                .is_ok_and(|answer| answer.status() == 200)
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the service is not ready: {:?}", self.desk.role());
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(&mut self) {
+        self.desk.stop();
+        for thread in self.threads.take().into_iter().flat_map(|(a, b)| [a, b]) {
+            thread.join().unwrap();
+        }
+    }
+
+    /// Stops it and starts it again in the same folder.
+    pub(crate) fn again(mut self) -> Running {
+        self.stop();
+        Running::start_in(self.folder.clone())
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A client of a party.
+    pub(crate) fn client(&self, party: &str) -> Party {
+        let registry =
+            Registry::open(&self.folder().join("registry.db"), &access::SCHEMAS).unwrap();
+        let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
+        let key = SigningKey::from_pem(&pem).unwrap();
+        let keys = serde_json::to_string(&Jwks {
+            keys: vec![key.public().to_jwk()],
+        })
+        .unwrap();
+        let name = format!("{party}-{}", access::random_id().unwrap());
+        let client = Client::new(&name, party, &Scopes::all().to_string(), &keys).unwrap();
+        client.register(&registry).unwrap();
+        Party(ApiClient::new(&self.base, &name, key).unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.threads.is_some() && !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+/// Calls below the agreement.
+pub(crate) struct Party(pub(crate) ApiClient);
+
+impl Party {
+    /// Reads something.
+    pub(crate) fn get(&mut self, path: &str) -> (u16, Value) {
+        let reply = self
+            .0
+            .call("GET", &format!("/v1/agreements/{BOOK}{path}"), None, None)
+            .unwrap();
+        (reply.status, reply.json())
+    }
+
+    /// Sends something under a new key.
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let reply = self.send(path, &access::random_id().unwrap(), body);
+        (reply.status, reply.json())
+    }
+
+    /// Sends something under a key.
+    pub(crate) fn send(&mut self, path: &str, key: &str, body: &Value) -> Reply {
+        let path = format!("/v1/agreements/{BOOK}{path}");
+        let bytes = serde_json::to_vec(body).unwrap();
+        let body = (!body.is_null()).then_some(("application/json", bytes.as_slice()));
+        self.0.call("POST", &path, Some(key), body).unwrap()
+    }
+
+    /// Sends lines, and reads lines.
+    pub(crate) fn stream(&mut self, path: &str, lines: &str) -> Vec<Value> {
+        let path = format!("/v1/agreements/{BOOK}{path}");
+        let body = Some(("application/x-ndjson", lines.as_bytes()));
+        let reply = self.0.call("POST", &path, None, body).unwrap();
+        assert_eq!(
+            reply.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&reply.body)
+        );
+        let text = String::from_utf8(reply.body).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
