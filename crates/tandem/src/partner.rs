@@ -64,7 +64,7 @@ pub(crate) struct Options {
 /// Changes or lists the clients of a service.
 pub(crate) fn client(options: &Options) -> Outcome {
     let file = registry_file(&options.data);
-    let registry = Registry::open(&file, &access::SCHEMAS);
+    let registry = Registry::open(&file, &tandem_web::schemas());
     let registry = registry.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
     match &options.action {
         Action::Add {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tandem_domain::calendar::Day;
 use tandem_journal::{BookName, Journal};
 use tandem_web::Service;
-use tandem_web::access::{self, Access, Scopes, Settings};
+use tandem_web::access::{Access, Scopes, Settings};
+use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
@@ -95,7 +96,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let folder = options.data.join(SERVICE);
     fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
     let registry_file = registry_file(&options.data);
-    let registry = Registry::open(&registry_file, &access::SCHEMAS);
+    let registry = Registry::open(&registry_file, &tandem_web::schemas());
     let registry =
         registry.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
     let registry = Arc::new(registry);
@@ -126,9 +127,10 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         registry,
         access: Arc::new(access),
         sandbox: options.sandbox || options.demo,
+        demo: options.demo,
         metrics: Metrics::default(),
     });
-    println!("Tandem listens on {base}");
+    println!("Tandem listens on {base}; people sign in at {base}/console");
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure(error.to_string()))?;
     let served = runtime.block_on(tandem_web::serve::serve(
         service.clone(),
@@ -144,7 +146,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     served.map_err(Failure)
 }
 
-/// Registers a client for each party, with its private key in the service's folder.
+/// Adds people and registers a client for each party, with its private key in the service's folder.
 fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path) -> Outcome {
     let keys = folder.join("demo");
     fs::create_dir_all(&keys).map_err(|error| Failure::io(&keys, &error))?;
@@ -155,11 +157,12 @@ fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path)
                 .into_iter()
                 .flat_map(|agreement| agreement.parties());
             parties
-                .map(|(_, party)| party.id.clone())
+                .map(|(_, party)| (party.id.clone(), party.name.clone()))
                 .collect::<Vec<_>>()
         })
     });
-    for party in parties {
+    for (party, name) in parties {
+        people::demonstrate(registry, &party, &name).map_err(|error| Failure(error.to_string()))?;
         let file = keys.join(format!("{party}.pem"));
         if !file.exists() {
             let jwks = partner::make_key(&file)?;

@@ -57,7 +57,10 @@ pub enum Mark {
 
 /// A colour of the page's palette.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Colour(pub(super) &'static str);
+pub struct Colour(
+    /// Its class.
+    pub &'static str,
+);
 
 const TEXT: f64 = 12.0;
 /// Average width of a letter or digit.

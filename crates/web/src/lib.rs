@@ -30,8 +30,15 @@ pub struct Service {
     pub access: Arc<Access>,
     /// True if this is a sandbox: every party may move its time.
     pub sandbox: bool,
+    /// True if it is a demo: the console says who can sign in, and their codes.
+    pub demo: bool,
     /// What is measured.
     pub metrics: Metrics,
+}
+
+/// Tables of all areas of the registry.
+pub fn schemas() -> Vec<&'static str> {
+    [access::SCHEMAS.as_slice(), &console::SCHEMAS].concat()
 }
 
 /// Writes the log to the error output: lines, or JSON where `TANDEM_LOG_FORMAT` is `json`; what

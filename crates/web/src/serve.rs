@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 
+use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
 use crate::{Service, access, api, metrics};
@@ -41,8 +42,9 @@ pub fn routes(service: &Arc<Service>) -> Router {
     api::routes(&service.access)
         .merge(described)
         .fallback(api::nothing)
-        .layer(from_fn_with_state(service.clone(), measure))
         .with_state(service.clone())
+        .merge(console::router(Console::of(service)))
+        .layer(from_fn_with_state(service.clone(), measure))
         .merge(access::routes(service.access.clone()))
 }
 

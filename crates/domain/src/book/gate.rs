@@ -248,31 +248,6 @@ impl Book {
         exposure
     }
 
-    /// What is used of a limit of the agreement, by its place; none where each region or borrower
-    /// counts by itself.
-    pub fn limit_use(&self, version: &Version, place: usize) -> Option<Amount> {
-        let limit = &version.agreement.file.limit[place];
-        let region = limit.region.as_deref();
-        let alone = match limit.per {
-            LimitScope::Region => region.is_none(),
-            LimitScope::Borrower => true,
-            LimitScope::Day | LimitScope::Total | LimitScope::Partner => false,
-        };
-        let request = Request {
-            region: region.unwrap_or_default(),
-            borrower: None,
-            amount: Amount::ZERO,
-            months: 0,
-        };
-        let lender = version.agreement.limit_lenders[place];
-        let lender = lender.map(|lender| version.agreement.lenders[lender]);
-        let parties = lender
-            .as_ref()
-            .map_or(&PartyId::ALL[..], std::slice::from_ref);
-        let used = (!alone).then(|| self.used(&request, limit.per, region, parties));
-        used.flatten()
-    }
-
     /// What a party has lent and offered under the agreement.
     pub fn lent(&self, party: PartyId) -> Amount {
         self.ledgers.balance(party, Account::Loans) + self.reserved[party.index()]

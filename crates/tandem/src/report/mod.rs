@@ -2,10 +2,9 @@
 //!
 //! [`Collector`] watches a journal being read (`collect.rs`, `limits.rs`), `figures.rs` and
 //! `loans.rs` sum up what it saw, and a [`Report`] is written as one page of HTML (`html.rs` and
-//! below it a file for every few sections, made of what `page.rs` and `chart.rs` offer) or as a
+//! below it a file for every few sections, made of what `page.rs` offers) or as a
 //! summary for the terminal (`terminal.rs`). Every figure comes from the journal.
 
-mod chart;
 mod collect;
 mod figures;
 #[cfg(test)]

@@ -129,6 +129,7 @@ pub fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
     let currency = version.agreement.currency();
     let limits = version.agreement.file.limit.iter().enumerate();
     let own = limits.filter(|(_, limit)| limit.lender.as_deref().is_none_or(|id| id == seen.id()));
+    let used = seen.book.limits_used();
     own.map(|(place, limit)| Limit {
         clause: limit.clause.clone(),
         lender: limit.lender.clone(),
@@ -142,10 +143,11 @@ pub fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
         .to_owned(),
         region: limit.region.clone(),
         cap: Money::of(limit.amount.amount, currency),
-        used: seen
-            .book
-            .limit_use(version, place)
-            .map(|used| Money::of(used, currency)),
+        // Where each region counts by itself, there is no use of the limit as a whole.
+        used: used
+            .iter()
+            .find(|used| used.limit == place && (used.region.is_none() || limit.region.is_some()))
+            .map(|used| Money::of(used.used, currency)),
     })
     .collect()
 }

@@ -288,7 +288,7 @@ fn rules(visit: &Visit, version: &Version, sheet: &mut Sheet<'_>) {
         return;
     };
     let mut table = Table::new(&[
-        (visit.t("agreement.rule"), ""),
+        (visit.t("agreement.rule"), "!"),
         (visit.t("agreement.rule_text"), ""),
         (visit.t("agreement.source"), "?"),
     ]);
@@ -310,7 +310,7 @@ fn rules(visit: &Visit, version: &Version, sheet: &mut Sheet<'_>) {
 fn versions_of(visit: &Visit, versions: &[Version]) -> Section {
     let mut table = Table::new(&[
         (visit.t("agreement.version"), "#"),
-        (visit.t("agreement.effective_from"), ""),
+        (visit.t("agreement.effective_from"), "!"),
         ("", ""),
     ]);
     let mut before: Option<u32> = None;

@@ -90,8 +90,8 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         };
         sheet.section(Section::new("filter", "").with(Block::Filter(filter)));
         let mut table = Table::new(&[
-            (visit.t("application.key"), ""),
-            (visit.t("application.decided_on"), ""),
+            (visit.t("application.key"), "!"),
+            (visit.t("application.decided_on"), "!"),
             (visit.t("application.borrower"), "?"),
             (visit.t("application.version"), "#?"),
             (visit.t("list.state"), ""),

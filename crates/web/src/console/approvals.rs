@@ -118,7 +118,10 @@ pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Faul
 fn find(signed: &Signed, tail: &str, value: &str) -> Result<Vec<Proposal>, Fault> {
     let found = signed.visit.console.registry.with(|connection| {
         let mut select = connection.prepare_cached(&format!("select {COLUMNS} where {tail}"))?;
-        let rows = select.query_map(params![signed.person.party, value, signed.desk.name()], Proposal::read)?;
+        let rows = select.query_map(
+            params![signed.person.party, value, signed.desk.name()],
+            Proposal::read,
+        )?;
         rows.collect()
     });
     Ok(found?)
@@ -130,10 +133,11 @@ pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> rusqlit
         return Ok(0);
     }
     console.registry.with(|connection| {
-        let text =
-            "select count(*) from proposal where book = ?3 and party = ?1
+        let text = "select count(*) from proposal where book = ?3 and party = ?1
                     and state = 'open' and proposer <> ?2";
-        connection.query_row(text, params![person.party, person.id, book], |row| row.get(0))
+        connection.query_row(text, params![person.party, person.id, book], |row| {
+            row.get(0)
+        })
     })
 }
 
@@ -316,8 +320,9 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
         "book = ?3 and proposal.party = ?1 and state = ?2 order by proposal.id",
         "open",
     )?;
-    let tail =
-        format!("book = ?3 and proposal.party = ?1 and state <> ?2 order by proposal.id desc limit {SHOWN}");
+    let tail = format!(
+        "book = ?3 and proposal.party = ?1 and state <> ?2 order by proposal.id desc limit {SHOWN}"
+    );
     let decided = find(&signed, &tail, "open")?;
     let mut sheet = Sheet::new(visit, visit.t("nav.approvals"));
     sheet.lead = visit.t("approval.lead").to_owned();
@@ -331,10 +336,15 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
 /// A proposal of the person's party.
 fn own(signed: &Signed, id: i64) -> Result<Proposal, Fault> {
     let found = signed.visit.console.registry.with(|connection| {
-        let text = format!("select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2");
+        let text = format!(
+            "select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2"
+        );
         let mut select = connection.prepare_cached(&text)?;
         select
-            .query_row(params![signed.person.party, id, signed.desk.name()], Proposal::read)
+            .query_row(
+                params![signed.person.party, id, signed.desk.name()],
+                Proposal::read,
+            )
             .optional()
     })?;
     found.ok_or(Fault::NotFound)

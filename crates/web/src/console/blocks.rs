@@ -62,6 +62,8 @@ pub(super) struct Section {
     pub(super) measure: String,
     /// True if it takes half of a wide page.
     pub(super) half: bool,
+    /// True if only its heading shows at first.
+    pub(super) folded: bool,
     /// True if it is a form, which must not change while somebody fills it in.
     pub(super) still: bool,
     pub(super) blocks: Vec<Block>,
@@ -83,6 +85,11 @@ impl Section {
 
     pub(super) fn half(mut self) -> Self {
         self.half = true;
+        self
+    }
+
+    pub(super) fn folded(mut self) -> Self {
+        self.folded = true;
         self
     }
 
@@ -175,6 +182,8 @@ pub(super) struct Column {
     pub(super) number: bool,
     /// Left out on narrow screens.
     pub(super) minor: bool,
+    /// Never broken into lines.
+    pub(super) tight: bool,
 }
 
 /// A row.
@@ -232,13 +241,14 @@ impl Cell {
 }
 
 impl Table {
-    /// A table with columns: a name begins with `#` if the column has numbers, and ends with `?`
-    /// if it is left out on narrow screens.
+    /// A table with columns, by name and kind: `#` has numbers, `!` is never broken into lines, `?`
+    /// is left out on narrow screens.
     pub(super) fn new(columns: &[(&str, &str)]) -> Table {
         let column = |&(name, kind): &(&str, &str)| Column {
             name: name.to_owned(),
             number: kind.contains('#'),
             minor: kind.contains('?'),
+            tight: kind.contains('!'),
         };
         Table {
             head: columns.iter().map(column).collect(),
@@ -264,7 +274,11 @@ impl Table {
         let Some(column) = self.head.get(*place) else {
             return String::new();
         };
-        let class = [(column.number, "number"), (column.minor, "minor")];
+        let class = [
+            (column.number, "number"),
+            (column.minor, "minor"),
+            (column.tight, "tight"),
+        ];
         let class = class.into_iter().filter(|(is, _)| *is);
         class.map(|(_, name)| name).collect::<Vec<_>>().join(" ")
     }
@@ -397,5 +411,6 @@ pub(super) fn rounded(visit: &Visit, amount: Amount, currency: Currency) -> (Str
             return (text, format!("{} {}", visit.t(key), currency.code()));
         }
     }
-    (money(amount, currency), currency.code().to_owned())
+    let whole = count((value / unit) as i64);
+    (whole, currency.code().to_owned())
 }

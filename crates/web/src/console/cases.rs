@@ -143,9 +143,7 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         let mut cases = Vec::new();
         let today = scope.book.business_date();
         breaks(visit, scope, &mut cases);
-        for &(place, day) in lost.iter()
-            .filter(|(place, _)| scope.sees_loan(*place))
-        {
+        for &(place, day) in lost.iter().filter(|(place, _)| scope.sees_loan(*place)) {
             let loan = scope.book.loan_in(place);
             let key = scope.book.key_of(&loan);
             let days = count(loan.position.days_past_due(today));
@@ -315,10 +313,10 @@ fn work(signed: &Signed) -> rusqlite::Result<BTreeMap<String, Work>> {
 /// The first cases of a list.
 pub(super) fn table(visit: &Visit, cases: &[Case], most: usize) -> Table {
     let mut table = Table::new(&[
-        (visit.t("case.kind"), ""),
+        (visit.t("case.kind"), "!"),
         (visit.t("case.case"), ""),
-        (visit.t("case.owner"), "?"),
-        (visit.t("case.deadline"), ""),
+        (visit.t("case.owner"), "?!"),
+        (visit.t("case.deadline"), "!"),
         ("", "?"),
     ])
     .empty(visit.t("case.none"));

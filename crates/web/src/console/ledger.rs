@@ -172,7 +172,7 @@ pub(super) fn lines(
 ) -> Table {
     let currency = scope.currency();
     let mut table = Table::new(&[
-        (visit.t("ledger.day"), ""),
+        (visit.t("ledger.day"), "!"),
         (visit.t("ledger.entry"), "#?"),
         (
             visit.t(if with_account {

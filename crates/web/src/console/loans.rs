@@ -4,7 +4,7 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use tandem_domain::book::{Event, Loan, words};
 use tandem_domain::calendar::Day;
-use tandem_domain::loan::{Action, Due, Status, schedule};
+use tandem_domain::loan::{Action, Due, Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency};
 
 use super::applications::{Asked, LINES};
@@ -21,6 +21,9 @@ use crate::read::{EventRow, Page, PostingFilter};
 
 /// Loans that are looked through for a page.
 const LOOKED_AT: usize = 20_000;
+
+/// Instalments to come that are shown beside those unpaid.
+const COMING: usize = 6;
 
 /// The page of a loan.
 pub(super) fn path(key: &str) -> String {
@@ -92,8 +95,8 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         };
         sheet.section(Section::new("filter", "").with(Block::Filter(filter)));
         let mut table = Table::new(&[
-            (visit.t("loan.key"), ""),
-            (visit.t("loan.disbursed_on"), "?"),
+            (visit.t("loan.key"), "!"),
+            (visit.t("loan.disbursed_on"), "?!"),
             (visit.t("loan.principal"), "#?"),
             (visit.t("loan.outstanding"), "#"),
             (visit.t("loan.own_part"), "#"),
@@ -263,18 +266,13 @@ fn parts(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> S
         (visit.t("loan.compensated"), "#?"),
         (visit.t("loan.outstanding"), "#"),
     ]);
-    let holders: Vec<_> = split
-        .holders
-        .iter()
-        .map(|party| (party, split.own(party)))
-        .collect();
-    let all = |of: &dyn Fn(&tandem_domain::loan::Own) -> Amount| -> Amount {
-        holders.iter().map(|(_, own)| of(own)).sum()
-    };
+    let holders = split.holders.iter().map(|party| (party, split.own(party)));
+    let holders: Vec<_> = holders.filter(|(_, own)| *own != Own::default()).collect();
+    let all =
+        |of: &dyn Fn(&Own) -> Amount| -> Amount { holders.iter().map(|(_, own)| of(own)).sum() };
     let funded = all(&|own| own.disbursed);
-    let principal = |own: &tandem_domain::loan::Own| {
-        own.received - own.interest - own.fees - own.penalty - own.recovered
-    };
+    let principal =
+        |own: &Own| own.received - own.interest - own.fees - own.penalty - own.recovered;
     for (party, own) in &holders {
         table.row(vec![
             Cell::text(scope.name(*party)),
@@ -367,10 +365,9 @@ fn timeline(visit: &Visit, scope: &Scope<'_>, loan: &Loan, events: &[EventRow]) 
 fn due(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Section {
     let terms = scope.book.terms(loan);
     let mut table = Table::new(&[
-        (visit.t("loan.due_date"), ""),
+        (visit.t("loan.due_date"), "!"),
         (visit.t("loan.principal"), "#"),
         (visit.t("loan.interest"), "#"),
-        (visit.t("loan.fees"), "#?"),
         (visit.t("loan.to_pay"), "#"),
         (visit.t("list.state"), ""),
     ])
@@ -383,7 +380,6 @@ fn due(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Sec
             Cell::text(day.to_string()),
             Cell::amount(principal, currency),
             Cell::amount(interest, currency),
-            Cell::amount(fees, currency),
             Cell::amount(principal + interest + fees, currency),
             Cell::Badge(tone, visit.t(key).to_owned()),
         ]);
@@ -394,7 +390,9 @@ fn due(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Sec
             line(due.day, &[due], Tone::Bad, "loan.unpaid");
         }
         position.due.clear();
-        while let Some(next) = position.next_due(&terms) {
+        let mut shown = 0;
+        while let Some(next) = position.next_due(&terms).filter(|_| shown < COMING) {
+            shown += 1;
             position.advance(&terms, next);
             let due: Vec<_> = position.due.iter().collect();
             line(next, &due, Tone::Plain, "loan.coming");
@@ -411,7 +409,7 @@ fn due(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Sec
 fn plan(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Section {
     let mut table = Table::new(&[
         (visit.t("loan.number"), "#"),
-        (visit.t("loan.due_date"), ""),
+        (visit.t("loan.due_date"), "!"),
         (visit.t("loan.principal"), "#?"),
         (visit.t("loan.interest"), "#?"),
         (visit.t("loan.to_pay"), "#"),
@@ -428,6 +426,7 @@ fn plan(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Se
         ]);
     }
     Section::new("plan", visit.t("loan.plan"))
+        .folded()
         .measured(amounts_in(visit, currency))
         .with(Block::Table(table))
 }

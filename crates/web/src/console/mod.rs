@@ -36,6 +36,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
+use crate::Service;
 use crate::desk::Desk;
 use crate::registry::Registry;
 
@@ -52,7 +53,7 @@ pub const SCHEMAS: [&str; 4] = [
 const CHECKS: usize = 4;
 
 /// Tells the time in seconds since 1970.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What the console works with.
 pub struct Console {
@@ -60,6 +61,8 @@ pub struct Console {
     desks: BTreeMap<String, Arc<Desk>>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
+    /// True if everybody may know how to sign in.
+    demo: bool,
     clock: Clock,
     checks: Semaphore,
     /// Sums of each party's postings, by book and its place in the agreement.
@@ -68,27 +71,14 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console of books, by their names, over a registry that has its tables ([`SCHEMAS`]).
-    pub fn new(
-        registry: Arc<Registry>,
-        desks: BTreeMap<String, Arc<Desk>>,
-        secure: bool,
-    ) -> Console {
-        Console::with_clock(registry, desks, secure, Arc::new(system_time))
-    }
-
-    /// A console that asks `clock` for the time.
-    pub fn with_clock(
-        registry: Arc<Registry>,
-        desks: BTreeMap<String, Arc<Desk>>,
-        secure: bool,
-        clock: Clock,
-    ) -> Console {
+    /// The console of a service whose registry has its tables ([`SCHEMAS`]).
+    pub fn of(service: &Service) -> Console {
         Console {
-            registry,
-            desks,
-            secure,
-            clock,
+            registry: Arc::clone(&service.registry),
+            desks: service.desks.clone(),
+            secure: service.access.base().starts_with("https:"),
+            demo: service.demo,
+            clock: Arc::new(system_time),
             checks: Semaphore::new(CHECKS),
             figures: Mutex::default(),
             watch: Mutex::default(),

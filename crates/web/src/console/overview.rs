@@ -116,6 +116,17 @@ fn tiles(visit: &Visit, scope: &Scope<'_>, figures: &Figures) -> Vec<Tile> {
             "/console/ledger",
         ));
     }
+    if scope.lends() {
+        let allowance = -balance(Account::LossAllowance);
+        let outstanding = balance(Account::Loans);
+        let share = percent(allowance, outstanding);
+        tiles.push(tile(
+            "overview.allowance",
+            allowance,
+            visit.language.fill("overview.allowance_detail", &[&share]),
+            "/console/ledger/accounts/1390",
+        ));
+    }
     let before = figures.result(Month(month.0 - 1));
     tiles.push(tile(
         "overview.result",
@@ -331,7 +342,6 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
     let mut table = Table::new(&[
         (visit.t("overview.limit"), ""),
         (visit.t("overview.used"), "#"),
-        (visit.t("overview.cap"), "#?"),
         (visit.t("overview.share"), "#"),
         ("", "?"),
     ])
@@ -358,8 +368,12 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
                 visit.language.fill("overview.clause", &[&terms.clause]),
                 limit_words(visit, scope, terms, limit.region.as_deref()),
             ]),
-            Cell::amount(limit.used, currency),
-            Cell::amount(cap, currency),
+            Cell::Lines(vec![
+                money(limit.used, currency),
+                visit
+                    .language
+                    .fill("overview.cap", &[&money(cap, currency)]),
+            ]),
             Cell::number(percent(limit.used, cap)),
             Cell::Bar(vec![(class, share)]),
         ]);

@@ -208,7 +208,11 @@ const fn link(path: &'static str, key: &'static str) -> NavLink {
 
 impl Top {
     /// None if the person's institution is not a party of any book.
-    fn of(console: &Console, person: &Person, chosen: Option<&str>) -> rusqlite::Result<Option<Top>> {
+    fn of(
+        console: &Console,
+        person: &Person,
+        chosen: Option<&str>,
+    ) -> rusqlite::Result<Option<Top>> {
         let own = console.desks.values().filter_map(|desk| {
             desk.look(|book| {
                 let agreement = &book.latest()?.agreement;
@@ -223,7 +227,9 @@ impl Top {
         let Some((desk, party_id, party, _, day)) = wanted.or(own.first()) else {
             return Ok(None);
         };
-        let books = own.iter().map(|(desk, _, _, title, _)| (desk.name().to_owned(), title.clone()));
+        let books = own
+            .iter()
+            .map(|(desk, _, _, title, _)| (desk.name().to_owned(), title.clone()));
         Ok(Some(Top {
             desk: Arc::clone(desk),
             party_id: *party_id,
@@ -262,13 +268,15 @@ impl Visit {
             theme: cookie(headers, "theme")
                 .and_then(Theme::of)
                 .unwrap_or(Theme::Auto),
-            path: format!(
-                "/console{}",
-                request
-                    .uri()
-                    .path_and_query()
-                    .map_or("", |path| path.as_str())
-            ),
+            path: {
+                let path = request.uri().path_and_query();
+                let path = path.map_or("/", |path| path.as_str());
+                // The overview has no slash at its end.
+                let rest = path
+                    .strip_prefix('/')
+                    .filter(|rest| rest.is_empty() || rest.starts_with('?'));
+                format!("/console{}", rest.unwrap_or(path))
+            },
             fresh: known.is_none(),
             token: known.unwrap_or_else(Token::new),
             session,
@@ -357,6 +365,7 @@ pub(super) fn go(path: &str) -> Response {
 
 /// A path of the console to go on to; the overview if it is none.
 pub(super) fn own_path(path: &str) -> &str {
+    let path = path.strip_suffix('/').unwrap_or(path);
     let inside =
         path == "/console" || path.starts_with("/console/") || path.starts_with("/console?");
     let plain = path
@@ -572,10 +581,7 @@ pub(super) async fn nothing() -> Fault {
 }
 
 /// Keeps language, looks and book for this browser.
-pub(super) async fn prefer(
-    State(console): State<Arc<Console>>,
-    fields: Fields,
-) -> Response {
+pub(super) async fn prefer(State(console): State<Arc<Console>>, fields: Fields) -> Response {
     let mut response = go(own_path(fields.get("back")));
     let theme = Theme::of(fields.get("theme")).map(|theme| ("theme", theme.name()));
     let language = Language::of_tag(fields.get("language"));

@@ -146,6 +146,46 @@ pub enum PersonError {
     Registry(#[from] rusqlite::Error),
 }
 
+/// Password of everybody in a demo.
+pub const DEMO_PASSWORD: &str = "joint lending demo";
+
+/// Secret of everybody's authenticator in a demo.
+const DEMO_SECRET: &[u8; 20] = b"shown to everybody!!";
+
+/// Adds two people for a party of a demo, whom everybody can sign in as: one who does everything
+/// but approve, and one who approves. Whoever is there already stays.
+pub fn demonstrate(registry: &Registry, party: &str, name: &str) -> Result<(), PersonError> {
+    let works = Role::ALL.into_iter().filter(|role| *role != Role::Approver);
+    let approves = [Role::Viewer, Role::Approver].into_iter();
+    let people = [
+        (party.to_owned(), format!("{name}, desk"), works.collect()),
+        (
+            format!("{party}-approver"),
+            format!("{name}, approver"),
+            approves.collect(),
+        ),
+    ];
+    for (login, name, roles) in people {
+        let new = NewPerson {
+            login: &login,
+            name: &name,
+            party,
+            roles,
+        };
+        match add(registry, new, DEMO_PASSWORD, Some(DEMO_SECRET)) {
+            Ok(_) | Err(PersonError::LoginTaken(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The code that everybody's authenticator shows in a demo.
+pub(super) fn demo_code(now: i64) -> String {
+    let now = u64::try_from(now).unwrap_or(0);
+    authenticator(DEMO_SECRET, "").generate(now).to_string()
+}
+
 /// Adds a person with a password that was made for the first sign-in, which is handed out. The
 /// person then chooses another and enrols an authenticator.
 pub fn invite(registry: &Registry, new: NewPerson<'_>) -> Result<String, PersonError> {

@@ -81,7 +81,10 @@ impl<'b> Scope<'b> {
 
     /// A loan of this key, if it concerns the party.
     pub(super) fn loan(&self, key: &str) -> Result<(u32, Loan), Fault> {
-        let found = self.book.loan(key).filter(|(place, _)| self.sees_loan(*place));
+        let found = self
+            .book
+            .loan(key)
+            .filter(|(place, _)| self.sees_loan(*place));
         found.ok_or(Fault::NotFound)
     }
 }

@@ -79,8 +79,8 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             sheet.section(open_positions(visit, scope));
         }
         let mut table = Table::new(&[
-            (visit.t("settlement.window"), ""),
-            (visit.t("settlement.paid_on"), "?"),
+            (visit.t("settlement.window"), "!"),
+            (visit.t("settlement.paid_on"), "?!"),
             (visit.t("settlement.owes"), "#?"),
             (visit.t("settlement.is_owed"), "#?"),
             (visit.t("settlement.net"), "#"),

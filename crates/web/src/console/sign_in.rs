@@ -36,6 +36,17 @@ struct SignInPage<'a> {
     login: &'a str,
     error: String,
     notice: bool,
+    /// In a demo: who can sign in.
+    demo: Vec<String>,
+}
+
+impl SignInPage<'_> {
+    /// How to sign in to a demo.
+    fn demo_text(&self) -> String {
+        self.visit
+            .language
+            .fill("sign_in.demo", &[people::DEMO_PASSWORD])
+    }
 }
 
 #[derive(Template)]
@@ -44,6 +55,8 @@ struct CodePage<'a> {
     visit: &'a Visit,
     next: &'a str,
     error: &'static str,
+    /// In a demo: the code.
+    demo: Option<String>,
 }
 
 #[derive(Template)]
@@ -73,6 +86,7 @@ pub(super) async fn ask(
         login: "",
         error: String::new(),
         notice: !next.next.is_empty(),
+        demo: logins(&visit.console),
     })
 }
 
@@ -93,6 +107,7 @@ pub(super) async fn password(
                 login,
                 error,
                 notice: false,
+                demo: logins(&console),
             },
         )
     };
@@ -168,7 +183,36 @@ pub(super) async fn ask_code(
         visit: &visit,
         next: &next.next,
         error: "",
+        demo: demo_code(&visit),
     })
+}
+
+/// In a demo: names that can sign in.
+fn logins(console: &Console) -> Vec<String> {
+    let parties = console.desks.values().filter(|_| console.demo);
+    let parties = parties.flat_map(|desk| {
+        desk.look(|book| {
+            let agreement = book.latest().map(|version| &version.agreement);
+            let parties = agreement
+                .into_iter()
+                .flat_map(|agreement| agreement.parties());
+            parties
+                .map(|(_, party)| party.id.clone())
+                .collect::<Vec<_>>()
+        })
+    });
+    // A party of several books stands once.
+    parties
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// In a demo: what everybody's authenticator shows.
+fn demo_code(visit: &Visit) -> Option<String> {
+    let code = || people::demo_code(visit.console.now());
+    let text = || visit.language.fill("sign_in.demo_code", &[&code()]);
+    visit.console.demo.then(text)
 }
 
 /// Checks the code.
@@ -189,6 +233,7 @@ pub(super) async fn code(
             visit: &visit,
             next: fields.get("next"),
             error: "sign_in.wrong_code",
+            demo: demo_code(&visit),
         };
         return visit.page_with(StatusCode::FORBIDDEN, &page);
     }

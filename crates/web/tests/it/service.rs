@@ -76,7 +76,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let registry =
-            Arc::new(Registry::open(&path.join("registry.db"), &access::SCHEMAS).unwrap());
+            Arc::new(Registry::open(&path.join("registry.db"), &tandem_web::schemas()).unwrap());
         let settings = Settings {
             base: base.clone(),
             rate: NonZeroU32::MAX,
@@ -94,6 +94,7 @@ impl Running {
             registry,
             access: Arc::new(access),
             sandbox: true,
+            demo: false,
             metrics: Metrics::default(),
         });
         let serving = std::thread::spawn(move || {

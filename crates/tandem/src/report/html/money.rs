@@ -3,10 +3,10 @@
 use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
+use tandem_web::chart::{Chart, Mark};
 
 use super::{ACCENT, LOSS, PALE, facts_block, over_months};
 use crate::report::Report;
-use crate::report::chart::{Chart, Mark};
 use crate::report::collect::{RESULT, Year};
 use crate::report::page::{Block, Cell, Figure, Kind, Paid, Section, Table, numbers};
 use crate::report::text::{NONE, count, date, decimal, exact, percent, rate, ratio, upper_first};

@@ -2,10 +2,10 @@
 
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Amount;
+use tandem_web::chart::{Chart, Colour, Mark};
 
 use super::{ACCENT, GREY, LOSS, MIDDLE, PALE, facts_block, marked_months, over_months};
 use crate::report::Report;
-use crate::report::chart::{Chart, Colour, Mark};
 use crate::report::collect::Closed;
 use crate::report::figures::{Lent, fraction};
 use crate::report::loans::Vintage;
