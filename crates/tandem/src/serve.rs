@@ -130,7 +130,26 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         demo: options.demo,
         metrics: Metrics::default(),
     });
-    println!("Tandem listens on {base}; people sign in at {base}/console");
+    println!("Tandem listens on {base}");
+    if options.demo {
+        let parties = service.desks.values().next().map(|desk| {
+            desk.look(|book| {
+                let latest = book.latest().into_iter();
+                let parties = latest.flat_map(|version| version.agreement.parties());
+                parties
+                    .map(|(_, party)| party.id.clone())
+                    .collect::<Vec<_>>()
+            })
+        });
+        println!(
+            "console:  {base}/console   sign in as {}, or one of them with -approver behind it; \
+             the password is {}\n\
+             API:      {base}/openapi.json   clients demo-PARTY, keys in {}",
+            parties.unwrap_or_default().join(", "),
+            people::DEMO_PASSWORD,
+            folder.join("demo").display()
+        );
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure(error.to_string()))?;
     let served = runtime.block_on(tandem_web::serve::serve(
         service.clone(),
@@ -146,7 +165,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     served.map_err(Failure)
 }
 
-/// Adds people and registers a client for each party, with its private key in the service's folder.
+/// Adds people of each party, and a client with its private key in the service's folder.
 fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path) -> Outcome {
     let keys = folder.join("demo");
     fs::create_dir_all(&keys).map_err(|error| Failure::io(&keys, &error))?;
@@ -156,13 +175,13 @@ fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path)
             let parties = agreement
                 .into_iter()
                 .flat_map(|agreement| agreement.parties());
-            parties
-                .map(|(_, party)| (party.id.clone(), party.name.clone()))
-                .collect::<Vec<_>>()
+            let named = parties.map(|(_, party)| (party.id.clone(), party.name.clone()));
+            named.collect::<Vec<_>>()
         })
     });
     for (party, name) in parties {
-        people::demonstrate(registry, &party, &name).map_err(|error| Failure(error.to_string()))?;
+        people::add_for_demo(registry, &party, &name)
+            .map_err(|error| Failure(error.to_string()))?;
         let file = keys.join(format!("{party}.pem"));
         if !file.exists() {
             let jwks = partner::make_key(&file)?;

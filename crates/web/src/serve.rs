@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
@@ -33,6 +33,7 @@ pub struct Socket {
 /// All routes of a service.
 pub fn routes(service: &Arc<Service>) -> Router {
     let described = Router::new()
+        .route("/", get(async || Redirect::to("/console")))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))

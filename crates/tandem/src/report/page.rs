@@ -5,6 +5,7 @@ use tandem_web::chart::{Chart, Colour};
 
 use super::text::upper_first;
 use super::{Check, Note};
+use tandem_web::chart::{Chart, Colour};
 
 /// The page.
 #[derive(Template)]

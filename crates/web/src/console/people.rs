@@ -146,46 +146,6 @@ pub enum PersonError {
     Registry(#[from] rusqlite::Error),
 }
 
-/// Password of everybody in a demo.
-pub const DEMO_PASSWORD: &str = "joint lending demo";
-
-/// Secret of everybody's authenticator in a demo.
-const DEMO_SECRET: &[u8; 20] = b"shown to everybody!!";
-
-/// Adds two people for a party of a demo, whom everybody can sign in as: one who does everything
-/// but approve, and one who approves. Whoever is there already stays.
-pub fn demonstrate(registry: &Registry, party: &str, name: &str) -> Result<(), PersonError> {
-    let works = Role::ALL.into_iter().filter(|role| *role != Role::Approver);
-    let approves = [Role::Viewer, Role::Approver].into_iter();
-    let people = [
-        (party.to_owned(), format!("{name}, desk"), works.collect()),
-        (
-            format!("{party}-approver"),
-            format!("{name}, approver"),
-            approves.collect(),
-        ),
-    ];
-    for (login, name, roles) in people {
-        let new = NewPerson {
-            login: &login,
-            name: &name,
-            party,
-            roles,
-        };
-        match add(registry, new, DEMO_PASSWORD, Some(DEMO_SECRET)) {
-            Ok(_) | Err(PersonError::LoginTaken(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The code that everybody's authenticator shows in a demo.
-pub(super) fn demo_code(now: i64) -> String {
-    let now = u64::try_from(now).unwrap_or(0);
-    authenticator(DEMO_SECRET, "").generate(now).to_string()
-}
-
 /// Adds a person with a password that was made for the first sign-in, which is handed out. The
 /// person then chooses another and enrols an authenticator.
 pub fn invite(registry: &Registry, new: NewPerson<'_>) -> Result<String, PersonError> {
@@ -227,6 +187,34 @@ pub fn add(
     })?;
     added.ok_or_else(|| PersonError::LoginTaken(new.login.trim().to_owned()))
 }
+
+/// Adds people of a party to try the console as, unless they are there: one who works, named as the
+/// party, and one who approves. Everybody knows their password, and [`Console`](super::Console)
+/// shows their codes.
+pub fn add_for_demo(registry: &Registry, party: &str, name: &str) -> Result<(), PersonError> {
+    use Role::{Admin, Approver, Finance, Operations, Risk, Viewer};
+    let working: &[Role] = &[Viewer, Operations, Risk, Finance, Admin];
+    let approver = format!("{party}-approver");
+    for (login, roles) in [(party, working), (&approver, &[Viewer, Approver])] {
+        let new = NewPerson {
+            login,
+            name: &format!(
+                "{name}, {}",
+                if roles.len() > 2 { "desk" } else { "approver" }
+            ),
+            party,
+            roles: roles.iter().copied().collect(),
+        };
+        match add(registry, new, DEMO_PASSWORD, Some(&new_secret())) {
+            Ok(_) | Err(PersonError::LoginTaken(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The password of everybody in a demo.
+pub const DEMO_PASSWORD: &str = "tandem-demo-2022";
 
 /// People of a party, by name.
 pub(super) fn of_party(registry: &Registry, party: &str) -> rusqlite::Result<Vec<Person>> {
@@ -322,6 +310,16 @@ pub(super) fn has_authenticator(registry: &Registry, person: i64) -> rusqlite::R
     registry.with(|connection| {
         let text = "select totp is not null from person where id = ?1";
         connection.query_row(text, [person], |row| row.get(0))
+    })
+}
+
+/// The code that the person's authenticator shows, for a demo.
+pub(super) fn code(registry: &Registry, person: i64, now: i64) -> rusqlite::Result<Option<String>> {
+    registry.with(|connection| {
+        let text = "select totp from person where id = ?1";
+        let secret: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
+        let code = |secret: Vec<u8>| authenticator(&secret, "").generate(now.unsigned_abs());
+        Ok(secret.map(code).map(|code| code.to_string()))
     })
 }
 

@@ -55,7 +55,7 @@ struct CodePage<'a> {
     visit: &'a Visit,
     next: &'a str,
     error: &'static str,
-    /// In a demo: the code.
+    /// In a demo: what the authenticator shows.
     demo: Option<String>,
 }
 
@@ -178,12 +178,12 @@ pub(super) async fn ask_code(
     Anybody(visit): Anybody,
     Query(next): Query<Next>,
 ) -> Result<Response, Fault> {
-    at(&visit, Stage::Code)?;
+    let person = &at(&visit, Stage::Code)?.person;
     visit.page(&CodePage {
         visit: &visit,
         next: &next.next,
         error: "",
-        demo: demo_code(&visit),
+        demo: demo_code(&visit, person)?,
     })
 }
 
@@ -208,11 +208,14 @@ fn logins(console: &Console) -> Vec<String> {
         .collect()
 }
 
-/// In a demo: what everybody's authenticator shows.
-fn demo_code(visit: &Visit) -> Option<String> {
-    let code = || people::demo_code(visit.console.now());
-    let text = || visit.language.fill("sign_in.demo_code", &[&code()]);
-    visit.console.demo.then(text)
+/// In a demo: what the person's authenticator shows.
+fn demo_code(visit: &Visit, person: &Person) -> Result<Option<String>, Fault> {
+    let console = &visit.console;
+    let code = match console.demo {
+        true => people::code(&console.registry, person.id, console.now())?,
+        false => None,
+    };
+    Ok(code.map(|code| visit.language.fill("sign_in.demo_code", &[&code])))
 }
 
 /// Checks the code.
@@ -233,7 +236,7 @@ pub(super) async fn code(
             visit: &visit,
             next: fields.get("next"),
             error: "sign_in.wrong_code",
-            demo: demo_code(&visit),
+            demo: demo_code(&visit, person)?,
         };
         return visit.page_with(StatusCode::FORBIDDEN, &page);
     }

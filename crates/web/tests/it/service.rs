@@ -158,7 +158,7 @@ impl Running {
     /// A client of a party.
     pub(crate) fn client(&self, party: &str) -> Party {
         let registry =
-            Registry::open(&self.folder().join("registry.db"), &access::SCHEMAS).unwrap();
+            Registry::open(&self.folder().join("registry.db"), &tandem_web::schemas()).unwrap();
         let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
         let key = SigningKey::from_pem(&pem).unwrap();
         let keys = serde_json::to_string(&Jwks {
