@@ -1,0 +1,202 @@
+//! The console, as browsers of people of several parties use it.
+
+mod book;
+mod pages;
+mod sign_in;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode, header};
+use tower::ServiceExt;
+
+use super::people::{NewPerson, Role, add};
+use super::*;
+
+const PASSWORD: &str = "correct horse battery";
+const SECRET: &[u8] = b"an authenticator's s";
+
+/// A browser before a console whose time stands still until it is moved.
+struct Browser {
+    app: Router,
+    registry: Arc<Registry>,
+    time: Arc<AtomicI64>,
+    cookies: Vec<(String, String)>,
+}
+
+/// An answer.
+struct Page {
+    status: StatusCode,
+    location: String,
+    headers: axum::http::HeaderMap,
+    body: String,
+}
+
+impl Page {
+    /// Value of a hidden field.
+    fn hidden(&self, name: &str) -> String {
+        let from = format!("name=\"{name}\" value=\"");
+        let rest = self.body.split(&from).nth(1).unwrap_or_default();
+        rest.split('"').next().unwrap_or_default().to_owned()
+    }
+
+    fn says(&self, text: &str) {
+        assert!(self.body.contains(text), "`{text}` in {}", self.body);
+    }
+}
+
+impl Browser {
+    fn new(secure: bool) -> Browser {
+        Browser::of(BTreeMap::new(), secure)
+    }
+
+    /// A browser before a console of books.
+    fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
+        let registry = Arc::new(Registry::in_memory(&SCHEMAS).unwrap());
+        let time = Arc::new(AtomicI64::new(1_700_000_000));
+        let clock = Arc::clone(&time);
+        let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
+        let console = Console {
+            registry: Arc::clone(&registry),
+            desks,
+            secure,
+            demo: false,
+            clock,
+            checks: Semaphore::new(CHECKS),
+            figures: Mutex::default(),
+            watch: Mutex::default(),
+        };
+        Browser {
+            app: router(console),
+            registry,
+            time,
+            cookies: Vec::new(),
+        }
+    }
+
+    /// Another browser before the same console.
+    fn another(&self) -> Browser {
+        Browser {
+            app: self.app.clone(),
+            registry: Arc::clone(&self.registry),
+            time: Arc::clone(&self.time),
+            cookies: Vec::new(),
+        }
+    }
+
+    /// Signs somebody in who is added before.
+    async fn signed_in(&self, login: &str, party: &str, roles: &[Role]) -> Browser {
+        let new = NewPerson {
+            login,
+            name: &format!("{login} of {party}"),
+            party,
+            roles: roles.iter().copied().collect(),
+        };
+        let person = add(&self.registry, new, PASSWORD, Some(SECRET)).unwrap();
+        let mut browser = self.another();
+        let now = browser.time.load(Ordering::Relaxed);
+        let token = session::start(&self.registry, person, session::Stage::Full, now).unwrap();
+        let cookie = token.cookie(false).to_str().unwrap().to_owned();
+        let value = cookie.split(['=', ';']).nth(1).unwrap();
+        browser.cookies = vec![("tandem".to_owned(), value.to_owned())];
+        browser
+    }
+
+    fn person(&self, secret: Option<&[u8]>) -> i64 {
+        let person = NewPerson {
+            login: "li.wei@river.example",
+            name: "Li Wei",
+            party: "river",
+            roles: [Role::Viewer].into_iter().collect(),
+        };
+        add(&self.registry, person, PASSWORD, secret).unwrap()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.time.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn code(&self) -> String {
+        code(SECRET, self.time.load(Ordering::Relaxed))
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: String) -> Page {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::COOKIE, cookies.join("; "))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (key, value) = pair.split_once('=').unwrap();
+            self.cookies.retain(|(known, _)| known != key);
+            self.cookies.push((key.to_owned(), value.to_owned()));
+        }
+        let location = parts.headers.get(header::LOCATION);
+        Page {
+            status: parts.status,
+            location: location.map_or_else(String::new, |text| text.to_str().unwrap().to_owned()),
+            headers: parts.headers.clone(),
+            body: String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap(),
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Page {
+        self.send(Method::GET, path, String::new()).await
+    }
+
+    /// Fills in the form of a page and sends it.
+    async fn fill(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Page {
+        let form = self.get(page).await.hidden("form");
+        self.post(path, &form, fields).await
+    }
+
+    async fn post(&mut self, path: &str, form: &str, fields: &[(&str, &str)]) -> Page {
+        let own = [("form", form)];
+        let fields = own.iter().chain(fields);
+        let fields = fields.map(|(name, value)| format!("{name}={}", page::form_escaped(value)));
+        let body = fields.collect::<Vec<_>>().join("&");
+        self.send(Method::POST, path, body).await
+    }
+
+    async fn password(&mut self, password: &str) -> Page {
+        let fields = [("login", "li.wei@river.example"), ("password", password)];
+        self.fill("/console/sign-in", "/console/sign-in", &fields)
+            .await
+    }
+
+    async fn enter_code(&mut self, code: &str) -> Page {
+        let path = "/console/sign-in/code";
+        self.fill(
+            path,
+            path,
+            &[("code", code), ("next", "/console/loans?class=m1")],
+        )
+        .await
+    }
+
+    async fn sign_in(&mut self) {
+        assert_eq!(
+            self.password(PASSWORD).await.location,
+            "/console/sign-in/code?next="
+        );
+        let code = self.code();
+        let page = self.enter_code(&code).await;
+        assert_eq!(page.location, "/console/loans?class=m1", "{}", page.body);
+    }
+}
+
+fn code(secret: &[u8], time: i64) -> String {
+    let totp = totp_rs::Builder::new().with_secret(secret.to_vec());
+    let totp = totp.build_noncompliant();
+    totp.generate(time as u64).to_string()
+}

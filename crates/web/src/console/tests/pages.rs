@@ -1,0 +1,512 @@
+//! Pages: what they show, and to whom they show nothing.
+
+use futures_util::StreamExt;
+
+use super::book::Book;
+use super::*;
+
+const ALL: [Role; 5] = [
+    Role::Viewer,
+    Role::Operations,
+    Role::Risk,
+    Role::Finance,
+    Role::Admin,
+];
+
+async fn console(book: &Book) -> Browser {
+    let desks = [("marketplace".to_owned(), Arc::clone(&book.desk))];
+    Browser::of(desks.into_iter().collect(), false)
+}
+
+/// The words of a page's main part, a line for each row, heading and paragraph.
+fn words(page: &Page) -> String {
+    let main = page
+        .body
+        .split("<main")
+        .nth(1)
+        .unwrap()
+        .split("</main>")
+        .next()
+        .unwrap();
+    let mut text = String::new();
+    for piece in main.split('<').skip(1) {
+        let (tag, words) = piece.split_once('>').unwrap();
+        let ends = [
+            "/tr", "/h1", "/h2", "/p", "/dd", "/li", "/label", "/caption", "/button", "/thead",
+        ];
+        if ends.contains(&tag) {
+            text.push('\n');
+        } else if ["/td", "/th", "/dt", "/span", "br"].contains(&tag) {
+            text.push_str(" | ");
+        }
+        text.push_str(words.trim());
+    }
+    let lines = text.lines().map(|line| line.trim_matches([' ', '|']));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join("\n") + "\n"
+}
+
+/// Compares with what was agreed, or writes it anew with TANDEM_UPDATE.
+fn is_golden(name: &str, found: &str) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/tests/golden");
+    let path = std::path::Path::new(folder).join(name);
+    if std::env::var_os("TANDEM_UPDATE").is_some() {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "{name}");
+}
+
+#[tokio::test]
+async fn pages_read_as_agreed() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut river = console.signed_in("river", "river", &ALL).await;
+    for (name, path) in [
+        ("overview", "/console"),
+        ("applications", "/console/applications"),
+        ("application", "/console/applications/A-1"),
+        ("referred", "/console/applications/A-3"),
+        ("ineligible", "/console/applications/A-4"),
+        ("loans", "/console/loans"),
+        ("loan", "/console/loans/A-1"),
+        ("agreement", "/console/agreement"),
+        ("settlement", "/console/settlements/2022-01-01"),
+        ("ledger", "/console/ledger"),
+        ("account", "/console/ledger/accounts/1310"),
+        ("statement", "/console/statements?month=2022-01"),
+        ("cases", "/console/cases"),
+        ("people", "/console/people"),
+    ] {
+        let page = river.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.body);
+        is_golden(&format!("{name}.txt"), &words(&page));
+    }
+    river.cookies.push(("language".to_owned(), "zh".to_owned()));
+    for (name, path) in [("overview", "/console"), ("loan", "/console/loans/A-1")] {
+        let page = river.get(path).await;
+        is_golden(&format!("{name}.zh.txt"), &words(&page));
+    }
+}
+
+#[tokio::test]
+async fn every_page_opens_for_every_party() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    for party in ["harbour", "river", "cloud", "bazaar", "shield"] {
+        let mut browser = console.signed_in(party, party, &ALL).await;
+        for path in [
+            "",
+            "/applications",
+            "/loans",
+            "/agreement",
+            "/settlements",
+            "/statements",
+            "/ledger",
+            "/ledger/accounts/1010",
+            "/cases",
+            "/approvals",
+            "/journal",
+            "/people",
+        ] {
+            let page = browser.get(&format!("/console{path}")).await;
+            assert_eq!(page.status, StatusCode::OK, "{party}: {path}");
+            assert!(!page.body.contains("{0}"), "{party}: {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_another_s_looks_like_what_does_not_exist() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut cloud = console.signed_in("cloud", "cloud", &ALL).await;
+    let fields = [
+        ("what", "charge-off"),
+        ("loan", "A-1"),
+        ("reason", "He is bankrupt."),
+    ];
+    let page = cloud
+        .fill("/console/loans/A-1", "/console/approvals", &fields)
+        .await;
+    assert_eq!(page.location, "/console/approvals");
+    let of_loan_2 = book
+        .desk
+        .look(|book| book.application_place("A-2"))
+        .unwrap();
+    let events = book.desk.reader().events_of(of_loan_2).unwrap();
+    let disbursed = events
+        .iter()
+        .find(|row| row.kind == "loan.disbursed")
+        .unwrap()
+        .number;
+    let mut shown = 0;
+    for (party, other) in [
+        ("harbour", "A-1"),
+        ("river", "A-2"),
+        ("bazaar", ""),
+        ("shield", ""),
+    ] {
+        let mut browser = console.signed_in(party, party, &ALL).await;
+        for (path, missing) in [
+            ("/console/loans/A-1", "/console/loans/A-9"),
+            ("/console/loans/A-2", "/console/loans/A-9"),
+            ("/console/applications/A-3", "/console/applications/A-9"),
+            ("/console/applications/A-5", "/console/applications/A-9"),
+            (
+                &*format!("/console/ledger/events/{disbursed}"),
+                "/console/ledger/events/99999",
+            ),
+            ("/console/cases/referral:A-3", "/console/cases/referral:A-9"),
+            (
+                "/console/cases/taken_back:A-1:2022-02-10",
+                "/console/cases/taken_back:A-9:2022-02-10",
+            ),
+            ("/console/approvals/1", "/console/approvals/9"),
+            ("/console/people/1", "/console/people/9"),
+        ] {
+            let page = browser.get(path).await;
+            if page.status == StatusCode::OK {
+                shown += 1;
+                assert!(
+                    other.is_empty() || !path.ends_with(other),
+                    "{party} sees {path}"
+                );
+                assert!(
+                    !path.contains("approvals") && !path.contains("people"),
+                    "{party} sees {path}"
+                );
+                continue;
+            }
+            let none = browser.get(missing).await;
+            let same = none.body.replace(missing, path);
+            assert_eq!(
+                (page.status, page.body),
+                (StatusCode::NOT_FOUND, same),
+                "{party}: {path}"
+            );
+        }
+    }
+    // The rest was refused: a test that sees nothing would pass, too.
+    assert!((10..20).contains(&shown), "{shown}");
+}
+
+#[tokio::test]
+async fn somebody_of_no_party_sees_nothing() {
+    let book = Book::open().await;
+    let mut other = console(&book)
+        .await
+        .signed_in("other", "elsewhere", &ALL)
+        .await;
+    for path in ["/console", "/console/loans/A-1", "/console/people"] {
+        let page = other.get(path).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+        page.says("Your institution is not a party of this book");
+        page.says("Ask the operator of this service to check your account.");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_shown_to_whoever_is_not_signed_in() {
+    let book = Book::open().await;
+    let mut browser = console(&book).await;
+    for path in [
+        "",
+        "/loans/A-1",
+        "/applications",
+        "/people",
+        "/approvals/1",
+        "/changes",
+    ] {
+        let page = browser.get(&format!("/console{path}")).await;
+        assert_eq!(
+            page.location,
+            format!("/console/sign-in?next=/console{path}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_write_off_takes_two_people_of_the_servicer() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut desk = console
+        .signed_in(
+            "desk",
+            "cloud",
+            &[Role::Viewer, Role::Operations, Role::Approver],
+        )
+        .await;
+    let mut viewer = console.signed_in("viewer", "cloud", &[Role::Viewer]).await;
+    let mut approver = console
+        .signed_in("approver", "cloud", &[Role::Viewer, Role::Approver])
+        .await;
+    let mut other = console
+        .signed_in("other", "river", &[Role::Operations, Role::Approver])
+        .await;
+    let loan = "/console/loans/A-1";
+    let charge_off = |reason| [("what", "charge-off"), ("loan", "A-1"), ("reason", reason)];
+    let page = desk.fill(loan, "/console/approvals", &charge_off("")).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    page.says("A proposal needs a reason. Go back and say why.");
+    for browser in [&mut viewer, &mut other] {
+        let page = browser
+            .fill(loan, "/console/approvals", &charge_off("Because."))
+            .await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+        page.says("Your role does not allow this");
+        page.says("Ask an administrator of your institution if you need it.");
+    }
+    desk.fill(loan, "/console/approvals", &charge_off("She died."))
+        .await;
+    approver
+        .get("/console")
+        .await
+        .says("<span class=\"waiting\">1</span>");
+    let form = "/console/approvals/1";
+    let approve = "/console/approvals/1/approve";
+    assert_eq!(
+        desk.fill(form, approve, &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        viewer.fill(form, approve, &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        other.fill(form, approve, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    approver.get(form).await.says("Approve and carry out");
+    assert_eq!(approver.fill(form, approve, &[]).await.location, form);
+    approver.get(form).await.says("Carried out");
+    desk.get(loan).await.says("Written off");
+    // Once more changes nothing.
+    approver.fill(form, approve, &[]).await;
+    approver.get(form).await.says("Carried out");
+}
+
+#[tokio::test]
+async fn the_book_may_refuse_what_was_approved_and_says_why() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut desk = console
+        .signed_in("desk", "cloud", &[Role::Operations])
+        .await;
+    let mut approver = console
+        .signed_in("approver", "cloud", &[Role::Approver])
+        .await;
+    let waive = |amount| {
+        [
+            ("what", "waive"),
+            ("loan", "A-1"),
+            ("component", "fee"),
+            ("amount", amount),
+            ("reason", "Goodwill."),
+        ]
+    };
+    let page = desk
+        .fill("/console/loans/A-1", "/console/approvals", &waive("much"))
+        .await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    page.says("The proposal cannot be made");
+    page.says("much");
+    desk.fill(
+        "/console/loans/A-1",
+        "/console/approvals",
+        &waive("99999.00"),
+    )
+    .await;
+    approver
+        .fill("/console/approvals/1", "/console/approvals/1/approve", &[])
+        .await;
+    let page = approver.get("/console/approvals/1").await;
+    page.says("Refused by the book");
+    page.says("send at most that");
+}
+
+#[tokio::test]
+async fn a_payment_is_reversed_and_a_proposal_withdrawn_or_rejected() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut desk = console
+        .signed_in("desk", "cloud", &[Role::Operations])
+        .await;
+    let mut approver = console
+        .signed_in("approver", "cloud", &[Role::Approver])
+        .await;
+    let reverse = |of| {
+        [
+            ("what", "reverse"),
+            ("loan", "A-1"),
+            ("of", of),
+            ("reason", "Entered twice."),
+        ]
+    };
+    let page = desk
+        .fill("/console/loans/A-1", "/console/approvals", &reverse("P-9"))
+        .await;
+    page.says("loan `A-1` has no instruction `P-9`");
+    for _ in 0..3 {
+        desk.fill("/console/loans/A-1", "/console/approvals", &reverse("P-2"))
+            .await;
+    }
+    desk.fill("/console/approvals", "/console/approvals/1/withdraw", &[])
+        .await;
+    approver
+        .fill("/console/approvals/2", "/console/approvals/2/reject", &[])
+        .await;
+    approver
+        .fill("/console/approvals/3", "/console/approvals/3/approve", &[])
+        .await;
+    for (path, state) in [("1", "Withdrawn"), ("2", "Rejected"), ("3", "Carried out")] {
+        desk.get(&format!("/console/approvals/{path}"))
+            .await
+            .says(state);
+    }
+    desk.get("/console/loans/A-1").await.says("Reversal");
+}
+
+#[tokio::test]
+async fn a_lender_sells_its_own_part_and_no_other_s() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut river = console
+        .signed_in("desk", "river", &[Role::Operations])
+        .await;
+    let mut approver = console
+        .signed_in("approver", "river", &[Role::Approver])
+        .await;
+    let sell = [
+        ("what", "sell"),
+        ("loan", "A-1"),
+        ("part", "100%"),
+        ("buyer", "harbour"),
+        ("price", "98%"),
+        ("reason", "We reduce the region."),
+    ];
+    river
+        .fill("/console/loans/A-1", "/console/approvals", &sell)
+        .await;
+    approver
+        .get("/console/approvals/1")
+        .await
+        .says("sell 100% river harbour 98%");
+    approver
+        .fill("/console/approvals/1", "/console/approvals/1/approve", &[])
+        .await;
+    let mut buyer = console.signed_in("buyer", "harbour", &[Role::Viewer]).await;
+    buyer
+        .get("/console/loans/A-1")
+        .await
+        .says("Sale of a share");
+}
+
+#[tokio::test]
+async fn an_administrator_looks_after_the_party_s_people() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut admin = console.signed_in("admin", "river", &[Role::Admin]).await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    assert_eq!(
+        viewer.get("/console/people").await.status,
+        StatusCode::FORBIDDEN
+    );
+    let path = "/console/people";
+    let page = admin
+        .fill(path, path, &[("name", "Li Wei"), ("login", "viewer")])
+        .await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    page.says("The name viewer is taken. Choose another.");
+    let page = admin
+        .fill(path, path, &[("name", "Li Wei"), ("login", " ")])
+        .await;
+    page.says("Somebody who signs in needs a name and a name to sign in with.");
+    let new = [("name", "Li Wei"), ("login", "li"), ("roles", "risk")];
+    let page = admin.fill(path, path, &new).await;
+    page.says("It is shown once; at the first sign-in it is replaced");
+    let password = page
+        .body
+        .split("<code>")
+        .nth(2)
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap();
+    let mut li = console.another();
+    let fields = [("login", "li"), ("password", password)];
+    let page = li
+        .fill("/console/sign-in", "/console/sign-in", &fields)
+        .await;
+    assert_eq!(page.location, "/console/sign-in/enrol?next=");
+    // Roles that change, and resets, end what was open.
+    let page = viewer.get("/console").await;
+    assert_eq!(page.status, StatusCode::OK);
+    admin
+        .fill("/console/people/2", "/console/people/2", &[])
+        .await;
+    let page = viewer.get("/console").await;
+    assert_eq!(page.location, "/console/sign-in?next=/console");
+    let page = admin
+        .fill("/console/people/1", "/console/people/1", &[])
+        .await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_case_has_an_owner_and_a_deadline() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut risk = console.signed_in("risk", "river", &[Role::Risk]).await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    risk.get("/console/cases")
+        .await
+        .says("Your policy referred application A-3");
+    let path = "/console/cases/referral:A-3";
+    let fields = [
+        ("owner", "2"),
+        ("deadline", "2022-03-01"),
+        ("note", "Ask for payslips."),
+    ];
+    assert_eq!(
+        viewer.fill(path, path, &fields).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        risk.fill(path, path, &fields).await.location,
+        "/console/cases"
+    );
+    let page = viewer.get("/console/cases").await;
+    page.says("viewer of river");
+    page.says("2022-03-01");
+    viewer.get(path).await.says("Ask for payslips.");
+    risk.fill(path, path, &[("closed", "1")]).await;
+    viewer.get("/console/cases").await.says("Done with");
+}
+
+#[tokio::test]
+async fn an_open_page_is_told_what_changes_until_its_session_ends() {
+    let book = Book::open().await;
+    let browser = console(&book).await.signed_in("river", "river", &ALL).await;
+    let request = |browser: &Browser| {
+        let cookie = format!("tandem={}", browser.cookies[0].1);
+        let request = Request::builder()
+            .uri("/console/changes")
+            .header(header::COOKIE, cookie);
+        request.body(Body::empty()).unwrap()
+    };
+    let answer = browser
+        .app
+        .clone()
+        .oneshot(request(&browser))
+        .await
+        .unwrap();
+    let mut events = answer.into_body().into_data_stream();
+    book.close_day().await;
+    let event = events.next().await.unwrap().unwrap();
+    assert!(event.starts_with(b"event: change\n"), "{event:?}");
+    browser.pass(12 * 60 * 60);
+    book.close_day().await;
+    assert!(events.next().await.is_none());
+}
