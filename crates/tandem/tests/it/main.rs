@@ -7,6 +7,8 @@ mod conformance;
 mod crash;
 mod input;
 mod instruct;
+#[cfg(all(unix, feature = "postgres"))]
+mod nodes;
 mod public_loans;
 mod quote;
 mod schedule;

@@ -179,9 +179,22 @@ impl Access {
                 "send client_assertion_type={ASSERTION_TYPE} and a client_assertion (RFC 7523)"
             )));
         }
-        let (client, claims) = self
-            .check_assertion(&request.client_assertion, now)
-            .map_err(|detail| refused(format!("the client assertion {detail}")))?;
+        let wrong = |detail: String| refused(format!("the client assertion {detail}"));
+        let jws = Jws::parse(&request.client_assertion).map_err(wrong)?;
+        // Read before it is verified, to know whose key must have signed it.
+        let claims: AssertionClaims = jws.claims().map_err(wrong)?;
+        let client_id = &claims.sub;
+        let client = self.client(client_id, now).map_err(|error| {
+            tracing::error!(%error, client_id, "a client cannot be read");
+            TokenError::new(500, "server_error", "the registry cannot be read")
+        })?;
+        let Some(client) = client else {
+            return Err(wrong(format!(
+                "is of client {client_id}, which is not registered or disabled"
+            )));
+        };
+        self.check_assertion(&jws, &claims, &client, now)
+            .map_err(wrong)?;
         if request
             .client_id
             .as_ref()
@@ -201,29 +214,18 @@ impl Access {
     /// Checks an assertion. Errors complete the sentence "the client assertion … ".
     fn check_assertion(
         &self,
-        text: &str,
+        jws: &Jws<'_>,
+        claims: &AssertionClaims,
+        client: &Client,
         now: i64,
-    ) -> Result<(Arc<Client>, AssertionClaims), String> {
-        let jws = Jws::parse(text)?;
+    ) -> Result<(), String> {
         match jws.header.typ.as_deref() {
             None | Some("JWT" | "client-authentication+jwt") => {}
             Some(typ) => return Err(format!("has typ {typ}, which is something else")),
         }
-        // Read before it is verified, to know whose key must have signed it.
-        let claims: AssertionClaims = jws.claims()?;
-        let client_id = &claims.sub;
-        if claims.iss != *client_id {
+        if claims.iss != claims.sub {
             return Err("has not the client_id as both iss and sub".to_owned());
         }
-        let client = self.client(client_id, now).map_err(|error| {
-            tracing::error!(%error, client_id, "a client cannot be read");
-            "cannot be checked: the registry cannot be read".to_owned()
-        })?;
-        let Some(client) = client else {
-            return Err(format!(
-                "is of client {client_id}, which is not registered or disabled"
-            ));
-        };
         let key = client.key(jws.header.kid.as_deref())?;
         jws.verify(key)?;
         let audience = |value: &Value| {
@@ -251,7 +253,7 @@ impl Access {
         if claims.jti.is_empty() || claims.jti.len() > 256 {
             return Err("needs a jti of 1 to 256 bytes".to_owned());
         }
-        Ok((client, claims))
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Use {
 /// Identifiers that were used. Two generations: each lives for a whole period and some of the next.
 pub(crate) struct Once {
     period: i64,
+    capacity: usize,
     generations: Mutex<Generations>,
 }
 
@@ -40,8 +41,14 @@ struct Generations {
 impl Once {
     /// Remembers an identifier for at least `period` seconds.
     pub(crate) fn new(period: i64) -> Once {
+        Once::with_capacity(period, CAPACITY)
+    }
+
+    /// The same with another number of identifiers.
+    pub(crate) fn with_capacity(period: i64, capacity: usize) -> Once {
         Once {
             period,
+            capacity,
             generations: Mutex::default(),
         }
     }
@@ -56,7 +63,7 @@ impl Once {
         generations.turn(now, self.period);
         if generations.old.contains(&mark) || generations.young.contains(&mark) {
             Use::Again
-        } else if generations.old.len() + generations.young.len() >= CAPACITY {
+        } else if generations.old.len() + generations.young.len() >= self.capacity {
             Use::Full
         } else {
             generations.young.insert(mark);

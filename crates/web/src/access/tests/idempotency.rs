@@ -87,7 +87,7 @@ async fn answers_outlive_the_process_and_go_after_a_day_unless_they_are_about_mo
             .send(service.order(&signer, &token, key, body))
             .await;
     }
-    let service = Service::open(service.folder, 1_000);
+    let service = Service::open(service.folder, 1_000, |_| {});
     let signer = service.bazaar();
     let mut found = Vec::new();
     for _ in 0..2 {

@@ -592,6 +592,79 @@ async fn of_messages() {
 }
 
 #[tokio::test]
+async fn of_a_service_in_trouble() {
+    let mut shown = Shown::default();
+    let service = Service::with_rate(2);
+    let signer = service.bazaar();
+    let token = service.token(&signer).await;
+    // On a slow machine the first calls may come too slowly to be too many.
+    let mut call = service.loans(&signer, &token).await;
+    while call.status == 200 {
+        call = service.loans(&signer, &token).await;
+    }
+    shown.add("call over the rate", &call);
+    let mut asked = service.ask_token(&signer).await;
+    while asked.status == 200 {
+        asked = service.ask_token(&signer).await;
+    }
+    shown.add("token over the rate", &asked);
+
+    let folder = service.folder;
+    let service = Service::open(folder, 100, |access| {
+        access.proofs = Once::with_capacity(2 * WINDOW, 1);
+        access.assertions = Once::with_capacity(ASSERTION_LIFETIME + WINDOW, 1);
+    });
+    let token = service.token(&signer).await;
+    let full = service.loans(&signer, &token).await;
+    assert_eq!(full.headers["retry-after"], "60");
+    shown.add("no room to remember a proof", &full);
+    shown.add(
+        "no room to remember an assertion",
+        &service.ask_token(&signer).await,
+    );
+
+    let service = Service::new();
+    let signer = service.bazaar();
+    let token = service.token(&signer).await;
+    let statement = |sql: &str| {
+        service
+            .registry
+            .with(|connection| connection.execute_batch(sql))
+            .unwrap();
+    };
+    statement("CREATE TRIGGER full BEFORE INSERT ON answer BEGIN SELECT RAISE(ABORT, 'full'); END");
+    shown.add(
+        "answer not recorded",
+        &service
+            .send(service.order(&signer, &token, "k1", "one"))
+            .await,
+    );
+    statement("DROP TRIGGER full");
+    let again = service
+        .send(service.order(&signer, &token, "k1", "one"))
+        .await;
+    assert_eq!(again.text(), "order 2 of bazaar");
+    statement("DROP TABLE answer");
+    shown.add(
+        "answers not readable",
+        &service
+            .send(service.order(&signer, &token, "k2", "one"))
+            .await,
+    );
+    statement("DROP TABLE client");
+    service.later(2);
+    shown.add(
+        "clients not readable",
+        &service.loans(&signer, &token).await,
+    );
+    shown.add(
+        "clients not readable, for a token",
+        &service.ask_token(&signer).await,
+    );
+    golden("trouble.txt", &shown.0);
+}
+
+#[tokio::test]
 async fn a_self_test_says_all_that_is_wrong_and_counts_nothing_as_used() {
     let service = Service::new();
     let signer = service.bazaar();

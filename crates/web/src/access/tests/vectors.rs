@@ -153,6 +153,28 @@ fn rfc_9530_digests_of_the_examples() {
     digest::verify(&fields(&[("content-digest", &mixed)]), body).unwrap_err();
 }
 
+#[test]
+fn keys_that_openssl_made_are_read() {
+    // openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256
+    let key = SigningKey::from_pem(
+        "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOMlvDqL3MYYPwQxO
+i2+juHK+ilXK7ONYlivWMJYArGmhRANCAASgVBWW5gZMyTDXmxDMn6+c36F1MxjG
+hra9X+K/kWl/1O9Omt99DPP3/JK0Vt6t95Arp2yPuF062wdRJZ/HWPcV
+-----END PRIVATE KEY-----",
+    )
+    .unwrap();
+    let jwk = key.public().to_jwk();
+    assert_eq!(jwk.x, "oFQVluYGTMkw15sQzJ-vnN-hdTMYxoa2vV_iv5Fpf9Q");
+    assert_eq!(
+        jwk.y.as_deref(),
+        Some("706a330M8_f8krRW3q33kCunbI-4XTrbB1Eln8dY9xU")
+    );
+    let signature = key.sign(b"message").unwrap();
+    assert!(key.public().verify(b"message", &signature));
+    assert!(!key.public().verify(b"another", &signature));
+}
+
 /// Our published example: a signed call and its answer, from fixed keys. `docs/spec/api-security.md`
 /// points to the file; this test makes it, and verifies what stands in it.
 #[test]
