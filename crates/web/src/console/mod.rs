@@ -9,6 +9,7 @@ mod approvals;
 mod assets;
 mod blocks;
 mod cases;
+mod developer;
 mod figures;
 mod journal;
 mod ledger;
@@ -61,6 +62,10 @@ pub struct Console {
     desks: BTreeMap<String, Arc<Desk>>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
+    /// What callers write before paths.
+    base: String,
+    /// True if people may move time.
+    sandbox: bool,
     /// True if everybody may know how to sign in.
     demo: bool,
     clock: Clock,
@@ -77,6 +82,8 @@ impl Console {
             registry: Arc::clone(&service.registry),
             desks: service.desks.clone(),
             secure: service.access.base().starts_with("https:"),
+            base: service.access.base().to_owned(),
+            sandbox: service.sandbox,
             demo: service.demo,
             clock: Arc::new(system_time),
             checks: Semaphore::new(CHECKS),
@@ -111,6 +118,10 @@ pub fn router(console: Console) -> Router {
         .route("/approvals", get(approvals::list).post(approvals::propose))
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/{what}", post(approvals::decide))
+        .route("/developer", get(developer::show).post(developer::add))
+        .route("/developer/close-day", post(developer::close_day))
+        .route("/developer/{client}", get(developer::client))
+        .route("/developer/{client}/{what}", post(developer::change))
         .route("/journal", get(journal::show))
         .route("/people", get(team::list).post(team::add))
         .route("/people/{id}", get(team::show).post(team::save))

@@ -189,6 +189,7 @@ const NAVIGATION: &[NavGroup] = &[
         key: "nav.system",
         links: &[
             link("/console/journal", "nav.journal"),
+            link("/console/developer", "nav.developer"),
             NavLink {
                 path: "/console/people",
                 key: "nav.people",

@@ -52,7 +52,7 @@ impl Browser {
 
     /// A browser before a console of books.
     fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
-        let registry = Arc::new(Registry::in_memory(&SCHEMAS).unwrap());
+        let registry = Arc::new(Registry::in_memory(&crate::schemas()).unwrap());
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);
         let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
@@ -60,6 +60,8 @@ impl Browser {
             registry: Arc::clone(&registry),
             desks,
             secure,
+            base: "https://lending.example".to_owned(),
+            sandbox: true,
             demo: false,
             clock,
             checks: Semaphore::new(CHECKS),

@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 
 use super::book::Book;
 use super::*;
+use crate::access::{Algorithm, Jwks, SigningKey};
 
 const ALL: [Role; 5] = [
     Role::Viewer,
@@ -108,6 +109,7 @@ async fn every_page_opens_for_every_party() {
             "/cases",
             "/approvals",
             "/journal",
+            "/developer",
             "/people",
         ] {
             let page = browser.get(&format!("/console{path}")).await;
@@ -452,6 +454,76 @@ async fn an_administrator_looks_after_the_party_s_people() {
         .fill("/console/people/1", "/console/people/1", &[])
         .await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut river = console.signed_in("admin", "river", &[Role::Admin]).await;
+    let mut cloud = console.signed_in("other", "cloud", &[Role::Admin]).await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    let path = "/console/developer";
+    let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
+    let jwk = |pem: &str| SigningKey::from_pem(pem).unwrap().public().to_jwk();
+    let keys = serde_json::to_string(&Jwks {
+        keys: vec![jwk(&pem)],
+    })
+    .unwrap();
+    let new = [
+        ("client", "river-1"),
+        ("keys", keys.as_str()),
+        ("scopes", "loans:read"),
+    ];
+    assert_eq!(
+        viewer.fill(path, path, &new).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(river.fill(path, path, &new).await.location, path);
+    let page = river.fill(path, path, &new).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    page.says("client river-1 is registered already");
+    let one = "/console/developer/river-1";
+    viewer.get(one).await.says("loans:read");
+    assert_eq!(cloud.get(one).await.status, StatusCode::NOT_FOUND);
+    let disable = "/console/developer/river-1/disable";
+    assert_eq!(
+        cloud.fill(path, disable, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        viewer.fill(path, disable, &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    river.fill(one, disable, &[]).await;
+    river.get(one).await.says("Let it in again");
+    let next =
+        serde_json::to_string(&jwk(&SigningKey::generate(Algorithm::Es256).unwrap())).unwrap();
+    river
+        .fill(one, "/console/developer/river-1/rotate", &[("key", &next)])
+        .await;
+    river.get(one).await.says("ecdsa-p256-sha256");
+    let page = river
+        .fill(
+            one,
+            "/console/developer/river-1/rotate",
+            &[("key", "nothing")],
+        )
+        .await;
+    page.says("the keys are no JWKS");
+}
+
+#[tokio::test]
+async fn time_is_moved_in_a_sandbox() {
+    let book = Book::open().await;
+    let mut desk = console(&book)
+        .await
+        .signed_in("desk", "river", &[Role::Operations])
+        .await;
+    let before = book.desk.look(|book| book.business_date());
+    desk.fill("/console/developer", "/console/developer/close-day", &[])
+        .await;
+    assert_eq!(book.desk.look(|book| book.business_date()), before + 1);
 }
 
 #[tokio::test]
