@@ -4,6 +4,7 @@
 //! step that fails says what to do about it.
 
 mod analysis;
+mod browser;
 mod cargo;
 mod licences;
 mod links;
@@ -101,7 +102,7 @@ const STEPS: [Step; 10] = [
 ];
 
 /// What can be run besides, as long as one likes.
-const RUNS: [Run; 5] = [
+const RUNS: [Run; 6] = [
     Run {
         name: "simulate",
         arguments: "--seeds N --seed S --seconds T --keep STEPS",
@@ -128,6 +129,12 @@ const RUNS: [Run; 5] = [
         arguments: "",
         about: "DuckDB and Spark read a large book's Parquet tables and agree with it",
         run: |root, _| analysis::whole(root),
+    },
+    Run {
+        name: "browser",
+        arguments: "--screenshots",
+        about: "people's journeys through the console in Chromium, and every page with axe-core",
+        run: browser::check,
     },
     Run {
         name: "fuzz",

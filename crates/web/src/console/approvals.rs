@@ -182,6 +182,7 @@ pub(super) fn offer(
         sheet.section(
             Section::new("waive", visit.t("approval.waive"))
                 .half()
+                .folded()
                 .with(form(
                     "waive",
                     vec![
@@ -205,6 +206,7 @@ pub(super) fn offer(
         sheet.section(
             Section::new("charge-off", visit.t("approval.charge_off"))
                 .half()
+                .folded()
                 .with(Block::Text(visit.t("approval.charge_off_text").to_owned()))
                 .with(form("charge-off", Vec::new())),
         );
@@ -229,7 +231,9 @@ pub(super) fn offer(
             "",
             InputKind::Choice(instructions),
         );
-        let section = Section::new("reverse", visit.t("approval.reverse")).half();
+        let section = Section::new("reverse", visit.t("approval.reverse"))
+            .half()
+            .folded();
         sheet.section(section.with(form("reverse", vec![of])));
     }
     let own = loan
@@ -241,6 +245,7 @@ pub(super) fn offer(
         sheet.section(
             Section::new("sell", visit.t("approval.sell"))
                 .half()
+                .folded()
                 .with(form(
                     "sell",
                     vec![

@@ -5,7 +5,7 @@
 //! that it is done with.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use axum::extract::Path;
 use axum::response::Response;
@@ -76,6 +76,8 @@ struct Work {
 pub(super) struct Watch {
     applications: u32,
     referred: Vec<u32>,
+    /// Places of the lenders that referred each of them, as far as it was asked.
+    asked: BTreeMap<u32, Vec<u8>>,
     day: Day,
     loans: usize,
     /// Loans that will be written off within some days, with the day.
@@ -127,11 +129,10 @@ pub(super) fn open(signed: &Signed) -> Result<Vec<Case>, Fault> {
 
 fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
     let visit = &signed.visit;
-    let console = &visit.console;
     let figures = signed.figures()?;
     let mut work = work(signed)?;
     let (referred, lost) = signed.look(|scope| {
-        let mut all = console.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = watch(signed);
         let watch = all.entry(signed.desk.name().to_owned()).or_default();
         watch.look(scope.book);
         let referred = watch.referred.iter().rev().take(REFERRALS);
@@ -207,10 +208,15 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
     Ok(cases)
 }
 
-/// Which lenders referred each application, by their places.
+/// Which lenders referred each application, by their places. Events never change, so each is read
+/// once.
 fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>, Fault> {
-    let mut asked = BTreeMap::new();
+    let mut all = watch(signed);
+    let asked = &mut all.entry(signed.desk.name().to_owned()).or_default().asked;
     for &place in referred {
+        if asked.contains_key(&place) {
+            continue;
+        }
         for row in signed.desk.reader().events_of(place)? {
             if let Event::Decided(decided) = row.event
                 && let Verdict::Referred(places) = decided.verdict
@@ -219,7 +225,13 @@ fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>
             }
         }
     }
-    Ok(asked)
+    Ok(asked.clone())
+}
+
+/// What is remembered of each book.
+fn watch(signed: &Signed) -> MutexGuard<'_, BTreeMap<String, Watch>> {
+    let watch = &signed.visit.console.watch;
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ledgers that do not balance, and those of two parties that do not agree.

@@ -366,8 +366,8 @@ fn due(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Sec
     let terms = scope.book.terms(loan);
     let mut table = Table::new(&[
         (visit.t("loan.due_date"), "!"),
-        (visit.t("loan.principal"), "#"),
-        (visit.t("loan.interest"), "#"),
+        (visit.t("loan.principal"), "#?"),
+        (visit.t("loan.interest"), "#?"),
         (visit.t("loan.to_pay"), "#"),
         (visit.t("list.state"), ""),
     ])

@@ -1,0 +1,239 @@
+// The console in a real browser: journeys of several people, every page at two widths by day and
+// by night with axe-core, keyboard, figures that follow. With SCREENSHOTS it writes pictures there.
+//
+//   node browser.mjs TANDEM PROGRAMME FOLDER
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const [tandem, programme, folder] = process.argv.slice(2);
+const pictures = process.env.SCREENSHOTS;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const SIZES = { desktop: { width: 1280, height: 860 }, phone: { width: 390, height: 844 } };
+// As in the agreement of the programme: the servicer, who also lends.
+const PARTY = "cloud";
+
+/** Starts the demo and tells where it listens. */
+async function serve() {
+  rmSync(folder, { recursive: true, force: true });
+  const options = ["serve", programme, "--demo", "--data", folder, "--listen", "127.0.0.1:0"];
+  const server = spawn(tandem, options, { stdio: ["ignore", "pipe", "ignore"] });
+  let base, password;
+  for await (const line of createInterface({ input: server.stdout })) {
+    base ??= line.match(/listens on (\S+?)(;|$)/)?.[1];
+    password ??= line.match(/the password is (\S+)/)?.[1];
+    if (base && password) return { server, base, password };
+  }
+  throw new Error("the demo ended before it listened");
+}
+
+const { server, base, password } = await serve();
+const found = [];
+
+/** A person's browser; what the page's console says against it counts as found. */
+async function person(browser, login, options = {}) {
+  const context = await browser.newContext({ locale: "en", viewport: SIZES.desktop, ...options });
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    if (message.type() === "error" && !message.text().includes("403")) found.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => found.push(`${page.url()}: ${error}`));
+  if (login) await signIn(page, login);
+  return page;
+}
+
+async function signIn(page, login) {
+  await page.goto(`${base}/console`);
+  await page.fill("[name=login]", login);
+  await page.fill("[name=password]", password);
+  await page.click("main button.primary");
+  // A demo tells the code.
+  const code = (await page.textContent("main .notice")).match(/\d{6}/)[0];
+  await page.fill("[name=code]", code);
+  await page.click("main button.primary");
+  await page.waitForSelector("#menu", { state: "attached" });
+}
+
+/** Goes to a page from another by a link in it. */
+async function follow(page, selector) {
+  await page.locator(selector).first().click();
+  await page.waitForLoadState();
+}
+
+async function journeys(browser) {
+  const stranger = await person(browser);
+  await stranger.goto(`${base}/console/loans`);
+  await stranger.fill("[name=login]", PARTY);
+  await stranger.fill("[name=password]", "not the password");
+  await stranger.click("main button.primary");
+  assert.match(await stranger.textContent("[role=alert]"), /Name or password is wrong/);
+
+  const desk = await person(browser, PARTY);
+  const approver = await person(browser, `${PARTY}-approver`);
+
+  // From the overview to a late loan, and a proposal about it.
+  await desk.goto(`${base}/console`);
+  await follow(desk, "#classes tbody tr:nth-child(2) a");
+  await follow(desk, "#list tbody a");
+  const loan = desk.url();
+  const key = await desk.textContent("h1");
+  await desk.click("#charge-off summary");
+  await desk.fill("#charge-off [name=reason]", "The borrower has died.");
+  await desk.click("#charge-off button");
+  await desk.waitForURL(/approvals$/);
+  assert.equal(await desk.locator("#open tbody tr").count(), 1);
+
+  // Another approves; it is written off.
+  await approver.goto(`${base}/console`);
+  assert.equal(await approver.textContent("#menu .waiting"), "1");
+  await follow(approver, "#menu a[href$=approvals]");
+  await follow(approver, "#open tbody a[href*='approvals/']");
+  await approver.click("#decide button >> nth=0");
+  await approver.waitForSelector("h1 .badge.good, h1 .badge:has-text('Carried out')");
+  await desk.goto(loan);
+  assert.match(await desk.textContent("h1"), /Written off/, key);
+
+  // From a balance to a posting to the event behind it, and back to the loan.
+  await desk.goto(`${base}/console/ledger`);
+  await follow(desk, "#assets a[href$='1310']");
+  await follow(desk, "#postings tbody a");
+  assert.match(desk.url(), /ledger\/events\/\d+$/);
+  await follow(desk, "#facts a[href*=loans]");
+
+  // Figures follow while one looks.
+  await desk.goto(`${base}/console/journal`);
+  const before = await desk.textContent("#close dd");
+  const other = await person(browser, "river");
+  await other.goto(`${base}/console/developer`);
+  await other.click("#sandbox button");
+  await other.waitForLoadState();
+  await desk.waitForFunction((before) => document.querySelector("#close dd").textContent !== before, before);
+
+  // A language and a look stay.
+  await desk.click("button[value=zh]");
+  await desk.waitForLoadState();
+  assert.equal(await desk.getAttribute("html", "lang"), "zh");
+  await desk.click("button[value=dark]");
+  await desk.waitForLoadState();
+  assert.equal(await desk.evaluate(() => getComputedStyle(document.documentElement).colorScheme), "dark");
+
+  // By keyboard: over the navigation to the content; the menu of a phone opens and closes.
+  await approver.goto(`${base}/console`);
+  await approver.keyboard.press("Tab");
+  assert.equal(await approver.evaluate(() => document.activeElement.className), "skip");
+  await approver.keyboard.press("Enter");
+  assert.equal(await approver.evaluate(() => document.activeElement.id), "main");
+  await approver.setViewportSize(SIZES.phone);
+  await approver.focus(".menu-button");
+  await approver.keyboard.press("Enter");
+  await approver.waitForSelector("#menu:popover-open");
+  await approver.keyboard.press("Escape");
+  await approver.waitForSelector("#menu:popover-open", { state: "detached" });
+  await approver.click("#menu a[href$=loans]", { timeout: 1_000 }).then(
+    () => found.push("a closed menu can be used"),
+    () => {},
+  );
+
+  // Signed out, nothing is left.
+  await other.click("#menu .person button");
+  await other.waitForURL(/sign-in$/);
+  await other.goto(loan);
+  assert.match(other.url(), /sign-in\?next=/);
+  return { loan, key };
+}
+
+/** Addresses of one page of each kind, by name. */
+async function pages(desk, { loan }) {
+  const first = async (path, selector) => {
+    await desk.goto(`${base}${path}`);
+    return await desk.locator(selector).first().getAttribute("href");
+  };
+  const console = "/console";
+  return {
+    overview: console,
+    applications: `${console}/applications`,
+    application: loan.slice(base.length).replace("/loans/", "/applications/"),
+    loans: `${console}/loans`,
+    loan: await first(`${console}/loans?state=late`, "#list tbody a"),
+    "loan-written-off": loan.slice(base.length),
+    agreement: `${console}/agreement`,
+    settlements: `${console}/settlements`,
+    settlement: await first(`${console}/settlements`, "#windows tbody a"),
+    statement: `${console}/statements`,
+    ledger: `${console}/ledger`,
+    account: `${console}/ledger/accounts/1310`,
+    event: await first(`${console}/ledger/accounts/1310`, "#postings tbody a"),
+    cases: `${console}/cases`,
+    case: await first(`${console}/cases`, "#open tbody a[href*='/cases/']"),
+    approvals: `${console}/approvals`,
+    approval: await first(`${console}/approvals`, "main a[href*='/approvals/']").catch(() => `${console}/approvals/1`),
+    journal: `${console}/journal`,
+    developer: `${console}/developer`,
+    client: await first(`${console}/developer`, "#clients tbody a"),
+    people: `${console}/people`,
+    person: await first(`${console}/people`, "#people tbody a"),
+    nothing: `${console}/nothing`,
+  };
+}
+
+/** Looks at a page: no serious finding of axe-core, nothing wider than the screen. */
+async function look(page, name, size, theme) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  for (const { id, impact, help, nodes } of violations) {
+    if (["serious", "critical"].includes(impact)) {
+      found.push(`${name} (${size}, ${theme}): ${id}: ${help}: ${nodes[0].html.slice(0, 120)}`);
+    }
+  }
+  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (beyond > 0) found.push(`${name} (${size}, ${theme}): ${beyond} px wider than the screen`);
+  if (pictures) {
+    const path = `${pictures}/${name}-${size}-${theme}.png`;
+    await page.screenshot({ path });
+    // Smaller by two thirds, where the program is there.
+    try {
+      execFileSync("pngquant", ["--force", "--skip-if-larger", "--ext", ".png", "--quality", "60-90", path]);
+    } catch {}
+  }
+}
+
+const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+let shown = 0;
+try {
+  if (pictures) mkdirSync(pictures, { recursive: true });
+  const told = await journeys(browser);
+  // The journeys used the code of this half minute; the next one comes.
+  const desk = await person(browser, `${PARTY}`).catch(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 30_000));
+    return await person(browser, `${PARTY}`);
+  });
+  const addresses = await pages(desk, told);
+  const cookies = await desk.context().cookies();
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const guest = await person(browser, undefined, { viewport, colorScheme });
+      await guest.goto(`${base}/console/sign-in`);
+      await look(guest, "sign-in", size, colorScheme);
+      await guest.context().addCookies(cookies);
+      for (const [name, path] of Object.entries(addresses)) {
+        const answer = await guest.goto(`${base}${path}`);
+        if (answer.status() !== (name === "nothing" ? 404 : 200)) found.push(`${name}: ${answer.status()}`);
+        await look(guest, name, size, colorScheme);
+        shown += 1;
+      }
+    }
+  }
+} finally {
+  await browser.close();
+  server.kill();
+}
+const real = found.filter((line) => !/nothing: Failed to load resource.*404/.test(line));
+for (const line of real) console.error(line);
+console.log(`${shown} pages looked at, ${real.length} findings`);
+process.exit(real.length ? 1 : 0);
