@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use minicbor::{Decoder, Encoder};
-use tandem_domain::agreement::{Agreement, Earner, FeeTerms};
-use tandem_domain::book::{Book, Decided, Event, Verdict};
+use tandem_domain::agreement::{Agreement, Earner, FeeTerms, LimitScope};
+use tandem_domain::book::{Book, Decided, Event, Sliced, Verdict};
 use tandem_domain::loan::Action;
 use tandem_domain::party::PartyId;
 use tandem_domain::policy::Policy;
@@ -43,6 +43,9 @@ struct Seen {
     lenders: Vec<Parties>,
     /// Whom a loan concerns whoever holds it.
     roles: Parties,
+    /// Whom a slice of each limit concerns: the lender that it binds; if it binds all, every party,
+    /// but nobody if it is for each borrower, whose key is not for all.
+    limits: Vec<Parties>,
 }
 
 impl Seen {
@@ -66,6 +69,7 @@ impl Seen {
                 .map(|&lender| only(lender))
                 .collect(),
             roles: roles(agreement),
+            limits: limits(agreement),
         }
     }
 
@@ -102,6 +106,16 @@ fn roles(agreement: &Agreement) -> Parties {
     parties
         .chain(earners)
         .fold(0, |set, party| set | only(party))
+}
+
+fn limits(agreement: &Agreement) -> Vec<Parties> {
+    let limits = agreement.file.limit.iter().zip(&agreement.limit_lenders);
+    let concerned = limits.map(|(limit, lender)| match (lender, limit.per) {
+        (Some(lender), _) => only(agreement.lenders[*lender]),
+        (None, LimitScope::Borrower) => 0,
+        (None, _) => Parties::MAX,
+    });
+    concerned.collect()
 }
 
 impl Disclosure {
@@ -189,6 +203,14 @@ impl Disclosure {
         self.loans.get(place as usize).copied().unwrap_or(0)
     }
 
+    /// Whom a slice of a limit concerns.
+    pub fn slice(&self, sliced: &Sliced) -> Parties {
+        let seen = self.versions.get(usize::from(sliced.version));
+        let limits = seen.map(|seen| &seen.limits);
+        let parties = limits.and_then(|limits| limits.get(usize::from(sliced.limit)));
+        parties.copied().unwrap_or(0)
+    }
+
     /// Appends an event as the journal keeps it, and to `parts` where its parts end and who is
     /// shown them.
     ///
@@ -230,11 +252,14 @@ impl Disclosure {
             | Event::Settled { .. }
             | Event::Fixed { .. }
             | Event::Withdrawn { .. } => {}
-            Event::Decided(_) => parts.push((end, Readers::Only(0))),
+            Event::Decided(_) | Event::Archived { .. } => parts.push((end, Readers::Only(0))),
             Event::Disbursed { application } => concerning(self.application(*application)),
             Event::Instructed { loan, .. }
             | Event::ChargedOff { loan, .. }
             | Event::Reversed { loan, .. } => concerning(self.loan(*loan)),
+            Event::SliceSent(sliced) | Event::SliceReceived(sliced) => {
+                concerning(self.slice(sliced))
+            }
             Event::Signed { documents, .. } => {
                 let agreement = Agreement::parse(&documents.agreement).ok();
                 for _ in 0..2 {

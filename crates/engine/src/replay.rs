@@ -1,13 +1,16 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
 use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
 use tandem_domain::party::MAX_PARTIES;
 use tandem_domain::settlement::Transfer;
-use tandem_journal::{Head, Journal, JournalError, Store};
+use tandem_journal::{Batch, Head, Journal, JournalError, Store};
 use thiserror::Error;
 
 /// One event of a journal, just applied.
@@ -77,7 +80,7 @@ pub fn replay<S: Store>(
     journal: &mut Journal<S>,
     observe: &mut impl FnMut(Step<'_>),
 ) -> Result<Book, ReplayError> {
-    let (mut book, mut entries) = (Book::default(), Vec::new());
+    let (mut book, mut entries) = (Book::with_archive(), Vec::new());
     let start = journal.genesis();
     each_event(journal, start, |batch, event| {
         entries.clear();
@@ -96,23 +99,59 @@ pub fn replay<S: Store>(
     Ok(book)
 }
 
-/// Reads the events after `head`, each with the number of its batch.
+/// Batches that are read ahead of the one whose events are taken, at the most.
+const AHEAD: usize = 4;
+
+/// Reads the events after `head`, each with the number of its batch. The journal is read, checked
+/// and decoded on a thread of its own; what is found wrong there is told once all events before it
+/// are taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,
     mut take: impl FnMut(u64, &Event) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    journal.read(head, |batch| {
-        for (index, bytes) in batch.events().enumerate() {
-            let event = minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {
+    let (full, batches) = sync_channel(AHEAD);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            journal.read(head, |batch| {
+                let (events, whole) = decode(batch);
+                let ends = whole.is_err();
+                // Nobody takes more after a fault. None tells that it is not the journal's.
+                match full.send((batch.seq, events, whole)) {
+                    Ok(()) if !ends => Ok(()),
+                    _ => Err(None::<JournalError>),
+                }
+            })
+        });
+        for (batch, events, whole) in batches {
+            events.iter().try_for_each(|event| take(batch, event))?;
+            whole?;
+        }
+        match reading.join() {
+            Ok(Err(Some(error))) => Err(error.into()),
+            Ok(_) => Ok(()),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// The events of a batch up to the first that cannot be decoded, and what is wrong with that.
+fn decode(batch: &Batch) -> (Vec<Event>, Result<(), ReplayError>) {
+    let mut events = Vec::with_capacity(batch.events as usize);
+    for (index, bytes) in batch.events().enumerate() {
+        let event = bytes.map_err(ReplayError::from).and_then(|bytes| {
+            minicbor::decode(bytes).map_err(|error| ReplayError::Unreadable {
                 batch: batch.seq,
                 event: index + 1,
                 cause: error.to_string(),
-            })?;
-            take(batch.seq, &event)?;
+            })
+        });
+        match event {
+            Ok(event) => events.push(event),
+            Err(error) => return (events, Err(error)),
         }
-        Ok(())
-    })
+    }
+    (events, Ok(()))
 }
 
 /// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
@@ -180,6 +219,12 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
                 plan.is_exact() && plan.obligations.iter().chain(&plan.transfers).all(known);
             (holds, "plans a settlement that is not exact")
         }
+        Event::Archived { loans, .. } => (
+            book.can_archive(loans),
+            "archives loans that are not there or not repaid",
+        ),
+        Event::SliceSent(sliced) => (book.can_move(sliced, false), NO_ROOM),
+        Event::SliceReceived(sliced) => (book.can_move(sliced, true), NO_ROOM),
         Event::DayEnded { .. }
         | Event::Settled { .. }
         | Event::Adjusted { .. }
@@ -189,6 +234,7 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
 }
 
 const CLOSES_NOTHING: &str = "closes a day without an agreement";
+const NO_ROOM: &str = "moves a slice of a limit that is not there, or more than there is of it";
 const NO_LOAN: &str = "changes a loan that is not there";
 
 fn impossible_transaction(

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use crate::{Batch, BookName, Head, Secret};
 
-/// A place for the batches of one book. It moves rows and checks nothing about their content.
-pub trait Store {
+/// A place for the batches of one book. It moves rows and checks nothing about their content. A
+/// journal is read on a thread of its own while its events are applied on another.
+pub trait Store: Send {
     /// The book.
     fn book(&self) -> &BookName;
 

@@ -189,8 +189,13 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
                 used += use_of(book, (place, record), limit.per, party);
             }
         });
-        ensure(used <= limit.amount.amount, "limits are kept", || {
-            let (clause, most) = (&limit.clause, limit.amount);
+        let own = match &decided.values[2] {
+            Value::Text(region) => region,
+            _ => "",
+        };
+        let most = book.most(limit, limit.subject(own, decided.borrower.as_deref()));
+        ensure(used <= most, "limits are kept", || {
+            let (clause, most) = (&limit.clause, most.0);
             format!(
                 "{} brings clause {clause} to {} of {most}",
                 decided.key, used.0

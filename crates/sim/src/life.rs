@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use tandem_domain::agreement::{Component, Prepayment};
-use tandem_domain::book::{Application, Book, Command, Instruction, Loan, Replacement};
+use tandem_domain::book::{Application, Book, Command, Instruction, Loan, Replacement, Slice};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Sale, Status};
@@ -212,7 +212,8 @@ impl Life {
             87..88 => self.sign(0),
             88..90 => self.fix(),
             90 if self.rng.bool() => self.replace(book),
-            90..97 => self.retry(),
+            90..96 => self.retry(),
+            96 => self.slice(),
             _ => self.foolish(book),
         }
     }
@@ -387,6 +388,29 @@ impl Life {
             buyer,
             price: Rate(self.rng.i64(90_000_000..105_000_000)),
         })
+    }
+
+    /// Room of a limit goes to another book, or comes back from it.
+    fn slice(&mut self) -> Command {
+        let place = self.rng.usize(..LIMITS.len());
+        let slice = Slice {
+            key: format!("S{}", self.rng.u16(..200)),
+            clause: format!("7.{}", place + 1),
+            subject: match place {
+                1 => Some(format!("b{}", self.rng.u32(..12))),
+                5 => Some("east".to_owned()),
+                _ => None,
+            },
+            book: "hills".to_owned(),
+            amount: Amount(self.rng.i64(1..400_000)),
+        };
+        match self.rng.u32(..3) {
+            0 => Command::ReceiveSlice {
+                slice,
+                sent_on: self.today + self.rng.i32(-1..2),
+            },
+            _ => Command::SendSlice(slice),
+        }
     }
 
     /// A command that was sent before, as it was, or another one under its key.

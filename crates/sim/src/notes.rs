@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_domain::book::{Answer, Application, ApplicationState, Book, Command, Refusal};
+use tandem_domain::book::{Answer, Application, ApplicationState, Book, Command, Refusal, Slice};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::Action;
+use tandem_domain::money::Amount;
 
 use crate::check::{Violation, ensure};
 use crate::view;
@@ -18,8 +19,13 @@ pub(crate) struct Notes {
     accepted: BTreeSet<String>,
     instructions: BTreeMap<String, (String, Day, Action)>,
     reversed: BTreeSet<String>,
+    /// By whether it was received, and key.
+    slices: BTreeMap<(bool, String), (Limit, Amount)>,
     closed: Option<Day>,
 }
+
+/// A limit by its clause, for a region or borrower.
+type Limit = (String, Option<String>);
 
 impl Notes {
     /// Notes an answer down, and checks that it fits the notes so far: a retry is known, another
@@ -73,10 +79,23 @@ impl Notes {
             Command::Reverse { of, .. } => {
                 self.reversed.insert(of.clone());
             }
+            Command::SendSlice(slice) => self.moved(slice, false),
+            Command::ReceiveSlice { slice, .. } => self.moved(slice, true),
             Command::CloseDay { day } => self.closed = Some(*day),
             _ => {}
         }
         Ok(())
+    }
+
+    fn moved(&mut self, slice: &Slice, received: bool) {
+        let limit = (slice.clause.clone(), slice.subject.clone());
+        let amount = if received {
+            slice.amount
+        } else {
+            -slice.amount
+        };
+        let key = (received, slice.key.clone());
+        self.slices.insert(key, (limit, amount));
     }
 
     /// What was done to a loan and not taken back.
@@ -109,6 +128,17 @@ impl Notes {
         ensure(known == found, TWICE, || {
             format!("{known} loans were acknowledged, the book has {found}")
         })?;
+        let held = book.held();
+        let held = held.map(|held| {
+            let limit = (held.clause.to_owned(), held.subject.map(str::to_owned));
+            (limit, held.amount)
+        });
+        let mut moved: BTreeMap<Limit, Amount> = BTreeMap::new();
+        for (limit, amount) in self.slices.values() {
+            *moved.entry(limit.clone()).or_default() += *amount;
+        }
+        moved.retain(|_, amount| !amount.is_zero());
+        ensure(held.eq(moved), LOST, || "slices".to_owned())?;
         let today = self.closed.map(|closed| closed + 1);
         ensure(
             today.is_none_or(|today| today == book.business_date()),
@@ -138,6 +168,8 @@ fn identity(command: &Command) -> Option<String> {
         Command::Withdraw { application } => format!("withdraw {application}"),
         Command::Instruct(instruction) => format!("instruct {}", instruction.key),
         Command::Reverse { key, .. } => format!("instruct {key}"),
+        Command::SendSlice(slice) => format!("send {}", slice.key),
+        Command::ReceiveSlice { slice, .. } => format!("receive {}", slice.key),
         Command::CloseDay { day } => format!("close {day}"),
         _ => return None,
     })

@@ -137,6 +137,26 @@ impl Words<'_> {
                 replacement.key, replacement.seller, replacement.buyer, replacement.price
             ),
             Command::Fix { index, day, rate } => write!(f, "fix {index} at {rate} from {day}"),
+            Command::Archive(archiving) => {
+                write!(
+                    f,
+                    "archive {} loans as {}",
+                    archiving.loans.len(),
+                    archiving.name
+                )
+            }
+            Command::SendSlice(slice) => {
+                write!(
+                    f,
+                    "{}: {}",
+                    slice.key,
+                    words::write_slice(slice, None, self.1)
+                )
+            }
+            Command::ReceiveSlice { slice, sent_on } => {
+                let text = words::write_slice(slice, Some(*sent_on), self.1);
+                write!(f, "{}: {text}", slice.key)
+            }
             Command::ChargeOff { application } => write!(f, "charge-off {application}"),
             Command::CloseDay { day } => write!(f, "close {day}"),
         }

@@ -492,6 +492,9 @@ fn kind(command: &Command) -> &'static str {
         Command::Reverse { .. } => "reverse",
         Command::ReplaceLender(_) => "replace lender",
         Command::Fix { .. } => "fix rate",
+        Command::Archive(_) => "archive",
+        Command::SendSlice(_) => "send slice",
+        Command::ReceiveSlice { .. } => "receive slice",
         Command::ChargeOff { .. } => "charge off",
         Command::CloseDay { .. } => "close day",
     }

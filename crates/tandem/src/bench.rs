@@ -1,5 +1,6 @@
 //! Measuring throughput on this machine.
 
+mod api;
 mod close;
 mod loan;
 mod open;
@@ -70,6 +71,8 @@ enum Measure {
         #[arg(long, default_value = "examples/marketplace")]
         programme: PathBuf,
     },
+    /// Signed calls a second that a running service answers, and how long they take.
+    Api(api::Load),
     /// Loans planned, and evaluated from their history, a second on one core.
     Loan {
         /// The programme whose product they have.
@@ -100,6 +103,7 @@ pub(crate) fn bench(options: &Options) -> Outcome {
         Measure::Replay { loans, programme } => {
             in_a_folder(|folder| open::from_journal(&Programme::read(programme)?, *loans, folder))
         }
+        Measure::Api(load) => api::measure(load),
         Measure::Loan { programme } => {
             loan::measure(&Programme::read(programme)?.version.agreement)
         }

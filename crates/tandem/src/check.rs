@@ -408,6 +408,13 @@ impl Explanation<'_> {
                 )?;
             }
         }
+        if let Some(archive) = &file.archive {
+            writeln!(
+                self.text,
+                "  loans are archived {} days after they were repaid",
+                archive.after_days
+            )?;
+        }
         if let Some(party) = &file.goodwill_borne_by {
             writeln!(self.text, "  goodwill credits are paid by {party}")?;
         }
@@ -482,6 +489,13 @@ impl Explanation<'_> {
                 "  clause {:<6} {who}: at most {} {scope}{region}",
                 limit.clause, limit.amount
             )?;
+            if let Some(home) = &limit.home {
+                writeln!(
+                    self.text,
+                    "  {:<13} here only as far as slices of it come from book {home}",
+                    ""
+                )?;
+            }
         }
         for rule in self.version.rulebook.iter().flat_map(|book| &book.rule) {
             let until = rule

@@ -156,6 +156,13 @@ impl Story<'_> {
             Event::ChargedOff { loan, change, .. } if Some(*loan) == self.loan => {
                 self.charged_off(change, book);
             }
+            Event::Archived { name, loans }
+                if self
+                    .loan
+                    .is_some_and(|loan| loans.binary_search(&loan).is_ok()) =>
+            {
+                self.event(today, format_args!("Archived in {name}"));
+            }
             Event::DayEnded { .. } => self.day_ended(book),
             _ => {}
         }

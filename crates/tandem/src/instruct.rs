@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, words};
+use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, Slice, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Rate};
 use tandem_journal::Journal;
@@ -49,7 +49,9 @@ Instructions:
   rate 9%                     sell 50% SELLER BUYER 98%
   reverse KEY                 charge-off
   replace SELLER BUYER 100%   (all loans; the loan is `-`)
-  fix LPR1Y 3.45%             (a reference rate; the loan is `-`)";
+  fix LPR1Y 3.45%             (a reference rate; the loan is `-`)
+  slice 5000.00 CNY of CLAUSE [for REGION|BORROWER] to BOOK  (the loan is `-`)
+  slice 5000.00 CNY of CLAUSE [for REGION|BORROWER] from BOOK on 2024-03-15  (under the same key)";
 
 /// Carries an instruction out in a book and says what it changed, and what comes next.
 pub(crate) fn instruct(options: &Options) -> Outcome {
@@ -87,6 +89,8 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
     export::show(&match &command {
         Command::ReplaceLender(replacement) => replaced(replacement, &before, book),
         Command::Fix { index, day, rate } => format!("Reference rate {index}: {rate} from {day}\n"),
+        Command::SendSlice(slice) => sliced(slice, None, book),
+        Command::ReceiveSlice { slice, sent_on } => sliced(slice, Some(*sent_on), book),
         Command::Reverse { key, of } => told(key, Some(of), &before, book),
         _ => told(&options.key, None, &before, book),
     })
@@ -118,7 +122,9 @@ fn concerned(command: &Command, named: &str, book: &Book) -> Outcome<Vec<Before>
             ))),
             carried => Ok(carried.into_iter().map(|(place, _)| of(place)).collect()),
         },
-        Command::Fix { .. } => Ok(Vec::new()),
+        Command::Fix { .. } | Command::SendSlice(_) | Command::ReceiveSlice { .. } => {
+            Ok(Vec::new())
+        }
         _ if book.application(named).is_none() => Err(history::unknown(named, book)),
         _ => Ok(book
             .loan(named)
@@ -175,6 +181,40 @@ fn replaced(replacement: &Replacement, before: &[Before], book: &Book) -> String
     )
 }
 
+/// What a slice leaves of the limit's room, and what is to be done in the other book.
+fn sliced(slice: &Slice, sent_on: Option<Day>, book: &Book) -> String {
+    let Some(version) = book.latest() else {
+        return String::new();
+    };
+    let (agreement, today) = (&version.agreement, book.business_date());
+    let text = words::write_slice(slice, sent_on, agreement);
+    let mut told = format!("{today}  Slice {}: {text}\n", slice.key);
+    if let Ok(room) = book.room(&slice.clause, slice.subject.as_deref()) {
+        let show = |amount| agreement.currency().show(amount);
+        told += &format!(
+            "{:12}room of clause {} here: {}, of which {} is used and {} free\n",
+            "",
+            slice.clause,
+            show(room.most),
+            show(room.used),
+            show(room.free())
+        );
+    }
+    if sent_on.is_none() {
+        let (own, other) = (agreement.file.id.clone(), &slice.book);
+        let there = Slice {
+            book: own,
+            ..slice.clone()
+        };
+        let text = words::write_slice(&there, Some(today), agreement);
+        told += &format!(
+            "{:12}receive it in book {other}: tandem instruct {ALL} \"{text}\" --key {}\n",
+            "", slice.key
+        );
+    }
+    told
+}
+
 /// What stands for the loan where an instruction is about all of them.
 const ALL: &str = "-";
 
@@ -204,14 +244,14 @@ impl Wording<'_> {
             rate.map_err(|error| wrong(error.to_string()))
         };
         let words: Vec<_> = self.text.split_whitespace().collect();
-        let about_all = matches!(words[..], ["replace" | "fix", ..]);
+        let about_all = matches!(words[..], ["replace" | "fix" | "slice", ..]);
         let reverses = matches!(words[..], ["reverse", ..]);
         if about_all != (self.loan == ALL) && !reverses {
             let verb = words.first().unwrap_or(&"");
             return Err((
                 Part::Loan,
                 match about_all {
-                    true => format!("`{verb}` is about all loans; write `{ALL}` for the loan"),
+                    true => format!("`{verb}` is not about one loan; write `{ALL}` for the loan"),
                     false => format!("`{verb}` is about one loan; name its application"),
                 },
             ));
@@ -233,6 +273,7 @@ impl Wording<'_> {
                 day: self.value_date,
                 rate: rate(value)?,
             }),
+            ["slice", ..] => words::slice(self.text, self.key, agreement).map_err(wrong),
             ["reverse", ..] => Err(wrong(unread(self.text, "reverse KEY"))),
             ["charge-off", ..] => Err(wrong(unread(self.text, "charge-off"))),
             ["replace", ..] => Err(wrong(unread(self.text, "replace seller buyer 100%"))),

@@ -1,5 +1,6 @@
 //! Tandem: joint lending, from application to final settlement.
 
+mod archive;
 mod bench;
 mod check;
 mod conformance;
@@ -62,6 +63,8 @@ enum Command {
     History(history::Options),
     /// Does something to a loan: a payment, a refund, a payment holiday, the sale of a share.
     Instruct(instruct::Options),
+    /// Moves loans that are over from the book's memory into Parquet files.
+    Archive(archive::Options),
     /// Says what settles a loan on a day, of what it is made, and who gets it.
     Quote(quote::Options),
     /// Writes a book in formats that other programs read.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::VerifyView(options) => view::verify(&options),
         Command::History(options) => history::history(&options),
         Command::Instruct(options) => instruct::instruct(&options),
+        Command::Archive(options) => archive::archive(&options),
         Command::Quote(options) => quote::quote(&options),
         Command::Export(options) => export::export(&options),
         Command::Schedule(options) => schedule::schedule(&options),

@@ -107,7 +107,11 @@ impl Quote<'_> {
                 "`{key}` has no loan to settle: it is {state}"
             )));
         };
-        let loan = book.loan_in(place);
+        let Some(loan) = book.loan_at(place) else {
+            return Err(Failure(format!(
+                "loan `{key}` is repaid and archived; nothing is left to settle"
+            )));
+        };
         let agreement = &book.version_of(&loan).agreement;
         let (today, currency) = (book.business_date(), agreement.currency());
         let on = on.unwrap_or(today);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::book::{Application, Command};
+use tandem_domain::book::{Application, Command, Refusal};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
@@ -24,6 +24,7 @@ use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
+use crate::words::counted;
 
 /// What to run, and where to.
 #[derive(clap::Args)]
@@ -87,11 +88,18 @@ pub(crate) fn run(options: &Options) -> Outcome {
     // The writer lets the journal go before it is read back.
     let Run {
         engine,
-        problems,
+        mut problems,
+        archived,
         payments,
         ..
     } = run;
     drop(engine);
+    if archived > 0 {
+        problems.push(format!(
+            "{}: nothing can be done to loans that are archived; what was done before stays",
+            counted(archived, "instruction")
+        ));
+    }
     conclude(&programme, &place, &out, &problems, &payments)
 }
 
@@ -147,6 +155,8 @@ struct Run {
     /// Loans whose payments are in the calendar.
     expected: usize,
     problems: Vec<String>,
+    /// Payments and instructions of loans that are archived: were they done before? Nobody knows.
+    archived: u64,
     /// Fields that the rows were read for.
     fields: Vec<(String, Kind)>,
 }
@@ -206,6 +216,7 @@ impl Run {
             payments,
             expected: 0,
             problems,
+            archived: 0,
             fields: programme.version.agreement.scope.fields.clone(),
         })
     }
@@ -333,7 +344,9 @@ impl Run {
     fn expect_payments(&mut self) {
         let book = self.engine.book();
         for place in self.expected..book.loan_count() {
-            let loan = book.loan_in(place as u32);
+            let Some(loan) = book.loan_at(place as u32) else {
+                continue;
+            };
             let key = book.key_of(&loan);
             for (day, command) in self.payments.of(&loan, key, book) {
                 self.calendar.entry(day).or_default().push(command.into());
@@ -351,6 +364,9 @@ impl Run {
                 .submit(commands.drain(..).map(|asked| asked.command))?,
         ) {
             match (name, answer) {
+                (Some(_), Err(Refusal::LoanArchived(_) | Refusal::InstructionArchived(_))) => {
+                    self.archived += 1
+                }
                 (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
                 (_, Ok(_)) => {}
@@ -373,6 +389,9 @@ fn name(command: &Command) -> Option<String> {
         Command::Reverse { of, .. } => Some(format!("reversal of {of}")),
         Command::ReplaceLender(replacement) => Some(format!("replacement {}", replacement.key)),
         Command::Fix { index, day, .. } => Some(format!("fixing of {index} on {day}")),
+        Command::SendSlice(slice) | Command::ReceiveSlice { slice, .. } => {
+            Some(format!("slice {}", slice.key))
+        }
         Command::ChargeOff { application } => Some(format!("charge-off of {application}")),
         _ => None,
     }

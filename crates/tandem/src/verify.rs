@@ -218,7 +218,12 @@ impl Verifier {
             Event::Planned(plan) => self.planned(plan, step.book),
             Event::Settled { day, window } => self.settled(*day, *window, step.entries),
             Event::DayClosed(_) => self.day_closed(step.book),
-            Event::Signed { .. } | Event::Fixed { .. } | Event::Adjusted { .. } => {}
+            Event::Signed { .. }
+            | Event::Fixed { .. }
+            | Event::SliceSent(_)
+            | Event::SliceReceived(_)
+            | Event::Archived { .. }
+            | Event::Adjusted { .. } => {}
         }
     }
 

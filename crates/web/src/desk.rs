@@ -336,6 +336,8 @@ impl Working {
         if self.desk.role() != role {
             self.desk.become_role(role);
         }
+        // Whoever asked too late is told so.
+        self.waiting.try_iter().for_each(drop);
         // A server that does not answer may do so later.
         let mut read = || -> Result<Journal<AnyStore>, String> {
             let mut journal = journal

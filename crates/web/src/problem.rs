@@ -50,6 +50,7 @@ kinds! {
     METHOD, "method_not_allowed", 405, false, "The resource does not know this method.";
     IN_FLIGHT, "in_flight", 409, true, "A request with this Idempotency-Key is being answered.";
     STATE, "state_conflict", 409, false, "The object's state does not allow this.";
+    ARCHIVED, "archived", 410, false, "The loan is over and archived.";
     TOO_LARGE, "too_large", 413, false, "The body is too large.";
     MEDIA_TYPE, "media_type", 415, false, "The body is not of the type that the call takes.";
     NOT_OWNER, "not_owner", 421, true, "Another node owns this book.";
@@ -144,6 +145,7 @@ impl From<&Refusal> for Problem {
         let code = refusal.code();
         let kind = match refusal {
             Refusal::UnknownApplication(_) | Refusal::UnknownInstruction(_) => NOT_FOUND,
+            Refusal::LoanArchived(_) | Refusal::InstructionArchived(_) => ARCHIVED,
             Refusal::KeyUsed(_) => KEY_REUSED,
             Refusal::Closing(_) | Refusal::NotSigned => UNAVAILABLE,
             Refusal::NoOffer { .. }

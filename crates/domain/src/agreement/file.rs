@@ -38,6 +38,8 @@ pub struct AgreementFile {
     pub field: Vec<Field>,
     /// The loan that is offered.
     pub product: Product,
+    /// Which applications belong to this book; without it, all.
+    pub split: Option<BookSplit>,
     /// Applications that no lender is asked about.
     #[serde(default)]
     pub ineligible: Vec<Reason>,
@@ -62,6 +64,8 @@ pub struct AgreementFile {
     pub class: Vec<Class>,
     /// When a loan is written off.
     pub charge_off: ChargeOff,
+    /// When loans that are over leave the book's memory for an archive; without it, never.
+    pub archive: Option<Archive>,
     /// How positions between parties are paid.
     pub settlement: Settlement,
 }
@@ -155,6 +159,50 @@ pub struct Limit {
     pub region: Option<String>,
     /// The cap.
     pub amount: Money,
+    /// The book where the limit is at home, if not this one: here it has no room of its own, only
+    /// slices that come from there.
+    pub home: Option<String>,
+}
+
+impl Limit {
+    /// What the limit is for each of, if it is.
+    pub fn each(&self) -> Option<&'static str> {
+        match self.per {
+            LimitScope::Region if self.region.is_none() => Some("region"),
+            LimitScope::Borrower => Some("borrower"),
+            _ => None,
+        }
+    }
+
+    /// The region or borrower that a loan counts for, if the limit is for each; else the empty text.
+    pub fn subject<'a>(&self, region: &'a str, borrower: Option<&'a str>) -> &'a str {
+        match (self.each(), self.per) {
+            (None, _) => "",
+            (_, LimitScope::Borrower) => borrower.unwrap_or_default(),
+            _ => region,
+        }
+    }
+}
+
+/// Which part of an agreement's applications a book takes, if the agreement is split over books.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BookSplit {
+    /// The part, from 1.
+    pub part: u16,
+    /// Number of parts.
+    pub of: u16,
+}
+
+impl BookSplit {
+    /// The part, from 1, that the applications of a key belong to: the borrower's, or the
+    /// application's own if it names no borrower.
+    pub fn part_of(&self, key: &str) -> u16 {
+        let hash = blake3::hash(key.as_bytes());
+        let start = hash.as_bytes().first_chunk().copied();
+        let number = u64::from_le_bytes(start.expect("a hash has more than eight bytes"));
+        1 + (number % u64::from(self.of)) as u16
+    }
 }
 
 /// What a limit adds up. All but `day` count principal outstanding and offers that stand open.
@@ -303,6 +351,14 @@ pub struct Class {
 pub struct ChargeOff {
     /// Days past due.
     pub days_past_due: u16,
+}
+
+/// When loans that are over leave the book's memory for an archive.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Days after the last thing that was done to a repaid loan.
+    pub after_days: u16,
 }
 
 /// How positions between parties are paid.

@@ -7,6 +7,7 @@ mod read;
 
 pub use file::*;
 pub use product::*;
+pub(crate) use read::is_short_name;
 
 use crate::condition::{Condition, Scope};
 use crate::document::{Document, Problem};

@@ -165,6 +165,13 @@ impl Reader<'_> {
             "roles.lead",
             "the lead must be one of funding.lender",
         );
+        if let Some(BookSplit { part, of }) = self.file.split {
+            self.require(
+                (1..=of).contains(&part),
+                "split.part",
+                "must lie between 1 and split.of",
+            );
+        }
         for (name, count) in [
             ("limit", self.file.limit.len()),
             ("ineligible", self.file.ineligible.len()),
@@ -246,6 +253,13 @@ impl Reader<'_> {
                 &format!("limit[{index}].region"),
                 "goes only with per = \"region\"",
             );
+            if let Some(home) = &limit.home {
+                self.require(
+                    is_short_name(home) && *home != file.id,
+                    &format!("limit[{index}].home"),
+                    "is the id of another agreement, whose book lends the room; leave it out if the limit is at home here",
+                );
+            }
             if file.limit[..index]
                 .iter()
                 .any(|earlier| earlier.clause == limit.clause)
@@ -407,7 +421,8 @@ impl Reader<'_> {
     }
 }
 
-fn is_short_name(id: &str) -> bool {
+/// True for what an id can be.
+pub(crate) fn is_short_name(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= 40
         && id

@@ -17,6 +17,9 @@ use crate::party::MAX_PARTIES;
 use crate::settlement::Plan;
 use crate::share::MAX_SHARES;
 
+/// Loans of a day's agenda whose bytes are fetched together.
+const FETCHED: usize = 64;
+
 impl Book {
     /// Applies an event and hands out the ledger entries that it makes. Of an event that changes a
     /// loan by a transaction: the change of its totals.
@@ -81,6 +84,9 @@ impl Book {
                 }
                 return Some(self.apply_transaction(*loan, *transaction, None, None, entries));
             }
+            Event::Archived { loans, .. } => self.apply_archived(loans),
+            Event::SliceSent(sliced) => self.apply_slice(sliced, false),
+            Event::SliceReceived(sliced) => self.apply_slice(sliced, true),
             Event::DayEnded { day } => self.apply_day_ended(*day, entries),
             Event::Planned(plan) => {
                 self.ledgers.window = Obligations::default();
@@ -306,7 +312,9 @@ impl Book {
                 .is_some_and(|floating| floating.index == index)
         };
         for place in 0..self.loan_count() as u32 {
-            let loan = self.loan_in(place);
+            let Some(loan) = self.loan_at(place) else {
+                continue;
+            };
             let moved = loan.history.last().is_some_and(|last| last.day >= today);
             if moved && follows(self.version_of(&loan)) {
                 let position =
@@ -389,27 +397,11 @@ impl Book {
             // In the order of the loans, whatever put them there.
             places.sort_unstable();
             places.dedup();
-            for place in places {
-                let next = self.loans.agenda(place, &self.series);
-                if next.is_none_or(|next| next > day) {
-                    continue;
+            for group in places.chunks(FETCHED) {
+                self.loans.fetch(group);
+                for &place in group {
+                    self.let_fall_due(place, day, entries);
                 }
-                let loan = self.loan_in(place);
-                let agreement = &self.versions[usize::from(loan.version)].agreement;
-                let mut position = loan.position.clone();
-                position.advance(&self.terms(&loan), day);
-                let past_due = position.days_past_due(day);
-                if past_due >= i32::from(agreement.file.charge_off.days_past_due) {
-                    self.to_charge_off.push_back(place);
-                }
-                self.move_to(
-                    place,
-                    loan,
-                    position,
-                    EntryKind::AdvanceApplied,
-                    day,
-                    entries,
-                );
             }
         }
         for (_, applications) in split_up_to(&mut self.open_offers, day) {
@@ -417,6 +409,24 @@ impl Book {
                 self.close_offer(application, ApplicationState::Lapsed);
             }
         }
+    }
+
+    /// Brings a loan that is on the agenda to the end of the day.
+    fn let_fall_due(&mut self, place: u32, day: Day, entries: &mut impl FnMut(&Entry)) {
+        let next = self.loans.agenda(place, &self.series);
+        if next.is_none_or(|next| next > day) {
+            return;
+        }
+        let loan = self.loan_in(place);
+        let agreement = &self.versions[usize::from(loan.version)].agreement;
+        let mut position = loan.position.clone();
+        position.advance(&self.terms(&loan), day);
+        let past_due = position.days_past_due(day);
+        if past_due >= i32::from(agreement.file.charge_off.days_past_due) {
+            self.to_charge_off.push_back(place);
+        }
+        let kind = EntryKind::AdvanceApplied;
+        self.move_to(place, loan, position, kind, day, entries);
     }
 
     fn apply_settled(&mut self, window: Day, entries: &mut impl FnMut(&Entry)) {

@@ -64,6 +64,10 @@ impl Book {
         }
         put(self.applications.digest.into());
         hasher.update(&self.loans.digest.to_le_bytes());
+        self.slices.update(&mut hasher);
+        if self.archived.loans > 0 {
+            hasher.update(&self.archived.loans.to_le_bytes());
+        }
         *hasher.finalize().as_bytes()
     }
 
@@ -112,7 +116,7 @@ impl Book {
             });
         }
         for party in PartyId::ALL {
-            for (account, booked) in &sums.booked[party.index()] {
+            for (account, booked) in &sums.booked.accounts[party.index()] {
                 let posted = self.ledgers.balance(party, *account);
                 check(posted == *booked, SHARES_EXACT, &|| {
                     let (party, name) = (self.party_name(party), account.name());
@@ -124,13 +128,13 @@ impl Book {
             .map(|party| self.ledgers.balance(party, Account::Settlement))
             .into_iter()
             .sum();
-        check(cash == sums.cash, CASH_CONSERVED, &|| {
+        check(cash == sums.booked.cash, CASH_CONSERVED, &|| {
             format!(
                 "settlement accounts {} against loans {}",
-                cash.0, sums.cash.0
+                cash.0, sums.booked.cash.0
             )
         });
-        check(sums.pool == self.pool, SUMS_CURRENT, &|| {
+        check(sums.booked.pool == self.pool, SUMS_CURRENT, &|| {
             "the use of the guarantee pool differs".to_owned()
         });
         check(sums.reserved == self.reserved, SUMS_CURRENT, &|| {
@@ -160,6 +164,7 @@ impl Book {
             "recomputed sums differ".to_owned()
         });
         let digest = self.loans.digest_anew();
+        let digest = digest.wrapping_add(self.archived.digest);
         check(digest == self.loans.digest, SUMS_CURRENT, &|| {
             "recomputed digest differs".to_owned()
         });
@@ -203,9 +208,12 @@ impl Book {
     }
 
     fn recompute(&self) -> Sums {
-        let mut sums = Sums::default();
+        let mut sums = Sums {
+            booked: self.archived.booked.clone(),
+            ..Sums::default()
+        };
         self.recompute_offers(&mut sums);
-        for (place, loan) in self.loans().enumerate() {
+        for (place, loan) in self.placed_loans() {
             let agreement = &self.version_of(&loan).agreement;
             let totals = &loan.position.totals;
             let split = loan.split(agreement);
@@ -226,13 +234,17 @@ impl Book {
                     - totals.received
                     - totals.credited);
             if !surplus.is_zero() {
-                sums.inexact.push((place, surplus));
+                sums.inexact.push((place as usize, surplus));
             }
             sums.held += totals.held();
             if let Some(what) = loan.unsound() {
-                sums.unsound.push((place, what));
+                sums.unsound.push((place as usize, what));
             }
-            sums.add_booked(&loan, agreement, &split);
+            sums.booked.add(&loan, agreement, &split);
+            let undrawn = allocate(loan.undrawn(&loan.position, agreement), &split.commitments);
+            for (party, part) in split.holders.iter().zip(undrawn) {
+                sums.reserved[party.index()] += part;
+            }
             sums.portfolio
                 .add(&contribution(&loan, agreement, &split), 1);
         }
@@ -285,13 +297,13 @@ impl Loan {
     }
 }
 
-impl Sums {
-    /// What a loan brought each party, by account.
-    fn add_booked(&mut self, loan: &Loan, agreement: &Agreement, split: &Split) {
+impl Booked {
+    /// Adds what a loan brought each party.
+    pub(super) fn add(&mut self, loan: &Loan, agreement: &Agreement, split: &Split) {
         let totals = &loan.position.totals;
         let product = &agreement.file.product;
         let mut book = |party: PartyId, account: Account, amount: Amount| {
-            *self.booked[party.index()].entry(account).or_default() += amount;
+            *self.accounts[party.index()].entry(account).or_default() += amount;
         };
         for party in split.holders.iter() {
             let own = split.own(party);
@@ -323,20 +335,24 @@ impl Sums {
         self.cash += totals.received - totals.refunded - totals.drawn - (loan.principal - kept);
         self.pool.disbursed += loan.principal + totals.drawn;
         self.pool.used += totals.compensated;
-        let undrawn = allocate(loan.undrawn(&loan.position, agreement), &split.commitments);
-        for (party, part) in split.holders.iter().zip(undrawn) {
-            self.reserved[party.index()] += part;
-        }
     }
+}
+
+/// What loans brought in all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Booked {
+    /// What stands on accounts that only loans are posted to, by party.
+    pub(super) accounts: [BTreeMap<Account, Amount>; MAX_PARTIES],
+    /// What borrowers paid less what was paid out to them.
+    pub(super) cash: Amount,
+    /// Use of the guarantee pool.
+    pub(super) pool: super::Pool,
 }
 
 /// Sums taken anew from all loans.
 #[derive(Default)]
 struct Sums {
-    /// What stands on accounts that only loans are posted to.
-    booked: [BTreeMap<Account, Amount>; MAX_PARTIES],
-    cash: Amount,
-    pool: super::Pool,
+    booked: Booked,
     reserved: [Amount; MAX_PARTIES],
     unsound: Vec<(usize, &'static str)>,
     outstanding: [Amount; MAX_PARTIES],

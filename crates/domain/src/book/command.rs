@@ -6,7 +6,7 @@ use crate::calendar::Day;
 use crate::document::Problem;
 use crate::field::Value;
 use crate::loan::Action;
-use crate::money::{Money, Rate};
+use crate::money::{Amount, Money, Rate};
 use crate::policy::Decision;
 
 /// A request to change the book.
@@ -51,6 +51,17 @@ pub enum Command {
         /// The application whose loan it is.
         application: String,
     },
+    /// A slice of a limit goes to another book: room that is free here is free here no more.
+    SendSlice(Slice),
+    /// A slice that another book sent comes in: its room is room of this book.
+    ReceiveSlice {
+        /// The slice, under the key by which it was sent; its book is the one that sent it.
+        slice: Slice,
+        /// Business date on which it was sent.
+        sent_on: Day,
+    },
+    /// Loans that are over and in an archive leave the book's memory.
+    Archive(Archiving),
     /// Ends the business date.
     CloseDay {
         /// The business date.
@@ -113,6 +124,31 @@ pub struct Replacement {
     pub buyer: String,
     /// Price of the principal; 100% is par.
     pub price: Rate,
+}
+
+/// Room of a limit on its way between two books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Key of the slice, chosen where it is sent; it is received under the same.
+    pub key: String,
+    /// Clause of the limit.
+    pub clause: String,
+    /// The region or borrower, if the limit is for each.
+    pub subject: Option<String>,
+    /// The other book.
+    pub book: String,
+    /// How much room.
+    pub amount: Amount,
+}
+
+/// Loans that were written to an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archiving {
+    /// Name of the archive.
+    pub name: String,
+    /// Places of the loans, in order: some of [`super::Book::due_for_archive`], at most
+    /// [`super::MOST_AT_ONCE`].
+    pub loans: Vec<u32>,
 }
 
 /// What became of a command.
@@ -314,6 +350,44 @@ pub enum Refusal {
         /// The business date.
         business_date: Day,
     },
+    /// The loan is archived.
+    #[error(
+        "loan `{0}` is repaid and archived; nothing can be done to it any more, `tandem history` shows it"
+    )]
+    LoanArchived(String),
+    /// The instruction was given to a loan that is archived.
+    #[error("instruction `{0}` belongs to a loan that is archived; it cannot be reversed any more")]
+    InstructionArchived(String),
+    /// Loans that cannot be archived.
+    #[error("nothing is archived: {0}")]
+    NotArchivable(String),
+    /// A slice that cannot be.
+    #[error("the slice is not possible: {0}")]
+    BadSlice(String),
+    /// A slice that was sent on a day which is still to come here.
+    #[error(
+        "slice `{key}` was sent on {day}, and the business date is {business_date}; receive it once that day is open"
+    )]
+    SliceTooEarly {
+        /// Its key.
+        key: String,
+        /// The day on which it was sent.
+        day: Day,
+        /// The business date.
+        business_date: Day,
+    },
+    /// Another book decides the application.
+    #[error(
+        "application `{key}` belongs to part {part} of the split agreement, and this book is part {own}; send it to the book of that part"
+    )]
+    OtherPart {
+        /// The application.
+        key: String,
+        /// The part that it belongs to.
+        part: u16,
+        /// The part of this book.
+        own: u16,
+    },
     /// The day is not the business date.
     #[error("{day} cannot be closed: the business date is {business_date}")]
     NotTheBusinessDate {
@@ -357,6 +431,12 @@ impl Refusal {
             Refusal::LateFixing { .. } => "late_fixing",
             Refusal::BeforeDisbursement { .. } => "before_disbursement",
             Refusal::InFuture { .. } => "in_future",
+            Refusal::LoanArchived(_) => "loan_archived",
+            Refusal::InstructionArchived(_) => "instruction_archived",
+            Refusal::NotArchivable(_) => "not_archivable",
+            Refusal::BadSlice(_) => "bad_slice",
+            Refusal::SliceTooEarly { .. } => "slice_too_early",
+            Refusal::OtherPart { .. } => "other_part",
             Refusal::NotTheBusinessDate { .. } => "not_the_business_date",
         }
     }

@@ -34,6 +34,9 @@ impl Book {
             Command::Reverse { key, of } => self.decide_reversal(key, &of),
             Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
             Command::ChargeOff { application } => self.decide_charge_off(&application),
+            Command::Archive(archiving) => self.decide_archive(archiving),
+            Command::SendSlice(slice) => self.decide_slice(slice, None),
+            Command::ReceiveSlice { slice, sent_on } => self.decide_slice(slice, Some(sent_on)),
             Command::CloseDay { .. } | Command::ReplaceLender(_) => {
                 unreachable!("these are carried out in steps")
             }
@@ -88,6 +91,9 @@ impl Book {
                     return Err(Refusal::NotAnAmendment(what.to_owned()));
                 }
             }
+            if let Some(what) = self.changes_sliced(&last.agreement, &version.agreement) {
+                return Err(Refusal::NotAnAmendment(what));
+            }
         }
         let day = if self.versions.is_empty() {
             file.effective_from
@@ -110,6 +116,17 @@ impl Book {
             } else {
                 Err(Refusal::KeyUsed(application.key))
             };
+        }
+        if let Some(split) = &version.agreement.file.split {
+            let key = application.borrower.as_deref();
+            let part = split.part_of(key.unwrap_or(&application.key));
+            if part != split.part {
+                return Err(Refusal::OtherPart {
+                    key: application.key,
+                    part,
+                    own: split.part,
+                });
+            }
         }
         let expected = version.agreement.scope.fields.len();
         if application.values.len() != expected
@@ -311,6 +328,9 @@ impl Book {
 
     pub(super) fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
         match self.applications.rows[self.place_of(application)? as usize].state() {
+            ApplicationState::Disbursed(place) if self.is_archived(place) => {
+                Err(Refusal::LoanArchived(application.to_owned()))
+            }
             ApplicationState::Disbursed(place) => Ok(place),
             state => Err(Refusal::NoLoan {
                 application: application.to_owned(),
@@ -385,7 +405,7 @@ const APPLICATION_KEY: usize = 64;
 pub(super) const INSTRUCTION_KEY: usize = 80;
 
 /// Most bytes of a text in an application.
-const LONGEST_TEXT: usize = 1_000;
+pub(super) const LONGEST_TEXT: usize = 1_000;
 
 pub(super) fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
     if key.is_empty() || key.chars().count() > longest {

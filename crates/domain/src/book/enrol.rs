@@ -138,7 +138,7 @@ impl Book {
         let siblings = siblings.filter_map(|application| {
             match self.applications.rows[application as usize].state() {
                 ApplicationState::Disbursed(sibling) if sibling != place => {
-                    Some((sibling, self.loan_in(sibling)))
+                    Some((sibling, self.loan_at(sibling)?))
                 }
                 _ => None,
             }

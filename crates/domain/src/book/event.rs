@@ -141,6 +141,64 @@ pub enum Event {
         #[n(2)]
         rate: Rate,
     },
+    /// A slice of a limit went to another book.
+    #[n(13)]
+    SliceSent(#[n(0)] Box<Sliced>),
+    /// A slice of a limit came from another book.
+    #[n(14)]
+    SliceReceived(#[n(0)] Box<Sliced>),
+    /// Loans that are over were archived.
+    #[n(15)]
+    Archived {
+        /// Name of the archive.
+        #[n(0)]
+        name: String,
+        /// Places of the loans, in order.
+        #[n(1)]
+        loans: Vec<u32>,
+    },
+}
+
+/// Room of a limit that went to another book or came from one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Sliced {
+    /// Key of the slice, chosen where it was sent.
+    #[n(0)]
+    pub key: String,
+    /// Digest of the command, to recognise a retry.
+    #[n(1)]
+    pub body: u64,
+    /// Place of the agreement version that has the limit.
+    #[n(2)]
+    pub version: u16,
+    /// Place in its limits.
+    #[n(3)]
+    pub limit: u8,
+    /// The region or borrower, if the limit is for each.
+    #[n(4)]
+    pub subject: Option<String>,
+    /// The other book.
+    #[n(5)]
+    pub book: String,
+    /// How much room.
+    #[n(6)]
+    pub amount: Amount,
+    /// Business date on which it was sent.
+    #[n(7)]
+    pub sent_on: Day,
+}
+
+impl Sliced {
+    /// The region or borrower; the empty text for a limit without.
+    pub(super) fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or_default()
+    }
+
+    /// What it adds to the room of the book.
+    pub(super) fn signed(&self, received: bool) -> Amount {
+        if received { self.amount } else { -self.amount }
+    }
 }
 
 /// An application and everything that was decided about it.
@@ -358,6 +416,16 @@ mod tests {
             day: Day(3),
             rate: Rate(4),
         };
+        let sliced = Sliced {
+            key: "S".into(),
+            body: 1,
+            version: 0,
+            limit: 2,
+            subject: Some("e".into()),
+            book: "b".into(),
+            amount: Amount(5),
+            sent_on: Day(3),
+        };
         let owed = Transfer {
             from: PartyId(0),
             to: PartyId(1),
@@ -417,6 +485,24 @@ mod tests {
                 "820b8561720102039000000000000000000000000000000000",
             ),
             (fixed, "820c83654c505231590304"),
+            (
+                Event::SliceSent(Box::new(sliced.clone())),
+                "820d81886153010002616561620503",
+            ),
+            (
+                Event::SliceReceived(Box::new(Sliced {
+                    subject: None,
+                    ..sliced
+                })),
+                "820e81886153010002f661620503",
+            ),
+            (
+                Event::Archived {
+                    name: "a".into(),
+                    loans: vec![1, 24],
+                },
+                "820f82616182011818",
+            ),
         ];
         for (event, expected) in cases {
             let bytes = minicbor::to_vec(&event).expect("encoding into memory cannot fail");

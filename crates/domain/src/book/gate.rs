@@ -54,7 +54,10 @@ impl Book {
                 version.agreement.limit_lenders[*index] == Some(place)
                     && self
                         .used(request, limit.per, limit.region.as_deref(), &[party])
-                        .is_some_and(|used| used + part > limit.amount.amount)
+                        .is_some_and(|used| {
+                            used + part
+                                > self.most(limit, limit.subject(request.region, request.borrower))
+                        })
             });
         if let Some((index, _)) = over_limit {
             return Some(Clause::Limit(index as u8));
@@ -96,7 +99,10 @@ impl Book {
             limit.lender.is_none()
                 && self
                     .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
-                    .is_some_and(|used| used + request.amount > limit.amount.amount)
+                    .is_some_and(|used| {
+                        used + request.amount
+                            > self.most(limit, limit.subject(request.region, request.borrower))
+                    })
         });
         if let Some((index, _)) = over_limit {
             return Some(Clause::Limit(index as u8));
@@ -192,7 +198,7 @@ impl Book {
 
     /// What `parties` have lent and offered within the scope of a limit; none if the request is
     /// outside it.
-    fn used(
+    pub(super) fn used(
         &self,
         request: &Request<'_>,
         scope: LimitScope,
@@ -233,8 +239,9 @@ impl Book {
                     exposure.reserved[party] += part;
                 }
             }
-            if let ApplicationState::Disbursed(loan) = row.state() {
-                let loan = self.loan_in(loan);
+            if let ApplicationState::Disbursed(loan) = row.state()
+                && let Some(loan) = self.loan_at(loan)
+            {
                 let agreement = &self.version_of(&loan).agreement;
                 let split = loan.split(agreement);
                 let undrawn = loan.undrawn(&loan.position, agreement);

@@ -144,7 +144,11 @@ impl Book {
             return Ok(None);
         }
         let Some((place, carried)) = self.carried(of) else {
-            return Err(Refusal::UnknownInstruction(of.to_owned()));
+            let is_archived = |place| self.is_archived(place);
+            return Err(match self.instructions.find(KeyHash::of(of), is_archived) {
+                Some(_) => Refusal::InstructionArchived(of.to_owned()),
+                None => Refusal::UnknownInstruction(of.to_owned()),
+            });
         };
         let Carried::Stands(Transaction { number, .. }) = carried else {
             return Err(Refusal::NotReversible(of.to_owned()));

@@ -12,6 +12,8 @@ pub struct LimitUse {
     pub limit: usize,
     /// What is lent and offered within it.
     pub used: Amount,
+    /// What may be: its amount, and slices of it that came from other books or went to them.
+    pub most: Amount,
     /// The region, where each region counts by itself: the one that uses most.
     pub region: Option<String>,
 }
@@ -47,9 +49,11 @@ impl Book {
                 }
                 LimitScope::Borrower => return None,
             };
+            let each = limit.each().and(region.as_deref());
             Some(LimitUse {
                 limit: place,
                 used,
+                most: self.most(limit, each.unwrap_or_default()),
                 region,
             })
         });

@@ -1,5 +1,6 @@
 //! What the book keeps of loans: packed, each in about a hundred and fifty bytes.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::snapshot::Kept;
@@ -12,10 +13,16 @@ use crate::money::{Amount, Rate};
 use crate::packed::{Damaged, Reader, optional, or_missing, put, put_bytes, put_row, small};
 use crate::share::MAX_SHARES;
 
+/// Bytes that a processor fetches at once.
+const CACHE_LINE: usize = 64;
+
 /// All loans, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loans {
+    /// Nothing of those that are archived.
     packed: Vec<Box<[u8]>>,
+    /// True if archived loans stay all the same.
+    pub(super) keeps_archived: bool,
     /// Sum of the digests of all.
     pub(super) digest: u128,
     scratch: Vec<u8>,
@@ -32,8 +39,26 @@ impl Loans {
     }
 
     pub(super) fn get(&self, place: u32, series: &[Series]) -> Option<Loan> {
-        let packed = self.packed.get(place as usize)?;
+        let packed = self.present(place)?;
         Some(Loan::unpack(packed, series).expect("a loan is what was packed"))
+    }
+
+    fn present(&self, place: u32) -> Option<&[u8]> {
+        let packed = self.packed.get(place as usize)?;
+        Some(&**packed).filter(|packed| !packed.is_empty())
+    }
+
+    pub(super) fn is_archived(&self, place: u32) -> bool {
+        let packed = self.packed.get(place as usize);
+        packed.is_some_and(|packed| packed.is_empty())
+    }
+
+    /// Takes a loan out of memory; its digest, which stays in that of all.
+    pub(super) fn archive(&mut self, place: u32) -> u128 {
+        let packed = std::mem::take(&mut self.packed[place as usize]);
+        let digest = digest(place, &packed);
+        self.kept.keep(place, || packed);
+        digest
     }
 
     pub(super) fn push(&mut self, loan: &Loan) {
@@ -58,9 +83,21 @@ impl Loans {
         }
     }
 
+    /// Reads something of every cache line of some loans: lines that are far away come at the same
+    /// time that way, where looking at one loan after the other would wait for each.
+    pub(super) fn fetch(&self, places: &[u32]) {
+        let mut all = 0;
+        for &place in places {
+            let packed = &self.packed[place as usize];
+            let lines = packed.iter().step_by(CACHE_LINE).chain(packed.last());
+            all = lines.fold(all, |all, byte| all ^ byte);
+        }
+        black_box(all);
+    }
+
     /// Number of the last transaction that came in on a loan.
     pub(super) fn entered(&self, place: u32) -> Option<u32> {
-        let packed = self.packed.get(place as usize)?;
+        let packed = self.present(place)?;
         let state = parts(packed).and_then(|[mut state, _]| state.row::<6>());
         let [.., entered] = state.expect("a loan is what was packed");
         u32::try_from(entered).ok()
@@ -68,7 +105,7 @@ impl Loans {
 
     /// The day on which a close must look at a loan.
     pub(super) fn agenda(&self, place: u32, series: &[Series]) -> Option<Day> {
-        let agenda = Loan::unpack_agenda(&self.packed[place as usize], series);
+        let agenda = Loan::unpack_agenda(self.present(place)?, series);
         agenda.expect("a loan is what was packed")
     }
 
@@ -93,6 +130,10 @@ impl Loans {
         series: &[Series],
         applications: usize,
     ) -> Result<Option<Day>, Damaged> {
+        if packed.is_empty() {
+            self.packed.push(packed.into());
+            return Ok(None);
+        }
         let loan = Loan::unpack(packed, series)?;
         loan.history.check()?;
         if loan.application as usize >= applications || usize::from(loan.class) >= MAX_CLASSES {
@@ -102,9 +143,10 @@ impl Loans {
         Ok(loan.agenda)
     }
 
-    /// The digest, taken anew.
+    /// The digest of those that are in memory, taken anew.
     pub(super) fn digest_anew(&self) -> u128 {
         let all = (0..).zip(&self.packed);
+        let all = all.filter(|(_, packed)| !packed.is_empty());
         all.fold(0, |sum: u128, (place, packed)| {
             sum.wrapping_add(digest(place, packed))
         })

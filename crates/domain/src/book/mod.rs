@@ -6,6 +6,7 @@
 
 mod applications;
 mod apply;
+mod archive;
 pub mod attest;
 mod close;
 mod command;
@@ -19,21 +20,28 @@ mod limits;
 mod loans;
 mod portfolio;
 mod posting;
+mod slices;
 mod snapshot;
 pub mod words;
 
+pub use archive::MOST_AT_ONCE;
 pub use attest::Finding;
-pub use command::{Answer, Application, Command, Documents, Instruction, Refusal, Replacement};
-pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Verdict};
+pub use command::{
+    Answer, Application, Archiving, Command, Documents, Instruction, Refusal, Replacement, Slice,
+};
+pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
 pub use limits::LimitUse;
 pub use portfolio::{Holding, Portfolio};
+pub use slices::{Held, Room};
 pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
 
 use std::collections::BTreeMap;
 
 use applications::Applications;
+use archive::Archived;
 use keys::{Index, Names};
 use loans::Loans;
+use slices::Slices;
 
 use crate::agreement::{Agreement, Amortisation};
 use crate::calendar::{BusinessCalendar, Day};
@@ -343,6 +351,7 @@ pub struct Book {
     versions: Vec<Version>,
     applications: Applications,
     loans: Loans,
+    archived: Archived,
     /// Loans by the keys of what was done to them.
     instructions: Index,
     /// Number of instructions and reversals carried out.
@@ -371,6 +380,7 @@ pub struct Book {
     /// Offered on the business date and not given back, by party.
     today: [Amount; MAX_PARTIES],
     pool: Pool,
+    slices: Slices,
     ledgers: Ledgers,
     portfolio: Portfolio,
     /// Plans that wait for their day, by window.
@@ -455,7 +465,7 @@ impl Book {
         self.applications.offers.get(&application)
     }
 
-    /// Number of loans.
+    /// Number of loans, archived ones too.
     pub fn loan_count(&self) -> usize {
         self.loans.len()
     }
@@ -465,12 +475,18 @@ impl Book {
         self.loans.bytes()
     }
 
-    /// All loans, in order.
+    /// All loans that are in memory, in order.
     pub fn loans(&self) -> impl Iterator<Item = Loan> {
-        (0..).map_while(|place| self.loan_at(place))
+        self.placed_loans().map(|(_, loan)| loan)
     }
 
-    /// A loan by its place.
+    /// The same, with their places.
+    pub fn placed_loans(&self) -> impl Iterator<Item = (u32, Loan)> {
+        let places = 0..self.loan_count() as u32;
+        places.filter_map(|place| Some((place, self.loan_at(place)?)))
+    }
+
+    /// A loan by its place; none if it is archived.
     pub fn loan_at(&self, place: u32) -> Option<Loan> {
         self.loans.get(place, &self.series)
     }
@@ -480,7 +496,7 @@ impl Book {
         self.loans.entered(loan)
     }
 
-    /// The loan of an application.
+    /// The loan of an application; none if it is archived.
     pub fn loan(&self, application: &str) -> Option<(u32, Loan)> {
         match self.application(application)?.state {
             ApplicationState::Disbursed(place) => Some((place, self.loan_at(place)?)),
@@ -497,7 +513,7 @@ impl Book {
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If there is none, or it is archived.
     pub fn loan_in(&self, place: u32) -> Loan {
         self.loan_at(place).expect("the loan is there")
     }
@@ -586,10 +602,10 @@ impl Book {
             let split = loan.split(&self.version_of(loan).agreement);
             split.own(party).outstanding.is_positive()
         };
-        let loans = self.loans().zip(0..);
+        let loans = self.placed_loans();
         loans
-            .filter(move |(loan, _)| loan.position.status == Status::Active && holds(loan))
-            .map(|(_, place)| place)
+            .filter(move |(_, loan)| loan.position.status == Status::Active && holds(loan))
+            .map(|(place, _)| place)
     }
 
     /// The loan and the number of the transaction of an instruction, by its key.

@@ -154,10 +154,8 @@ impl Contribution {
         }
         let (due, accrual) = interest;
         let interest_due = split.interest_due(due);
-        let weights = &split.interest_weights;
-        let of: i128 = weights.iter().sum();
         for (place, party) in split.holders.iter().enumerate() {
-            let share = share(weights[place], of);
+            let share = split.interest_shares[place];
             contribution.parts[place] = Some(HolderPart {
                 party,
                 outstanding: split.outstanding[place],
@@ -172,18 +170,8 @@ impl Contribution {
     }
 }
 
-/// Binary digits to which shares of accruals are reduced, so that nothing overflows.
-const DIGITS: u32 = 40;
-
-/// A share of weights, which are below 2⁸⁰.
-fn share(weight: i128, of: i128) -> i128 {
-    match of {
-        0 => 0,
-        of => (weight << DIGITS) / of,
-    }
-}
-
 /// A share of a value, rounded down.
 fn scale(value: i128, share: i128) -> i128 {
+    const DIGITS: u32 = Split::SHARE_DIGITS;
     (value >> DIGITS) * share + (((value & ((1 << DIGITS) - 1)) * share) >> DIGITS)
 }

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::applications::Row;
+use super::archive::Archived;
 use super::keys::{Index, MOST};
+use super::slices::Slices;
 use super::{ApplicationState, Book, Documents, Exposure, Offer, Pool, Spent, Version};
 use crate::calendar::Day;
 use crate::funding::Part;
@@ -21,7 +23,7 @@ use crate::party::MAX_PARTIES;
 use crate::share::MAX_SHARES;
 
 /// The format of the pieces.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Loans and applications in one piece.
 const ROWS: u32 = 4_096;
@@ -174,6 +176,8 @@ impl Book {
         put_amounts(out, &self.reserved);
         put_amounts(out, &self.today);
         put_row(out, [self.pool.disbursed.0, self.pool.used.0]);
+        self.slices.pack(out);
+        self.archived.pack(out);
         self.ledgers.pack(out);
         self.portfolio.pack(out);
         put_list(out, &self.plans, |plan, out| put_cbor(out, plan));
@@ -258,6 +262,8 @@ impl Book {
         book.today = amounts(from)?;
         let [disbursed, used] = from.row()?.map(Amount);
         book.pool = Pool { disbursed, used };
+        book.slices = Slices::unpack(from)?;
+        book.archived = Archived::unpack(from)?;
         book.ledgers.unpack(from)?;
         book.portfolio.unpack(from)?;
         book.plans = from.list(cbor)?;
@@ -345,7 +351,10 @@ impl Restore {
         let offers_hold = offers.is_none_or(|&last| (last as usize) < book.application_count());
         let mut named = book.to_charge_off.iter().chain(book.spent.keys());
         let loans_hold = named.all(|&loan| loan < loans);
-        let holds = complete && states_hold && names_hold && offers_hold && loans_hold;
+        let gone = (0..loans).filter(|&loan| book.is_archived(loan)).count();
+        let archive_holds = gone == book.archived.loans as usize;
+        let holds =
+            complete && archive_holds && states_hold && names_hold && offers_hold && loans_hold;
         holds.then_some(book).ok_or(Damaged)
     }
 }

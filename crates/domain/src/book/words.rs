@@ -12,15 +12,19 @@
 //! | `re-age [3]`, `re-amortise [3]` | overdue is spread, or instalments made level; instalments are added |
 //! | `rate 9%` | the rate changes |
 //! | `sell 50% river trust 98%` | seller and buyer, and the price of the principal |
+//! | `slice 5000.00 CNY of 7.1 [for north] to hills` | room of a limit goes to another book |
+//! | `slice 5000.00 CNY of 7.1 [for north] from hills on 2024-03-15` | and is received, with the day on which it was sent |
 
+use super::command::{Command, Slice};
 use crate::agreement::{Agreement, Component, Prepayment};
+use crate::calendar::Day;
 use crate::loan::{Action, Sale};
 use crate::money::{Amount, Money};
 use crate::party::PartyId;
 
-/// What an instruction can begin with; the last four are commands of their own.
+/// What an instruction can begin with; the last five are commands of their own.
 const VERBS: &str = "pay, prepay, settle, draw, refund, chargeback, credit, write-off, waive, due, \
-                     pause, re-age, re-amortise, rate, sell, reverse, charge-off, replace, fix";
+                     pause, re-age, re-amortise, rate, sell, reverse, charge-off, replace, fix, slice";
 
 /// Reads an instruction; the error says what is wrong and what can be written.
 pub fn parse(text: &str, agreement: &Agreement) -> Result<Action, String> {
@@ -124,7 +128,7 @@ impl Reader<'_> {
         if money.currency != wanted {
             let found = money.currency;
             return Err(format!(
-                "{written} is in {found}, but the loan is in {wanted}"
+                "{written} is in {found}, but the agreement is in {wanted}"
             ));
         }
         Ok(money.amount)
@@ -141,6 +145,66 @@ impl Reader<'_> {
             let known: Vec<_> = known.collect();
             format!("there is no party `{id}`; there are {}", known.join(", "))
         })
+    }
+}
+
+/// Reads a slice of a limit, with the word `slice` before it.
+pub fn slice(text: &str, key: &str, agreement: &Agreement) -> Result<Command, String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let reader = Reader {
+        agreement,
+        verb: "slice",
+        rest: words.get(1..).unwrap_or_default(),
+    };
+    let wrong = || {
+        let to = "slice 5000.00 CNY of 7.1 to hills";
+        Err(reader.wrong(&format!("{to}, or … from hills on 2024-03-15")))
+    };
+    let (rest, book, sent_on) = match reader.rest {
+        [rest @ .., "to", book] => (rest, book, None),
+        [rest @ .., "from", book, "on", day] => {
+            (rest, book, Some(day.parse().map_err(self::text)?))
+        }
+        _ => return wrong(),
+    };
+    let Some(of) = rest
+        .iter()
+        .position(|&word| word == "of")
+        .filter(|&of| of > 0)
+    else {
+        return wrong();
+    };
+    // What is before the first `for` names a clause, or all of it does.
+    let (clause, subject) = (rest[of + 1..].iter().position(|&word| word == "for")).map_or(
+        (&rest[of + 1..], None),
+        |at| {
+            let (clause, subject) = rest[of + 1..].split_at(at);
+            (clause, Some(subject[1..].join(" ")))
+        },
+    );
+    let slice = Slice {
+        key: key.to_owned(),
+        clause: clause.join(" "),
+        subject,
+        book: (*book).to_owned(),
+        amount: reader.money(&rest[..of - 1], rest[of - 1])?,
+    };
+    Ok(match sent_on {
+        None => Command::SendSlice(slice),
+        Some(sent_on) => Command::ReceiveSlice { slice, sent_on },
+    })
+}
+
+/// A slice as [`slice()`] reads it; with the day on which it was sent if it is received.
+pub fn write_slice(slice: &Slice, sent_on: Option<Day>, agreement: &Agreement) -> String {
+    let (amount, currency) = (slice.amount, agreement.currency());
+    let amount = Money { amount, currency };
+    let (clause, book) = (&slice.clause, &slice.book);
+    let subject = slice.subject.as_ref();
+    let subject = subject.map_or(String::new(), |subject| format!(" for {subject}"));
+    match sent_on {
+        None => format!("slice {amount} of {clause}{subject} to {book}"),
+        Some(day) => format!("slice {amount} of {clause}{subject} from {book} on {day}"),
     }
 }
 
@@ -252,6 +316,45 @@ mod tests {
     }
 
     #[test]
+    fn slices_are_read_as_they_are_written() {
+        let agreement = agreement();
+        for text in [
+            "slice 5,000.00 CNY of 7.1 to hills",
+            "slice 0.01 CNY of schedule 2, row 3 for the far north to hills",
+            "slice 5,000.00 CNY of 7.1 from hills on 2024-03-15",
+            "slice 5,000.00 CNY of 7.1 for ann from hills on 2024-03-15",
+        ] {
+            let (slice, sent_on) = match slice(text, "K", &agreement) {
+                Ok(Command::SendSlice(slice)) => (slice, None),
+                Ok(Command::ReceiveSlice { slice, sent_on }) => (slice, Some(sent_on)),
+                other => panic!("{text}: {other:?}"),
+            };
+            assert_eq!(slice.key, "K");
+            assert_eq!(write_slice(&slice, sent_on, &agreement), text);
+        }
+        let example = "cannot be read; write for example `slice 5000.00 CNY of 7.1 to hills, or … \
+                       from hills on 2024-03-15`";
+        for (text, expected) in [
+            ("slice", format!("`slice ` {example}")),
+            (
+                "slice of 7.1 to hills",
+                format!("`slice of 7.1 to hills` {example}"),
+            ),
+            (
+                "slice 5.00 CNY of 7.1 from hills",
+                format!("`slice 5.00 CNY of 7.1 from hills` {example}"),
+            ),
+            (
+                "slice 5.00 EUR of 7.1 to hills",
+                "5.00 EUR is in EUR, but the agreement is in CNY".to_owned(),
+            ),
+        ] {
+            let error = slice(text, "K", &agreement).expect_err("it cannot be read");
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_explained() {
         let agreement = agreement();
         for (text, expected) in [
@@ -264,7 +367,10 @@ mod tests {
                 "pay",
                 "`pay ` cannot be read; write for example `pay 120.00 CNY`",
             ),
-            ("pay 1.00 EUR", "1.00 EUR is in EUR, but the loan is in CNY"),
+            (
+                "pay 1.00 EUR",
+                "1.00 EUR is in EUR, but the agreement is in CNY",
+            ),
             (
                 "prepay 1.00 CNY twice",
                 "`prepay 1.00 CNY twice` cannot be read",

@@ -54,9 +54,15 @@ impl<'a> Fold<'a> {
 
     /// Counts what is left to count, and what is reckoned on the whole.
     pub(super) fn finish(mut self, totals: &Totals) {
-        self.split.interest_since = totals.interest - self.from.interest;
-        self.split.interest_weights = self.count(totals);
+        let weights = self.count(totals);
         let split = self.split;
+        split.interest_weights = weights;
+        let of: i128 = weights.iter().sum();
+        // Weights are below 2⁸⁰. Where they are all zero, so are the shares.
+        split.interest_shares = weights.map(|weight| match weight {
+            0 => 0,
+            weight => (weight << Split::SHARE_DIGITS) / of,
+        });
         if let Some((_, rate)) = self.agreement.service_fee {
             let rounding = self.agreement.file.product.rounding;
             for (fee, interest) in split.service_fee.iter_mut().zip(split.interest) {
@@ -81,7 +87,9 @@ impl<'a> Fold<'a> {
         let by_guarantor = recovered_by_guarantor(to, self.lost, self.agreement);
         let recovered = came.recovered - (by_guarantor - split.recovered_by_guarantor);
         split.recovered_by_guarantor = by_guarantor;
-        share(&mut split.interest, came.interest, &by_interest);
+        split.interest_since = came.interest;
+        split.interest_parts = allocate(came.interest, &by_interest);
+        add(&mut split.interest, &split.interest_parts);
         share(&mut split.penalty, came.penalty, &by_principal);
         share(&mut split.compensated, came.compensated, &by_principal);
         share(&mut split.recovered, recovered, &by_principal);

@@ -60,8 +60,12 @@ pub struct Split {
     pub commitments: [i128; MAX_SHARES],
     /// Weights of the holders in the interest to come.
     pub interest_weights: [i128; MAX_SHARES],
+    /// The same as shares of the whole, with [`Split::SHARE_DIGITS`] binary digits behind the point.
+    pub interest_shares: [i128; MAX_SHARES],
     /// Interest received since the holdings changed last.
     pub(super) interest_since: Amount,
+    /// The holders' parts of that.
+    pub(super) interest_parts: Parts,
 }
 
 /// What one party has of a loan, as a lender.
@@ -123,6 +127,9 @@ impl Own {
 }
 
 impl Split {
+    /// Binary digits to which shares of interest are reduced, so that nothing overflows.
+    pub const SHARE_DIGITS: u32 = 40;
+
     /// Splits a loan that was funded in `parts` and of which `principal` was paid out at first.
     pub fn of(
         position: &Position,
@@ -178,9 +185,11 @@ impl Split {
 
     /// The holders' parts of interest that has fallen due and is not paid.
     pub fn interest_due(&self, due: Amount) -> Parts {
-        let mut parts = allocate(self.interest_since + due, &self.interest_weights);
-        let paid = allocate(self.interest_since, &self.interest_weights);
-        take(&mut parts, &paid);
+        let mut parts = Parts::default();
+        if !due.is_zero() {
+            parts = allocate(self.interest_since + due, &self.interest_weights);
+            take(&mut parts, &self.interest_parts);
+        }
         parts
     }
 }

@@ -1,8 +1,8 @@
 //! A book that proves itself after every command.
 
 use tandem_domain::book::{
-    Answer, Application, Book, Command, DeclineReason, Event, Instruction, Refusal, Restore,
-    Snapshot, Verdict, Version,
+    Answer, Application, Archiving, Book, Command, DeclineReason, Event, Instruction, Refusal,
+    Restore, Snapshot, Verdict, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::funding::Part;
@@ -224,12 +224,33 @@ impl Desk {
         }
     }
 
+    /// Archives what is due.
+    pub(crate) fn archive(&mut self) {
+        let loans = self.book.due_for_archive();
+        let name = self.book.business_date().to_string();
+        let archiving = Archiving { name, loans };
+        self.run(&Command::Archive(archiving)).unwrap();
+    }
+
+    /// The same book with the loans that are archived.
+    pub(crate) fn whole(&self) -> Book {
+        let mut whole = Book::with_archive();
+        for event in &self.events {
+            whole.apply(event, &mut |_: &Entry| {});
+        }
+        assert_eq!(whole.digest(), self.book.digest());
+        assert_eq!(whole.findings(), []);
+        whole
+    }
+
     /// When no loan is left, what each party booked as income is the interest it received.
     fn assert_income(&self) {
         let agreement = &self.book.latest().unwrap().agreement;
+        let archived = (self.book.archived() > 0).then(|| self.whole());
+        let book = archived.as_ref().unwrap_or(&self.book);
         for (party, entry) in agreement.parties() {
             let mut received = Amount::ZERO;
-            for loan in self.book.loans() {
+            for loan in book.loans() {
                 let of = &self.book.version_of(&loan).agreement;
                 let split = loan.split(of);
                 let own = split.own(party);

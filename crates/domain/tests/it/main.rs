@@ -6,6 +6,7 @@
 )]
 
 mod apr;
+mod archive;
 mod errors;
 mod figures;
 mod fixture;
@@ -16,3 +17,4 @@ mod papers;
 mod policy;
 mod properties;
 mod scenario;
+mod slices;

@@ -565,9 +565,12 @@ proptest! {
     /// CBOR, and a book that only saw them has the same digest.
     #[test]
     fn a_book_stays_right(number in 0..VARIANTS.len(), steps in steps()) {
-        let mut papers = variant(number);
+        let mut papers = variant(number).with("archive = { after_days = 5 }");
         let mut desk = Desk::new(&papers);
         for (number, step) in steps.iter().enumerate() {
+            if number % 4 == 0 {
+                desk.archive();
+            }
             play(&mut desk, &mut papers, number, step);
         }
         desk.assert_evaluated();
@@ -598,6 +601,8 @@ proptest! {
         }
         prop_assert_eq!(again.digest(), desk.book.digest());
         prop_assert_eq!(again.findings(), []);
+        desk.archive();
+        desk.whole();
     }
 
 }

@@ -21,16 +21,21 @@
 //! | `reverse <payment>` | takes an instruction back |
 //! | `replace <seller> <buyer> <price>` | a lender leaves |
 //! | `fix <index> <day> <rate>` | a reference rate becomes known |
+//! | `archive <name>` | archives the loans that are due |
+//! | `book <id>` | goes to the book of another agreement; a new one begins with these documents |
+//! | `slice … [as <key>]` | room of a limit goes to another book, or comes from one |
 //! | … `[on <day>] [as <payment>]` | every instruction: its value date, and its key |
 //! | `show schedule\|coming\|loan\|application <key>` | what was planned, what is to come, or where it stands |
 //! | `show quote <key> <day>` | what settles the loan on a day |
 //! | `show balances [<party>]`, `show plans`, `show pool`, `show close` | the book |
+//! | `show limits` | the room of every limit that is not for each borrower or region, and slices |
 //! | `show postings [day]` | entries of loans (or of whole days) since last shown |
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tandem_domain::agreement::{Component, Prepayment};
-use tandem_domain::book::{Answer, Command, Refusal, Replacement, Verdict};
+use tandem_domain::book::{Answer, Archiving, Command, Refusal, Replacement, Verdict, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
 use tandem_domain::loan::{Action, Payoff, Sale, Status, schedule};
@@ -95,9 +100,20 @@ fn amendment() {
 }
 
 #[test]
+fn archive() {
+    golden::check("scenarios/archive", run);
+}
+
+#[test]
+fn slices() {
+    golden::check("scenarios/slices", run);
+}
+
+#[test]
 fn every_folder_has_its_test() {
     let tested = [
         "amendment",
+        "archive",
         "backdated",
         "income",
         "instructions",
@@ -107,6 +123,7 @@ fn every_folder_has_its_test() {
         "repayment",
         "settlement",
         "sharing",
+        "slices",
         "terms",
     ];
     assert_eq!(golden::folders("scenarios"), tested);
@@ -118,6 +135,7 @@ fn run(script: &str) -> String {
         desk: Desk::default(),
         payments: 0,
         shown: 0,
+        others: BTreeMap::new(),
         out: String::new(),
     };
     for line in script.lines() {
@@ -138,6 +156,8 @@ struct Scene {
     payments: u32,
     /// Entries that were shown.
     shown: usize,
+    /// The books that are not at hand, by agreement.
+    others: BTreeMap<String, (Papers, Desk)>,
     out: String,
 }
 
@@ -195,6 +215,29 @@ impl Scene {
                 let answer = self.desk.run(&Command::Fix { index, day, rate });
                 self.answer(answer);
             }
+            ["book", id] => {
+                let papers = self.papers.clone().with(&format!("id = \"{id}\""));
+                let other = self.others.remove(*id);
+                let (papers, desk) = other.unwrap_or_else(|| (papers, Desk::default()));
+                let papers = std::mem::replace(&mut self.papers, papers);
+                let desk = std::mem::replace(&mut self.desk, desk);
+                let id = desk.version().agreement.file.id.clone();
+                self.others.insert(id, (papers, desk));
+            }
+            ["slice", ..] => {
+                let (text, key) = line.split_once(" as ").unwrap_or((line, "S"));
+                let command = words::slice(text, key, &self.desk.version().agreement).unwrap();
+                let answer = self.desk.run(&command);
+                self.answer(answer);
+            }
+            ["archive", name] => {
+                let loans = self.desk.book.due_for_archive();
+                writeln!(self.out, "{} due", loans.len()).unwrap();
+                let name = (*name).to_owned();
+                let answer = self.desk.run(&Command::Archive(Archiving { name, loans }));
+                self.answer(answer);
+            }
+            ["show", "limits"] => self.show_limits(),
             ["write", "off", key] => {
                 let application = (*key).to_owned();
                 let answer = self.desk.run(&Command::ChargeOff { application });
@@ -342,6 +385,34 @@ impl Scene {
         let (_, loan) = self.desk.book.loan(key).unwrap();
         let position = self.desk.book.position_on(&loan, on);
         position.payoff(&self.desk.book.terms(&loan), on)
+    }
+
+    fn show_limits(&mut self) {
+        let limits = self.desk.version().agreement.file.limit.clone();
+        let mut text = String::new();
+        for limit in limits.iter().filter(|limit| limit.each().is_none()) {
+            let room = self.desk.book.room(&limit.clause, None).unwrap();
+            let [most, used, free] = [room.most, room.used, room.free()].map(|of| self.money(of));
+            let clause = &limit.clause;
+            writeln!(text, "clause {clause}: {used} of {most} used, {free} free").unwrap();
+        }
+        for held in self.desk.book.held() {
+            let subject = held
+                .subject
+                .map_or(String::new(), |subject| format!(" for {subject}"));
+            let words = match held.amount > Amount::ZERO {
+                true => "from",
+                false => "in",
+            };
+            let amount = self.money(Amount(held.amount.0.abs()));
+            let (clause, book) = (held.clause, held.book);
+            writeln!(
+                text,
+                "  {amount} of clause {clause}{subject} {words} {book}"
+            )
+            .unwrap();
+        }
+        self.out += &text;
     }
 
     fn show_quote(&mut self, key: &str, on: Day) {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tandem_domain::book::Book;
 
 use super::portfolio::{BookDesk, Desk, PAYMENTS, Portfolio, close};
-use super::{memory_bytes, round};
+use super::{cpu_seconds, memory_bytes, round};
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
@@ -32,6 +32,8 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
 
     let month = PAYMENTS + 1;
     let (mut paid, mut unpaid, mut paying) = (Vec::new(), Vec::new(), 0.0);
+    // Of the closes for which nobody has paid: others that run beside them take time of the clock.
+    let mut processor = Vec::new();
     for started in portfolio.days() {
         while desk.book().business_date() < started.plus_months(month) {
             close(&mut desk)?;
@@ -42,15 +44,20 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
             portfolio.collect(&mut desk, started, month, &bar)?;
             paying += begun.elapsed().as_secs_f64();
         }
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), cpu_seconds("/proc/self/stat"));
         close(&mut desk)?;
         let took = begun.elapsed().as_secs_f64();
-        if comes_in { &mut paid } else { &mut unpaid }.push(took);
+        if comes_in {
+            paid.push(took);
+        } else {
+            unpaid.push(took);
+            processor.push(cpu_seconds("/proc/self/stat") - cpu);
+        }
         if unpaid.len() == CLOSES {
             break;
         }
     }
-    let (paid, unpaid) = (median(paid), median(unpaid));
+    let (paid, unpaid, processor) = (median(paid), median(unpaid), median(processor));
     let due = loans as f64 / super::portfolio::SPREAD as f64;
     // Every loan that falls due is read and written once: its place and its bytes.
     let touched = due * (2.0 * desk.book().loan_bytes() as f64 / loans as f64 + 16.0);
@@ -65,12 +72,14 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
     export::show(&format!(
         "{loans} active loans with {PAYMENTS} payments each, {overdue} of them overdue, grown in {grown:.0} s\n\
          {per_loan_shown} bytes of memory a loan, {:.0} of them its own\n\
-         closing a day, {due:.0} loans due: {:.0} ms if all have paid, {:.0} ms if none has\n\
+         closing a day, {due:.0} loans due: {:.0} ms if all have paid, {:.0} ms if none has \
+         ({:.0} ms of processor time)\n\
          the latter touches {:.0} MB, which streams in {:.1} ms at {:.1} GB/s: {:.0} times as long\n\
          {:.2} µs a payment; the book is right\n{}\n",
         desk.book().loan_bytes() as f64 / loans as f64,
         paid * 1e3,
         unpaid * 1e3,
+        processor * 1e3,
         touched / 1e6,
         streaming * 1e3,
         bandwidth / 1e9,
@@ -82,6 +91,7 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
             "bytes_per_loan": per_loan.map(f64::round),
             "close_paid_ms": round(paid * 1e3),
             "close_unpaid_ms": round(unpaid * 1e3),
+            "close_unpaid_cpu_ms": round(processor * 1e3),
             "touched_mb": round(touched / 1e6),
             "read_gb_per_s": round(bandwidth / 1e9),
             "times_streaming": round(unpaid / streaming),

@@ -15,6 +15,8 @@ mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(feature = "parquet")]
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -119,11 +121,7 @@ pub(crate) fn export(options: &Options) -> Outcome {
             options.write(&mut Tables::new(parquet::Parquet::new(&options.out)?, true))
         }
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet(_) => Err(Failure(
-            "this program was built without Parquet; build it with it: \
-             cargo build --release --features parquet"
-                .to_owned(),
-        )),
+        Format::Parquet(_) => Err(without_parquet()),
         Format::Schema => show(&schema::describe()),
         Format::Hledger { party, out, book } => {
             writable(out.as_deref())?;
@@ -146,6 +144,34 @@ pub(crate) fn export(options: &Options) -> Outcome {
         }
         Format::View { party, out, book } => crate::view::export(party, out.as_deref(), book),
     }
+}
+
+/// Says that Parquet needs another build of the program.
+#[cfg(not(feature = "parquet"))]
+pub(crate) fn without_parquet() -> Failure {
+    Failure(
+        "this program was built without Parquet; build it with it: \
+         cargo build --release --features parquet"
+            .to_owned(),
+    )
+}
+
+/// Writes the tables of some loans and of their applications, by their places, as Parquet into a folder that is not there yet; the number of
+/// rows in the table of loans, read back from its file.
+#[cfg(feature = "parquet")]
+pub(crate) fn loans_as_parquet<S: Store>(
+    journal: &mut Journal<S>,
+    out: &Path,
+    loans: &[u32],
+    applications: BTreeSet<u32>,
+) -> Outcome<u64> {
+    let only = tables::Only {
+        loans: loans.iter().copied().collect(),
+        applications,
+    };
+    let mut tables = Tables::new(parquet::Parquet::new(out)?, false).only(only);
+    write(journal, &mut [&mut tables])?;
+    parquet::rows(&out.join(schema::LOANS.name).join(parquet::FILE))
 }
 
 /// Writes all tables and a statement for every party into a folder, in one reading.

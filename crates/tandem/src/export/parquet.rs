@@ -11,6 +11,7 @@ use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical, Zst
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 use tandem_domain::calendar::Day;
@@ -23,6 +24,9 @@ use crate::fail::{Failure, Outcome};
 /// Rows of a row group: enough to compress well, few enough to wait in memory and to be read by
 /// many at a time.
 const GROUP: usize = 1 << 18;
+
+/// Name of the one file in a folder.
+pub(super) const FILE: &str = "part-0.parquet";
 
 /// Digits of all decimals. Numbers of so many fit into 64 bits, which engines read fastest.
 const PRECISION: i32 = 18;
@@ -79,6 +83,14 @@ impl Format for Parquet {
         }
         Ok(Box::new(file))
     }
+}
+
+/// How many rows a file says that it has, read from its end as every engine does.
+pub(super) fn rows(path: &Path) -> Outcome<u64> {
+    let file = File::open(path).map_err(|error| Failure::io(path, &error))?;
+    let reader = SerializedFileReader::new(file)?;
+    let rows = reader.metadata().file_metadata().num_rows();
+    Ok(u64::try_from(rows).unwrap_or_default())
 }
 
 /// A table's schema; amounts have `digits` decimals.
@@ -145,7 +157,7 @@ impl ParquetTable {
         self.close()?;
         let folder = self.folder.join(below);
         create_folder(&folder)?;
-        let path = folder.join("part-0.parquet");
+        let path = folder.join(FILE);
         // Nothing is ever written over.
         let file = File::create_new(&path).map_err(|error| Failure::io(&path, &error))?;
         let (schema, properties) = (self.schema.clone(), self.properties.clone());
@@ -315,7 +327,6 @@ mod tests {
     use std::fs;
 
     use parquet::basic::LogicalType;
-    use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::Field;
     use tandem_engine::Engine;
     use tandem_journal::Memory;

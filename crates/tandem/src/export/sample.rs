@@ -21,11 +21,16 @@ use tandem_journal::{BookName, Journal, Memory, Store};
 
 /// The book after the whole story, with its journal in memory.
 pub(crate) fn engine() -> Engine<Memory> {
-    let name = BookName::new("orchard").expect("a name");
-    let journal = Journal::open(Memory::new(name)).expect("it is empty");
-    let mut engine = Engine::open(journal).expect("it is empty");
+    let mut engine = empty();
     play(&mut engine);
     engine
+}
+
+/// A book in which nothing is signed yet.
+pub(crate) fn empty() -> Engine<Memory> {
+    let name = BookName::new("orchard").expect("a name");
+    let journal = Journal::open(Memory::new(name)).expect("it is empty");
+    Engine::open(journal).expect("it is empty")
 }
 
 /// The documents that are signed.
@@ -130,9 +135,7 @@ fn commands_of<S: Store>(engine: &Engine<S>, today: &str) -> Vec<Command> {
 /// | C-1 | paid out in two parts; paid, charged back, put off, re-aged, repriced, sold in part, settled early |
 /// | C-2 | a payment reversed, a fee waived, a credit, a merchant's refund, partly written off; still active |
 pub(crate) fn eventful() -> Engine<Memory> {
-    let name = BookName::new("orchard").expect("a name");
-    let journal = Journal::open(Memory::new(name)).expect("it is empty");
-    let mut engine = Engine::open(journal).expect("it is empty");
+    let mut engine = empty();
     let agreement = include_str!("sample/agreement.toml")
         .replace("terms_months", "first_draw = \"60%\"\nterms_months")
         .replace("[service_fee]", EVENTFUL)

@@ -1,6 +1,6 @@
 //! The rows of the tables, made while the journal is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_domain::book::{
     ApplicationRecord, ApplicationState, Book, Decided, DeclineReason, Event, Loan, Version, words,
@@ -25,6 +25,8 @@ pub(super) struct Tables<F> {
     format: F,
     /// True if there is a table of month ends.
     month_ends: bool,
+    /// If only some loans are written: which.
+    only: Option<Only>,
     /// Begun once something is signed.
     growing: Option<Growing>,
     /// Values of each application; its row waits for what becomes of it.
@@ -33,11 +35,18 @@ pub(super) struct Tables<F> {
     plans: BTreeMap<Day, Plan>,
 }
 
+/// Loans and the applications that they came from, by their places.
+#[derive(Default)]
+pub(super) struct Only {
+    pub(super) loans: BTreeSet<u32>,
+    pub(super) applications: BTreeSet<u32>,
+}
+
 /// Tables that grow with every event.
 struct Growing {
     currency: Currency,
     postings: Box<dyn Rows>,
-    settlements: Box<dyn Rows>,
+    settlements: Option<Box<dyn Rows>>,
     decisions: Box<dyn Rows>,
     instructions: Box<dyn Rows>,
     month_ends: Option<Box<dyn Rows>>,
@@ -49,10 +58,31 @@ impl<F: Format> Tables<F> {
         Tables {
             format,
             month_ends,
+            only: None,
             growing: None,
             values: Vec::new(),
             plans: BTreeMap::new(),
         }
+    }
+
+    /// Those of some loans, without what is of the book as a whole.
+    #[cfg(feature = "parquet")]
+    pub(super) fn only(self, only: Only) -> Tables<F> {
+        Tables {
+            only: Some(only),
+            ..self
+        }
+    }
+
+    /// True if what is about a loan, or about none, is written.
+    fn has(&self, loan: Option<u32>) -> bool {
+        let only = self.only.as_ref();
+        only.is_none_or(|only| loan.is_some_and(|loan| only.loans.contains(&loan)))
+    }
+
+    fn has_application(&self, place: u32) -> bool {
+        let only = self.only.as_ref();
+        only.is_none_or(|only| only.applications.contains(&place))
     }
 
     fn start(&mut self, currency: Currency) -> Outcome<&mut Growing> {
@@ -61,7 +91,10 @@ impl<F: Format> Tables<F> {
             self.growing = Some(Growing {
                 currency,
                 postings: create(&schema::POSTINGS)?,
-                settlements: create(&schema::SETTLEMENTS)?,
+                settlements: match self.only {
+                    None => Some(create(&schema::SETTLEMENTS)?),
+                    Some(_) => None,
+                },
                 decisions: create(&schema::DECISIONS)?,
                 instructions: create(&schema::INSTRUCTIONS)?,
                 month_ends: match self.month_ends {
@@ -158,10 +191,13 @@ impl Growing {
     }
 
     fn settlement(&mut self, plan: &Plan, paid_on: Option<Day>, book: &Book) -> Outcome {
+        let Some(settlements) = &mut self.settlements else {
+            return Ok(());
+        };
         let currency = self.currency;
         for (kind, transfers) in [("gross", &plan.obligations), ("net", &plan.transfers)] {
             for transfer in transfers {
-                self.settlements.row(&cells![
+                settlements.row(&cells![
                     plan.window,
                     plan.settle_on,
                     paid_on,
@@ -209,11 +245,11 @@ impl Growing {
     fn finish(&mut self) -> Outcome {
         let growing = [
             &mut self.postings,
-            &mut self.settlements,
             &mut self.decisions,
             &mut self.instructions,
         ];
-        let growing = growing.into_iter().chain(&mut self.month_ends);
+        let others = self.settlements.iter_mut().chain(&mut self.month_ends);
+        let growing = growing.into_iter().chain(others);
         growing.into_iter().try_for_each(|table| table.finish())
     }
 }
@@ -242,7 +278,9 @@ impl<F: Format> Tables<F> {
             ..*table
         };
         let mut rows = self.format.create(&table, currency)?;
-        for (record, values) in book.applications().zip(&self.values) {
+        let applications = (0..).zip(book.applications().zip(&self.values));
+        let applications = applications.filter(|(place, _)| self.has_application(*place));
+        for (_, (record, values)) in applications {
             let version = &book.versions()[usize::from(record.version)];
             let asked = &version.agreement.scope.fields;
             let texts: Vec<_> = fields
@@ -286,7 +324,9 @@ impl<F: Format> Tables<F> {
         let mut shares = self.format.create(&schema::SHARES, currency)?;
         let mut sales = self.format.create(&schema::SALES, currency)?;
         let code = currency.code();
-        for loan in book.loans() {
+        let written = book.placed_loans();
+        let written = written.filter(|(place, _)| self.has(Some(*place)));
+        for (_, loan) in written {
             let key = book.key_of(&loan);
             let agreement = &book.version_of(&loan).agreement;
             let (position, totals) = (&loan.position, &loan.position.totals);
@@ -404,7 +444,13 @@ impl<F: Format> Export for Tables<F> {
             return Ok(());
         };
         if let Event::Decided(decided) = step.event {
-            self.values.push(decided.values.to_vec());
+            let has = self.has_application(self.values.len() as u32);
+            let values = if has {
+                decided.values.to_vec()
+            } else {
+                Vec::new()
+            };
+            self.values.push(values);
         }
         if let Event::Planned(plan) = step.event {
             self.plans.insert(plan.window, plan.clone());
@@ -413,11 +459,21 @@ impl<F: Format> Export for Tables<F> {
             Event::Settled { day, window } => self.plans.remove(window).map(|plan| (plan, *day)),
             _ => None,
         };
+        let written = match step.event {
+            Event::Decided(_) => self.has_application(self.values.len() as u32 - 1),
+            Event::Instructed { loan, .. }
+            | Event::ChargedOff { loan, .. }
+            | Event::Reversed { loan, .. } => self.has(Some(*loan)),
+            _ => true,
+        };
+        let entries = step.entries.iter().filter(|entry| self.has(entry.loan));
+        let entries: Vec<_> = entries.collect();
         let growing = self.start(currency)?;
-        for entry in step.entries {
+        for entry in entries {
             growing.entry(entry, book)?;
         }
         match step.event {
+            _ if !written => Ok(()),
             Event::Decided(decided) => growing.decided(decided, book),
             Event::Instructed {
                 key,
@@ -461,7 +517,10 @@ impl<F: Format> Export for Tables<F> {
         growing.finish()?;
         self.applications(book, currency)?;
         self.loans(book, currency)?;
-        self.balances(book, currency)
+        match self.only {
+            None => self.balances(book, currency),
+            Some(_) => Ok(()),
+        }
     }
 }
 

@@ -91,6 +91,9 @@ impl Collector {
             | Event::Withdrawn { .. }
             | Event::DayEnded { .. }
             | Event::Fixed { .. }
+            | Event::SliceSent(_)
+            | Event::SliceReceived(_)
+            | Event::Archived { .. }
             | Event::Adjusted { .. } => {}
         }
     }

@@ -193,6 +193,7 @@ impl Limits {
                 },
                 LimitScope::Total | LimitScope::Partner => &lent,
             };
+            let subject = limit.subject(region, decided.borrower.as_deref());
             let used = match agreement.limit_lenders[place] {
                 Some(lender) => sums[agreement.lenders[lender].index()],
                 None => agreement
@@ -203,7 +204,7 @@ impl Limits {
             };
             let peak = Peak {
                 used,
-                cap: limit.amount.amount,
+                cap: book.most(limit, subject),
                 day: book.business_date(),
                 region: (limit.per == LimitScope::Region).then(|| region.to_owned()),
             };

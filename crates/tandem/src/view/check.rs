@@ -173,7 +173,7 @@ impl Rebuilding<'_> {
                 self.all_loans += 1;
                 self.disclosure.pass_loan();
             }
-            [0x82, 2 | 4 | 6 | 11] => {}
+            [0x82, 2 | 4 | 6 | 11 | 13 | 14 | 15] => {}
             _ => {
                 return Err(
                     "events of its kind are shown to every party, but it is left out".to_owned(),

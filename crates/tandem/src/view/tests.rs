@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use tandem_domain::book::{Event, Verdict};
+use tandem_domain::book::{Answer, Command, Event, Slice, Verdict};
 use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
 use tandem_domain::policy::Outcome;
@@ -187,6 +187,62 @@ fn a_party_is_shown_neither_others_decisions_nor_fields_that_it_may_not_see() {
         if matches!(decision.outcome, Outcome::Approve { .. }) {
             assert!(!own || shown.contains(&party), "{decision:?}");
             assert!(shown.iter().all(|&other| other == party), "{decision:?}");
+        }
+    }
+}
+
+#[test]
+fn a_slice_is_shown_to_those_whom_its_limit_binds() {
+    let mut engine = sample::empty();
+    let mut documents = sample::documents();
+    documents.agreement +=
+        "\n[[limit]]\nclause = \"7.3\"\nper = \"total\"\namount = \"1.00 CNY\"\n";
+    let slice = |key: &str, clause: &str, subject: Option<&str>| Slice {
+        key: key.to_owned(),
+        clause: clause.to_owned(),
+        subject: subject.map(str::to_owned),
+        book: "hills".to_owned(),
+        amount: Amount(50),
+    };
+    let sent_on = "2024-01-10".parse().unwrap();
+    let back = Slice {
+        amount: Amount(20),
+        ..slice("slice-4", "7.1", None)
+    };
+    let commands = [
+        Command::Sign(Box::new(documents)),
+        Command::SendSlice(slice("slice-1", "7.1", None)),
+        Command::SendSlice(slice("slice-2", "7.2", Some("a-borrower"))),
+        Command::SendSlice(slice("slice-3", "7.3", None)),
+        Command::ReceiveSlice {
+            slice: back,
+            sent_on,
+        },
+    ];
+    let answers = engine.submit(commands).unwrap();
+    assert!(
+        answers.iter().all(|answer| *answer == Ok(Answer::Done)),
+        "{answers:?}"
+    );
+    for (party, shown) in [
+        ("river-bank", ["slice-1", "slice-3", "slice-4"].as_slice()),
+        ("cloud-bank", &["slice-3"]),
+        ("orchard", &["slice-3"]),
+    ] {
+        let sound = view(&mut engine, party);
+        check(&sound, Some(engine.journal().head().hash)).unwrap();
+        let contains = |text: &&str| {
+            sound
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        let keys = ["slice-1", "slice-2", "slice-3", "slice-4", "a-borrower"];
+        let found: Vec<_> = keys.into_iter().filter(contains).collect();
+        assert_eq!(found, shown, "{party}");
+        for key in shown {
+            let said = left_out(&mut engine, &sound, key.as_bytes());
+            let expected = "it is to be shown to this party, but is left out";
+            assert!(said.ends_with(expected), "{key}: {said}");
         }
     }
 }

@@ -108,7 +108,9 @@ impl Finding<'_> {
 }
 
 /// Shows a party what it may see.
-struct Showing {
+struct Showing<'a> {
+    disclosure: &'a Disclosure,
+    party: PartyId,
     /// By place: whether an application concerned the party in the end. Who buys a share of a loan
     /// is shown what came before.
     applications: Vec<bool>,
@@ -117,8 +119,8 @@ struct Showing {
     decided: usize,
 }
 
-impl Showing {
-    fn new(finding: &Finding<'_>, party: PartyId) -> Showing {
+impl Showing<'_> {
+    fn new<'a>(finding: &'a Finding<'_>, party: PartyId) -> Showing<'a> {
         let Finding {
             disclosure, loans, ..
         } = finding;
@@ -126,6 +128,8 @@ impl Showing {
         let applications = 0..disclosure.applications() as u32;
         let applications = applications.map(|place| concerns(disclosure.application(place)));
         let mut showing = Showing {
+            disclosure,
+            party,
             applications: applications.collect(),
             loans: Vec::new(),
             decided: 0,
@@ -165,6 +169,10 @@ impl Showing {
             Event::Instructed { loan, .. }
             | Event::ChargedOff { loan, .. }
             | Event::Reversed { loan, .. } => self.loans[*loan as usize],
+            Event::Archived { .. } => false,
+            Event::SliceSent(sliced) | Event::SliceReceived(sliced) => {
+                self.disclosure.slice(sliced) & only(self.party) != 0
+            }
             Event::Signed { .. }
             | Event::DayEnded { .. }
             | Event::Settled { .. }

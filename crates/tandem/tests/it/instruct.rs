@@ -51,6 +51,88 @@ fn it_says_what_was_done_what_changed_and_what_comes_next() {
     golden(&all, "instruct");
 }
 
+/// The same agreement over two books: a limit is at home in one, and the other lends from a slice.
+#[test]
+fn slices_go_from_book_to_book() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = servicing(folder.path());
+    let path = programme.join("agreement.toml");
+    let agreement = fs::read_to_string(&path).unwrap();
+    let limits = "\n[[limit]]\nclause = \"7.1\"\nper = \"total\"\namount = \"100,000.00 CNY\"\n\
+                  \n[[limit]]\nclause = \"7.2\"\nper = \"region\"\namount = \"90,000.00 CNY\"\n";
+    let north = limits.replace("amount", "home = \"servicing\"\namount");
+    let named = agreement.replace("id = \"servicing\"", "id = \"servicing-north\"");
+    for (book, agreement, limits) in [("data", &agreement, limits), ("north", &named, &north)] {
+        fs::write(&path, format!("{agreement}{limits}")).unwrap();
+        let arguments = ["run", "servicing", "--data", book, "--until", "2024-02-01"];
+        let ran = tandem(folder.path(), &arguments);
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+    }
+    let mut all = String::new();
+    for (book, key, words) in [
+        (
+            "data",
+            "S-0",
+            "- slice 10,000.00 CNY of 7.1 to servicing-north",
+        ),
+        (
+            "data",
+            "S-1",
+            "- slice 5000.00 CNY of 7.1 to servicing-north",
+        ),
+        (
+            "north",
+            "S-1",
+            "- slice 5000.00 CNY of 7.1 from servicing on 2024-02-02",
+        ),
+        (
+            "north",
+            "S-1",
+            "- slice 5000.00 CNY of 7.1 from servicing on 2024-02-02",
+        ),
+        ("north", "R-1", "- slice 4000.00 CNY of 7.1 to servicing"),
+        (
+            "data",
+            "R-1",
+            "- slice 4000.00 CNY of 7.1 from servicing-north on 2024-02-02",
+        ),
+        (
+            "data",
+            "S-2",
+            "- slice 500.00 CNY of 7.2 for east to servicing-north",
+        ),
+        (
+            "data",
+            "S-2",
+            "- slice 500.01 CNY of 7.2 for east to servicing-north",
+        ),
+        (
+            "data",
+            "S-3",
+            "- slice 500.00 CNY of 7.2 to servicing-north",
+        ),
+        ("data", "S-3", "- slice 500.00 CNY of 7.2 for east"),
+        (
+            "data",
+            "S-3",
+            "L-1 slice 500.00 CNY of 7.1 to servicing-north",
+        ),
+        (
+            "north",
+            "S-3",
+            "- slice 500.00 CNY of 7.1 from servicing on 2024-02-03",
+        ),
+    ] {
+        let arguments = ["instruct", "--data", book, "--key", key];
+        let words: Vec<_> = words.split(' ').collect();
+        let output = tandem(folder.path(), &[&arguments[..], &words].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        let words = words.join(" ");
+        all += &format!("$ tandem instruct --data {book} --key {key} {words}\n{said}\n");
+    }
+    golden(&all, "slices");
+}
+
 #[test]
 fn every_error_says_what_is_wrong() {
     let folder = book("2024-03-24");

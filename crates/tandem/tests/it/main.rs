@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod archive;
 mod common;
 mod conformance;
 mod crash;
@@ -12,6 +13,7 @@ mod nodes;
 mod public_loans;
 mod quote;
 mod schedule;
+mod serve;
 mod server;
 mod servicing;
 mod tamper;

@@ -130,24 +130,27 @@ pub fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
     let limits = version.agreement.file.limit.iter().enumerate();
     let own = limits.filter(|(_, limit)| limit.lender.as_deref().is_none_or(|id| id == seen.id()));
     let used = seen.book.limits_used();
-    own.map(|(place, limit)| Limit {
-        clause: limit.clause.clone(),
-        lender: limit.lender.clone(),
-        per: match limit.per {
-            LimitScope::Day => "day",
-            LimitScope::Total => "total",
-            LimitScope::Region => "region",
-            LimitScope::Borrower => "borrower",
-            LimitScope::Partner => "partner",
-        }
-        .to_owned(),
-        region: limit.region.clone(),
-        cap: Money::of(limit.amount.amount, currency),
+    own.map(|(place, limit)| {
         // Where each region counts by itself, there is no use of the limit as a whole.
-        used: used
+        let whole = used
             .iter()
-            .find(|used| used.limit == place && (used.region.is_none() || limit.region.is_some()))
-            .map(|used| Money::of(used.used, currency)),
+            .find(|used| used.limit == place && (used.region.is_none() || limit.region.is_some()));
+        let cap = whole.map_or(limit.amount.amount, |whole| whole.most);
+        Limit {
+            clause: limit.clause.clone(),
+            lender: limit.lender.clone(),
+            per: match limit.per {
+                LimitScope::Day => "day",
+                LimitScope::Total => "total",
+                LimitScope::Region => "region",
+                LimitScope::Borrower => "borrower",
+                LimitScope::Partner => "partner",
+            }
+            .to_owned(),
+            region: limit.region.clone(),
+            cap: Money::of(cap, currency),
+            used: whole.map(|whole| Money::of(whole.used, currency)),
+        }
     })
     .collect()
 }

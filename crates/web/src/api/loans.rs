@@ -137,10 +137,13 @@ pub(super) async fn list(
 }
 
 fn passes(book: &Book, place: u32, filter: &Filter) -> bool {
+    // What is archived is not in memory.
     if filter.status.is_none() && filter.class.is_none() {
-        return true;
+        return !book.is_archived(place);
     }
-    let loan = book.loan_in(place);
+    let Some(loan) = book.loan_at(place) else {
+        return false;
+    };
     let agreement = &book.version_of(&loan).agreement;
     let class = agreement.file.class.get(usize::from(loan.class));
     let of_class = |wanted: &String| {

@@ -103,7 +103,7 @@ pub struct Limit {
     /// The one region that it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The cap.
+    /// The cap in this book: slices of the limit that came from other books or went to them count.
     pub cap: Money,
     /// What is used of it; where each region or borrower counts by itself, there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

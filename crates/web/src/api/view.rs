@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, ApplicationState, Book};
+use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Refusal};
 use tandem_domain::party::PartyId;
 use tandem_engine::disclosure::{Disclosure, Parties, only};
 
@@ -135,11 +135,16 @@ impl Seen<'_> {
         found.ok_or_else(|| Problem::not_found("application"))
     }
 
-    /// The place of a loan that concerns the party, by its key.
+    /// The place of a loan that concerns the party and is not archived, by its key.
     pub fn find_loan(&self, key: &str) -> Result<u32, Problem> {
         let state = self.book.application(key).map(|record| record.state);
         match state {
-            Some(ApplicationState::Disbursed(place)) if self.loan(place) => Ok(place),
+            Some(ApplicationState::Disbursed(place)) if self.loan(place) => {
+                match self.book.is_archived(place) {
+                    true => Err(Refusal::LoanArchived(key.to_owned()).into()),
+                    false => Ok(place),
+                }
+            }
             _ => Err(Problem::not_found("loan")),
         }
     }

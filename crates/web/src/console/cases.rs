@@ -99,7 +99,7 @@ impl Watch {
         }
         (self.day, self.loans) = now;
         self.lost.clear();
-        for (place, loan) in (0..).zip(book.loans()) {
+        for (place, loan) in book.placed_loans() {
             if loan.position.status != Status::Active || loan.class == 0 {
                 continue;
             }
@@ -145,7 +145,9 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         let today = scope.book.business_date();
         breaks(visit, scope, &mut cases);
         for &(place, day) in lost.iter().filter(|(place, _)| scope.sees_loan(*place)) {
-            let loan = scope.book.loan_in(place);
+            let Some(loan) = scope.book.loan_at(place) else {
+                continue;
+            };
             let key = scope.book.key_of(&loan);
             let days = count(loan.position.days_past_due(today));
             cases.push(Case {
@@ -184,7 +186,9 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         }
         let recent = figures.taken_back.iter().rev();
         for &(day, place) in recent.take_while(|(day, _)| *day + TAKEN_BACK >= today) {
-            let loan = scope.book.loan_in(place);
+            let Some(loan) = scope.book.loan_at(place) else {
+                continue;
+            };
             let key = scope.book.key_of(&loan);
             cases.push(Case {
                 key: format!("taken_back:{key}:{day}"),
@@ -279,7 +283,7 @@ fn limits(visit: &Visit, scope: &Scope<'_>, cases: &mut Vec<Case>) {
     let agreement = &version.agreement;
     for limit in scope.book.limits_used() {
         let terms = &agreement.file.limit[limit.limit];
-        let cap = terms.amount.amount;
+        let cap = limit.most;
         let own = agreement.limit_lenders[limit.limit];
         let others = own.is_some_and(|place| agreement.lenders[place] != scope.party);
         if others || super::blocks::hundredths(limit.used, cap) < NEARLY_USED {

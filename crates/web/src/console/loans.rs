@@ -126,7 +126,10 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             if !scope.sees_loan(place) {
                 continue;
             }
-            let loan = scope.book.loan_in(place);
+            // What is archived is not in memory.
+            let Some(loan) = scope.book.loan_at(place) else {
+                continue;
+            };
             if is_asked(scope, &loan, &asked.state) {
                 table.row(row(visit, scope, &loan, currency));
             }

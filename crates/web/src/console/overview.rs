@@ -356,7 +356,7 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
         if own.is_some_and(|place| agreement.lenders[place] != scope.party) {
             continue;
         }
-        let cap = terms.amount.amount;
+        let cap = limit.most;
         let share = hundredths(limit.used, cap);
         let class = match share {
             9_500.. => "loss",

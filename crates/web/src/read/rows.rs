@@ -59,10 +59,14 @@ impl Row {
     pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure) -> Row {
         let (kind, application, loan) = subject(step);
         let of_loan = |place: u32| step.book.loan_at(place).map(|loan| loan.application);
-        let parties = match (loan, application) {
-            (Some(loan), _) => disclosure.loan(loan),
-            (None, Some(application)) => disclosure.application(application),
-            (None, None) => Parties::MAX,
+        let parties = match (step.event, loan, application) {
+            (Event::SliceSent(sliced) | Event::SliceReceived(sliced), ..) => {
+                disclosure.slice(sliced)
+            }
+            (Event::Archived { .. }, ..) => 0,
+            (_, Some(loan), _) => disclosure.loan(loan),
+            (_, None, Some(application)) => disclosure.application(application),
+            (_, None, None) => Parties::MAX,
         };
         Row {
             batch: step.batch,
@@ -100,6 +104,9 @@ fn subject(step: &Step<'_>) -> (&'static str, Option<u32>, Option<u32>) {
         Event::Adjusted { .. } => ("day.adjusted", None, None),
         Event::DayClosed(_) => ("day.closed", None, None),
         Event::Fixed { .. } => ("rate.fixed", None, None),
+        Event::SliceSent(_) => ("slice.sent", None, None),
+        Event::SliceReceived(_) => ("slice.received", None, None),
+        Event::Archived { .. } => ("loans.archived", None, None),
     }
 }
 

@@ -1,0 +1,26 @@
+//! `tandem archive`: loans that are over move from the book's memory into Parquet files.
+
+#[cfg(feature = "parquet")]
+mod write;
+
+use std::path::PathBuf;
+
+#[cfg(feature = "parquet")]
+pub(crate) use self::write::archive;
+use crate::data::BookOption;
+
+/// Options of `tandem archive`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folder for archives [default: `archive` beside the journal]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    book: BookOption,
+}
+
+/// Stands for the archive where the program was built without Parquet.
+#[cfg(not(feature = "parquet"))]
+pub(crate) fn archive(Options { out: _, book: _ }: &Options) -> crate::fail::Outcome {
+    Err(crate::export::without_parquet())
+}

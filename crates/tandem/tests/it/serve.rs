@@ -1,0 +1,135 @@
+//! A service as its operator runs it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::common::{examples, marketplace, tandem, text};
+
+/// A demo of some applications, and where it is reached.
+struct Demo {
+    child: Child,
+    base: String,
+}
+
+impl Demo {
+    fn start(folder: &Path) -> Demo {
+        let programme = marketplace(folder, 200);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.current_dir(folder).arg("serve").arg(programme);
+        command.args(["--demo", "--listen", "127.0.0.1:0"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let base = line.trim().strip_prefix("Tandem listens on ").unwrap();
+        Demo {
+            base: base.to_owned(),
+            child,
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_demo_is_called_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let demo = Demo::start(folder);
+    let application = examples().join("../docs/application.json");
+    let application = application.to_str().unwrap();
+    let call = |party: &str, words: &[&str]| {
+        let (client, key) = (
+            format!("demo-{party}"),
+            format!("data/service/demo/{party}.pem"),
+        );
+        let who = ["--client", &client, "--key", &key, "--base", &demo.base];
+        tandem(folder, &[&["call"], words, &who].concat())
+    };
+    let applications = "/v1/agreements/marketplace/applications";
+    let said = call("bazaar", &["POST", applications, "--body", application]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert!(
+        text(&said.stdout).contains("\"state\": \"offered\""),
+        "{}",
+        text(&said.stdout)
+    );
+    let acceptance = format!("{applications}/API-1/acceptance");
+    let said = call("bazaar", &["POST", &acceptance]);
+    assert!(
+        text(&said.stdout).contains("\"state\": \"disbursed\""),
+        "{}",
+        text(&said.stdout)
+    );
+    let said = call("shield", &["GET", "/v1/agreements/marketplace/loans/API-1"]);
+    assert!(
+        text(&said.stdout).contains("\"status\": \"active\""),
+        "{}",
+        text(&said.stdout)
+    );
+    let said = call("river", &["POST", &acceptance]);
+    assert_eq!(
+        text(&said.stderr),
+        "error: the service answered with status 403\n"
+    );
+    assert!(!said.status.success());
+
+    // Clients are listed and shut out while the service runs.
+    let said = tandem(folder, &["client", "list"]);
+    let line = "demo-river  river  active  agreements:read applications:write";
+    assert!(text(&said.stdout).contains(line), "{}", text(&said.stdout));
+    let said = tandem(folder, &["client", "disable", "demo-river"]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let said = call("river", &["GET", "/v1/agreements"]);
+    assert!(
+        text(&said.stderr).starts_with("error: no token: "),
+        "{}",
+        text(&said.stderr)
+    );
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let programme = marketplace(folder, 10);
+    let programme = programme.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases = [
+        (
+            vec!["--demo", "--listen", "0.0.0.0:0"],
+            "error: a demo has keys and passwords that everybody knows, so it listens on this machine \
+             only; leave --listen out, or --demo, instead of ",
+        ),
+        (vec!["--listen", &taken], "error: cannot listen on "),
+        (
+            vec![programme, "--listen", "127.0.0.1:0"],
+            "error: two programmes have the id `marketplace`\n",
+        ),
+        (
+            vec!["--base", "http://x/", "--listen", "127.0.0.1:0"],
+            "error: base URL \"http://x/\" must be like https://api.example.com, without a slash at its end\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let said = tandem(
+            folder,
+            &[&["serve", programme], arguments.as_slice()].concat(),
+        );
+        assert!(!said.status.success());
+        let errors = text(&said.stderr);
+        let error = errors
+            .lines()
+            .find(|line| line.starts_with("error"))
+            .unwrap_or_default();
+        assert!(format!("{error}\n").starts_with(expected), "{errors}");
+    }
+}
