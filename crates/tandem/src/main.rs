@@ -11,6 +11,7 @@ mod history;
 mod instruct;
 mod partner;
 mod payments;
+mod people;
 mod programme;
 mod quote;
 mod report;
@@ -80,6 +81,8 @@ enum Command {
     Serve(serve::Options),
     /// Registers, lists and shuts out the clients of a service.
     Client(partner::Options),
+    /// Adds somebody who signs in to the console of a service.
+    Person(people::Options),
     /// Calls a service as one of its clients: signed, and the answer checked.
     Call(partner::Call),
     /// Measures throughput on this machine.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Conformance(suite) => conformance::conformance(&suite),
         Command::Serve(options) => serve::serve(&options),
         Command::Client(options) => partner::client(&options),
+        Command::Person(options) => people::add(&options),
         Command::Call(options) => partner::call(&options),
         Command::Bench(options) => bench::bench(&options),
     };

@@ -267,7 +267,7 @@ fn fee_words(fee: &Fee) -> String {
 
 fn classes(visit: &Visit, version: &Version) -> Section {
     let mut table = Table::new(&[
-        (visit.t("overview.class"), ""),
+        (visit.t("overview.class"), "!"),
         (visit.t("agreement.from_days"), "#"),
         (visit.t("agreement.allowance"), "#"),
     ]);

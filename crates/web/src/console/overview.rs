@@ -297,7 +297,7 @@ fn classes(visit: &Visit, scope: &Scope<'_>) -> Section {
         .classes(scope.agreement());
     let all: Amount = amounts.iter().copied().sum();
     let mut table = Table::new(&[
-        (visit.t("overview.class"), ""),
+        (visit.t("overview.class"), "!"),
         (visit.t("overview.outstanding"), "#"),
         (visit.t("overview.share"), "#"),
         ("", "?"),

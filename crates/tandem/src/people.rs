@@ -1,0 +1,58 @@
+//! `tandem person`: people who sign in to the console of a service.
+
+use std::path::PathBuf;
+
+use tandem_web::console::people::{self, NewPerson, Role};
+use tandem_web::registry::Registry;
+
+use crate::data::DEFAULT;
+use crate::export;
+use crate::fail::{Failure, Outcome};
+use crate::serve::registry_file;
+
+/// Somebody who is to sign in to the console.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folder of the service, as for `tandem serve`.
+    #[arg(long, default_value = DEFAULT)]
+    data: PathBuf,
+    /// Name to sign in with, often an e-mail address.
+    login: String,
+    /// The person's name.
+    #[arg(long)]
+    name: String,
+    /// Id of the party that the person works for, as in the agreements.
+    #[arg(long)]
+    party: String,
+    /// What the person may do; repeat it for several roles.
+    #[arg(long, value_name = "ROLE", value_parser = role, default_value = "admin")]
+    role: Vec<Role>,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    let known = || Role::ALL.map(Role::name).join(", ");
+    Role::of(name).ok_or_else(|| format!("there is no role `{name}`; there are {}", known()))
+}
+
+/// Adds the person and prints the password of the first sign-in.
+pub(crate) fn add(options: &Options) -> Outcome {
+    let file = registry_file(&options.data);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
+    }
+    let registry = Registry::open(&file, &tandem_web::schemas());
+    let registry = registry.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let roles = options.role.iter().copied().chain([Role::Viewer]);
+    let new = NewPerson {
+        login: &options.login,
+        name: &options.name,
+        party: &options.party,
+        roles: roles.collect(),
+    };
+    let password = people::invite(&registry, new).map_err(|error| Failure(error.to_string()))?;
+    export::show(&format!(
+        "{} signs in with the password {password}, which is shown only here; at the first \
+         sign-in another is chosen and an authenticator set up\n",
+        options.login
+    ))
+}
