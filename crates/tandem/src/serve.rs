@@ -16,6 +16,7 @@ use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::Socket;
+use tandem_web::vault::{KeySource, Vault};
 
 use crate::data::{DEFAULT, Place};
 use crate::fail::{Failure, Outcome};
@@ -59,6 +60,13 @@ pub(crate) struct Options {
     /// Name of this node, under which it owns books on that server.
     #[arg(long, value_name = "NAME", requires = "store")]
     node: Option<String>,
+    /// File with the key of the vault for personal data, 32 bytes in base64; made if it is not
+    /// there [default: vault.key in the service's folder].
+    #[arg(long, value_name = "FILE")]
+    vault_key: Option<PathBuf>,
+    /// Command that prints this key instead.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "vault_key")]
+    vault_key_command: Option<String>,
     /// Calls a second that one party may make.
     #[arg(long, value_name = "CALLS", default_value = "5000")]
     rate: NonZeroU32,
@@ -106,6 +114,12 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     };
     let access = Access::open(&settings, registry.clone(), &folder);
     let access = access.map_err(|error| Failure(error.to_string()))?;
+    let vault_key = match (&options.vault_key_command, &options.vault_key) {
+        (Some(command), _) => KeySource::Command(command.clone()),
+        (None, Some(file)) => KeySource::File(file.clone()),
+        (None, None) => KeySource::File(folder.join("vault.key")),
+    };
+    let vault = Vault::open(&folder, &vault_key).map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
     let mut threads = Vec::new();
     for path in &options.programmes {
@@ -128,6 +142,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         access: Arc::new(access),
         sandbox: options.sandbox || options.demo,
         demo: options.demo,
+        vault,
         metrics: Metrics::default(),
     });
     println!("Tandem listens on {base}");

@@ -137,7 +137,7 @@ impl ApiClient {
             request = request.header(name, value);
         }
         let sent = match method {
-            "GET" => request.body(()).map(|request| self.http.run(request)),
+            "GET" | "DELETE" => request.body(()).map(|request| self.http.run(request)),
             _ => request.body(body).map(|request| self.http.run(request)),
         };
         let sent = sent.map_err(|error| error.to_string())?;

@@ -11,6 +11,7 @@ pub mod problem;
 pub mod read;
 pub mod registry;
 pub mod serve;
+pub mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use access::Access;
 use desk::Desk;
 use metrics::Metrics;
 use registry::Registry;
+use vault::Vault;
 
 /// Everything that a request may need.
 pub struct Service {
@@ -32,6 +34,8 @@ pub struct Service {
     pub sandbox: bool,
     /// True if it is a demo: the console says who can sign in, and their codes.
     pub demo: bool,
+    /// Personal data.
+    pub vault: Vault,
     /// What is measured.
     pub metrics: Metrics,
 }

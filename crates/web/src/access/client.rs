@@ -25,6 +25,11 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("settlements:read", "read settlements and statements"),
     ("events:read", "read events and the delivery log"),
     ("webhooks:write", "set up webhooks"),
+    ("persons:read", "read personal data of the party"),
+    (
+        "persons:write",
+        "store and erase personal data of the party",
+    ),
     ("sandbox", "move time and seed data in a sandbox"),
     ("admin", "operate the service: close days, register clients"),
 ];

@@ -7,6 +7,7 @@ mod events;
 mod list;
 mod loans;
 mod openapi;
+mod persons;
 pub mod shape;
 pub mod view;
 
@@ -102,6 +103,12 @@ pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
         .merge(
             Router::new()
                 .route("/v1/agreements", get(books::list))
+                .route("/v1/persons", post(persons::store))
+                .route(
+                    "/v1/persons/{token}",
+                    get(persons::read).delete(persons::erase),
+                )
+                .route("/v1/persons/{token}/accesses", get(persons::accesses))
                 .nest("/v1/agreements/{agreement}", agreement)
                 .method_not_allowed_fallback(no_method)
                 .layer(from_fn_with_state(gate, layer)),

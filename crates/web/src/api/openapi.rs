@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{applications, books, bulk, events, loans};
+use super::{applications, books, bulk, events, loans, persons};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,7 +37,11 @@ use super::{applications, books, bulk, events, loans};
         loans::transactions,
         loans::instruct,
         loans::reverse,
-        loans::postings
+        loans::postings,
+        persons::store,
+        persons::read,
+        persons::erase,
+        persons::accesses
     )
 )]
 struct Description;

@@ -388,3 +388,55 @@ fn what_is_not_yours_does_not_exist() {
         .unwrap();
     assert_eq!(of_none.json(), json!([]));
 }
+
+/// A person's data is kept for one party, and a book knows a token alone.
+#[test]
+fn a_person_stays_out_of_the_book() {
+    let running = Running::start();
+    let (mut platform, mut lender) = (running.client("bazaar"), running.client("river"));
+    let person = json!({"data": {"name": "Wang Fang", "phone": "13800000000"}});
+    let bytes = serde_json::to_vec(&person).unwrap();
+    let body = Some(("application/json", bytes.as_slice()));
+    let stored = platform
+        .0
+        .call("POST", "/v1/persons", Some("p"), body)
+        .unwrap();
+    assert_eq!(stored.status, 201);
+    let token = stored.json()["token"].as_str().unwrap().to_owned();
+    let mut request = application("A-1");
+    request["borrower"] = json!(token);
+    assert_eq!(platform.post("/applications", &request).0, 201);
+    let path = format!("/v1/persons/{token}");
+    assert_eq!(
+        platform.0.call("GET", &path, None, None).unwrap().json(),
+        person
+    );
+    let foreign = lender.0.call("GET", &path, None, None).unwrap();
+    let absent = lender
+        .0
+        .call("GET", "/v1/persons/none", None, None)
+        .unwrap();
+    assert_eq!((foreign.status, foreign.json()), (404, absent.json()));
+    let foreign = lender.0.call("DELETE", &path, None, None).unwrap();
+    assert_eq!((foreign.status, foreign.json()), (404, absent.json()));
+    assert_eq!(
+        platform.0.call("DELETE", &path, None, None).unwrap().status,
+        204
+    );
+    assert_eq!(
+        platform.0.call("GET", &path, None, None).unwrap().status,
+        404
+    );
+    let seen = platform
+        .0
+        .call("GET", &format!("{path}/accesses"), None, None)
+        .unwrap()
+        .json();
+    let seen: Vec<_> = seen
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|seen| seen["what"].clone())
+        .collect();
+    assert_eq!(seen, ["erased", "read", "stored"]);
+}

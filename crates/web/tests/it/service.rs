@@ -17,6 +17,7 @@ use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::{Socket, serve};
+use tandem_web::vault::{KeySource, Vault};
 use tempfile::TempDir;
 
 /// Name of the book.
@@ -95,6 +96,7 @@ impl Running {
             access: Arc::new(access),
             sandbox: true,
             demo: false,
+            vault: Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap(),
             metrics: Metrics::default(),
         });
         let serving = std::thread::spawn(move || {

@@ -1,0 +1,363 @@
+//! Personal data, outside the books: encrypted under a key for each person, which is encrypted
+//! under the service's key. A book knows a person by a token that says nothing.
+//!
+//! Keys and data lie in two files. Erasing a person erases its key: what backups of the data still
+//! have can then be read by nobody.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rusqlite::{OptionalExtension as _, params};
+use serde_json::Value;
+
+use crate::access::{Caller, random_id};
+use crate::registry::Registry;
+
+const KEYS: &str = "
+    PRAGMA secure_delete = ON;
+    CREATE TABLE IF NOT EXISTS person_key (
+        party TEXT NOT NULL,
+        token TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (party, token)
+    ) STRICT, WITHOUT ROWID";
+
+const DATA: &str = "
+    PRAGMA secure_delete = ON;
+    CREATE TABLE IF NOT EXISTS person (
+        party TEXT NOT NULL,
+        token TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (party, token)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS person_access (
+        number INTEGER PRIMARY KEY,
+        party TEXT NOT NULL,
+        token TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        client TEXT NOT NULL,
+        what TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS person_access_of ON person_access (party, token, number)";
+
+/// Bytes of a key.
+const KEY: usize = 32;
+
+/// Where the service's key comes from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A file with 32 bytes in base64; it is made if it is not there.
+    File(PathBuf),
+    /// A command that prints them, run by the shell.
+    Command(String),
+}
+
+/// Why the vault cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// A file.
+    #[error("{0}: {1}")]
+    File(PathBuf, io::Error),
+    /// The command that gives the key.
+    #[error("the command that gives the vault's key failed: {0}")]
+    Command(String),
+    /// The key.
+    #[error("the vault's key must be 32 bytes in base64")]
+    Key,
+    /// The database.
+    #[error("the vault: {0}")]
+    Registry(#[from] rusqlite::Error),
+    /// Something was changed, or sealed under another key.
+    #[error(
+        "the vault: what is kept of {0} does not open with this key; it was changed, or the key was"
+    )]
+    Sealed(String),
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// The vault of a service.
+pub struct Vault {
+    key: LessSafeKey,
+    keys: Registry,
+    data: Registry,
+}
+
+/// That somebody looked at a person's data or changed it.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Seconds since 1970.
+    pub at: i64,
+    /// The client.
+    pub client: String,
+    /// `stored`, `read` or `erased`.
+    pub what: String,
+}
+
+impl Vault {
+    /// Opens the vault in a folder, and makes it if it is not there.
+    pub fn open(folder: &Path, key: &KeySource) -> Result<Vault, VaultError> {
+        Ok(Vault {
+            key: sealing(&key.read()?),
+            keys: Registry::open(&folder.join("person-keys.db"), &[KEYS])?,
+            data: Registry::open(&folder.join("persons.db"), &[DATA])?,
+        })
+    }
+
+    /// Keeps a person's data for the caller's party, and gives the token by which books know it.
+    pub fn store(&self, caller: &Caller, data: &Value, now: i64) -> Result<String, VaultError> {
+        let token = random_id().map_err(|_| VaultError::Random)?;
+        let party = &caller.party;
+        let own: [u8; KEY] = random()?;
+        let name = name(party, &token);
+        let sealed_key = seal(&self.key, &name, &own)?;
+        let sealed = seal(&sealing(&own), &name, data.to_string().as_bytes())?;
+        let insert = "INSERT INTO person_key (party, token, sealed) VALUES (?1, ?2, ?3)";
+        self.keys
+            .with(|file| file.execute(insert, params![party, token, sealed_key]))?;
+        let insert = "INSERT INTO person (party, token, sealed) VALUES (?1, ?2, ?3)";
+        self.data
+            .with(|file| file.execute(insert, params![party, token, sealed]))?;
+        self.note(caller, &token, "stored", now)?;
+        Ok(token)
+    }
+
+    /// A person's data, if the caller's party keeps it; that it was read is noted first.
+    pub fn read(
+        &self,
+        caller: &Caller,
+        token: &str,
+        now: i64,
+    ) -> Result<Option<Value>, VaultError> {
+        let party = &caller.party;
+        let find = |table: &str, registry: &Registry| {
+            let select = format!("SELECT sealed FROM {table} WHERE party = ?1 AND token = ?2");
+            registry.with(|file| {
+                let row = file.query_row(&select, [party.as_str(), token], |row| row.get(0));
+                row.optional()
+            })
+        };
+        let key: Option<Vec<u8>> = find("person_key", &self.keys)?;
+        let data: Option<Vec<u8>> = find("person", &self.data)?;
+        let Some((key, data)) = key.zip(data) else {
+            return Ok(None);
+        };
+        let name = name(party, token);
+        let broken = || VaultError::Sealed(token.to_owned());
+        let own = open(&self.key, &name, key).ok_or_else(broken)?;
+        let own: [u8; KEY] = own.try_into().map_err(|_| broken())?;
+        let data = open(&sealing(&own), &name, data).ok_or_else(broken)?;
+        self.note(caller, token, "read", now)?;
+        Ok(serde_json::from_slice(&data).ok())
+    }
+
+    /// Erases a person's key and data; false if the caller's party keeps none.
+    pub fn erase(&self, caller: &Caller, token: &str, now: i64) -> Result<bool, VaultError> {
+        let party = &caller.party;
+        let delete = "DELETE FROM person_key WHERE party = ?1 AND token = ?2";
+        let erased = self
+            .keys
+            .with(|file| file.execute(delete, params![party, token]))?;
+        let delete = "DELETE FROM person WHERE party = ?1 AND token = ?2";
+        self.data
+            .with(|file| file.execute(delete, params![party, token]))?;
+        if erased > 0 {
+            self.note(caller, token, "erased", now)?;
+        }
+        Ok(erased > 0)
+    }
+
+    /// Who looked at a person's data or changed it, newest first; kept after it is erased.
+    pub fn accesses(&self, party: &str, token: &str) -> Result<Vec<Access>, VaultError> {
+        let select = "SELECT at, client, what FROM person_access WHERE party = ?1 AND token = ?2
+                      ORDER BY number DESC LIMIT 1000";
+        let found = self.data.with(|file| {
+            let mut select = file.prepare_cached(select)?;
+            let rows = select.query_map([party, token], |row| {
+                Ok(Access {
+                    at: row.get(0)?,
+                    client: row.get(1)?,
+                    what: row.get(2)?,
+                })
+            })?;
+            rows.collect()
+        });
+        Ok(found?)
+    }
+
+    fn note(&self, caller: &Caller, token: &str, what: &str, now: i64) -> Result<(), VaultError> {
+        let insert = "INSERT INTO person_access (party, token, at, client, what)
+                      VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = params![caller.party, token, now, caller.client_id, what];
+        self.data.with(|file| file.execute(insert, row))?;
+        Ok(())
+    }
+}
+
+impl KeySource {
+    fn read(&self) -> Result<[u8; KEY], VaultError> {
+        let text = match self {
+            KeySource::File(path) => match fs::read_to_string(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+                text => text.map_err(|error| VaultError::File(path.clone(), error))?,
+            },
+            KeySource::Command(command) => {
+                let output = Command::new("sh").args(["-c", command]).output();
+                let output = output.map_err(|error| VaultError::Command(error.to_string()))?;
+                if !output.status.success() {
+                    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                    return Err(VaultError::Command(format!("{} {said}", output.status)));
+                }
+                String::from_utf8(output.stdout).map_err(|_| VaultError::Key)?
+            }
+        };
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| VaultError::Key)?;
+        bytes.try_into().map_err(|_| VaultError::Key)
+    }
+}
+
+/// Makes a key in a file that only its owner may read.
+fn make(path: &Path) -> Result<String, VaultError> {
+    let text = STANDARD.encode(random::<KEY>()?) + "\n";
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| VaultError::File(path.to_owned(), error))?;
+    Ok(text)
+}
+
+fn sealing(key: &[u8; KEY]) -> LessSafeKey {
+    let key = UnboundKey::new(&CHACHA20_POLY1305, key);
+    LessSafeKey::new(key.expect("the key has the length that it must have"))
+}
+
+/// What is sealed cannot be put in another's place.
+fn name(party: &str, token: &str) -> String {
+    format!("{party}\n{token}")
+}
+
+fn seal(key: &LessSafeKey, name: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let nonce: [u8; NONCE_LEN] = random()?;
+    let mut sealed = plain.to_vec();
+    let aad = Aad::from(name.as_bytes());
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
+        .map_err(|_| VaultError::Random)?;
+    Ok([&nonce[..], &sealed].concat())
+}
+
+fn open(key: &LessSafeKey, name: &str, sealed: Vec<u8>) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    let mut sealed = sealed.to_vec();
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let plain = key
+        .open_in_place(nonce, Aad::from(name.as_bytes()), &mut sealed)
+        .ok()?;
+    Some(plain.to_vec())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], VaultError> {
+    let mut bytes = [0; N];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| VaultError::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::Scopes;
+
+    fn caller(party: &str) -> Caller {
+        Caller {
+            client_id: format!("{party}-1"),
+            party: party.to_owned(),
+            scopes: Scopes::all(),
+        }
+    }
+
+    fn file(folder: &Path) -> KeySource {
+        KeySource::File(folder.join("vault.key"))
+    }
+
+    #[test]
+    fn a_person_is_kept_for_one_party_and_erased_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        let (own, other) = (caller("bazaar"), caller("river"));
+        let data = json!({"name": "Wang Fang", "phone": "13800000000"});
+        let token = vault.store(&own, &data, 1).unwrap();
+        drop(vault);
+        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        assert_eq!(vault.read(&own, &token, 2).unwrap(), Some(data));
+        assert_eq!(vault.read(&other, &token, 3).unwrap(), None);
+        assert!(!vault.erase(&other, &token, 4).unwrap());
+        assert!(vault.erase(&own, &token, 5).unwrap());
+        assert_eq!(vault.read(&own, &token, 6).unwrap(), None);
+        let seen = vault.accesses("bazaar", &token).unwrap();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|seen| (seen.at, seen.what.as_str()))
+            .collect();
+        assert_eq!(seen, [(5, "erased"), (2, "read"), (1, "stored")]);
+    }
+
+    #[test]
+    fn nothing_of_a_person_can_be_read_in_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        vault
+            .store(&caller("bazaar"), &json!({"name": "Wang Fang"}), 1)
+            .unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(9).any(|window| window == b"Wang Fang"));
+        }
+    }
+
+    #[test]
+    fn another_key_opens_nothing_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        let token = vault.store(&caller("bazaar"), &json!({}), 1).unwrap();
+        drop(vault);
+        let other = KeySource::Command(format!("echo {}", STANDARD.encode([7; KEY])));
+        let vault = Vault::open(folder.path(), &other).unwrap();
+        assert_eq!(
+            vault
+                .read(&caller("bazaar"), &token, 2)
+                .unwrap_err()
+                .to_string(),
+            format!(
+                "the vault: what is kept of {token} does not open with this key; it was changed, or \
+                 the key was"
+            )
+        );
+        let said = |source: &str| {
+            let opened = Vault::open(folder.path(), &KeySource::Command(source.to_owned()));
+            opened.err().unwrap().to_string()
+        };
+        assert_eq!(
+            said("echo abc"),
+            "the vault's key must be 32 bytes in base64"
+        );
+        assert_eq!(
+            said("echo no module >&2; exit 3"),
+            "the command that gives the vault's key failed: exit status: 3 no module"
+        );
+    }
+}
