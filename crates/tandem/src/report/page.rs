@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::text::upper_first;
 use super::{Check, Note};
+use tandem_web::chart::{Chart, Colour};
 
 /// The page.
 #[derive(Template)]
