@@ -60,8 +60,8 @@ impl Signed {
         self.desk.reader().rows(|rows| {
             let mut select = rows.prepare_cached(
                 // By entry, of which few are new, and not by account, of which there are all.
-                "SELECT entry, day, kind, account, amount, loan FROM posting NOT INDEXED
-                 WHERE entry > ?1 AND party = ?2 ORDER BY entry",
+                "SELECT entry, day, kind, account, amount, loan FROM posting
+                 WHERE entry > ?1 AND +party = ?2 ORDER BY entry",
             )?;
             let mut found = select.query((figures.last as i64, self.party.0))?;
             while let Some(row) = found.next()? {
