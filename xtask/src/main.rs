@@ -4,11 +4,13 @@
 //! step that fails says what to do about it.
 
 mod analysis;
+mod api;
 mod browser;
 mod cargo;
 mod licences;
 mod links;
 mod packages;
+mod python;
 mod simulate;
 mod source;
 mod structure;
@@ -102,7 +104,7 @@ const STEPS: [Step; 10] = [
 ];
 
 /// What can be run besides, as long as one likes.
-const RUNS: [Run; 6] = [
+const RUNS: [Run; 7] = [
     Run {
         name: "simulate",
         arguments: "--seeds N --seed S --seconds T --keep STEPS",
@@ -137,6 +139,12 @@ const RUNS: [Run; 6] = [
         run: browser::check,
     },
     Run {
+        name: "api",
+        arguments: "--only CHECK",
+        about: "partners' examples, linters, Schemathesis and an isolation matrix against a service",
+        run: api::check,
+    },
+    Run {
         name: "fuzz",
         arguments: "--seconds N",
         about: "feed every reader of outside bytes, for so long each",
@@ -153,8 +161,8 @@ const POSTGRES: &str = "test -ptandem-journal -ptandem -ptandem-sim --features \
                         tandem/postgres,tandem-sim/postgres -- postgres:: faults:: stores:: \
                         server::";
 
-const FAILOVER: &str = "test -ptandem-journal --features postgres --test it -- --nocapture \
-                        --include-ignored --test-threads=1 faults:: is_taken_over model::";
+const FAILOVER: &str = "test -ptandem-journal -ptandem --features postgres --test it -- --nocapture \
+                        --include-ignored --test-threads=1 faults:: is_taken_over model:: nodes::";
 
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()

@@ -43,7 +43,7 @@ fn a_demo_is_called_from_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let demo = Demo::start(folder);
-    let application = examples().join("../docs/application.json");
+    let application = examples().join("partner/application.json");
     let application = application.to_str().unwrap();
     let call = |party: &str, words: &[&str]| {
         let (client, key) = (

@@ -27,7 +27,8 @@ use crate::problem::{FieldError, Problem};
 /// Submits an application. Each lender judges it for itself, and the answer says what came of it.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications", tag = "applications",
     params(("agreement" = String, Path,)), request_body = ApplicationRequest,
-    responses((status = 201, body = Application), (status = "4XX", body = Problem)))]
+    operation_id = "submitApplication", security(("oauth" = ["applications:write"])),
+    responses((status = 201, body = Application)))]
 pub(super) async fn submit(
     here: Here,
     Body(request): Body<ApplicationRequest>,
@@ -164,7 +165,8 @@ fn show_value(kind: Kind, value: &Value, currency: Currency) -> JsonValue {
 /// One application.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/applications/{reference}",
     tag = "applications", params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Application), (status = "4XX", body = Problem)))]
+    operation_id = "getApplication", security(("oauth" = ["applications:read"])),
+    responses((status = 200, body = Application)))]
 pub(super) async fn get(here: Here) -> Result<Json<Application>, Problem> {
     here.may("applications:read")?;
     show(&here.view, &here.reference).map(Json)
@@ -173,7 +175,8 @@ pub(super) async fn get(here: Here) -> Result<Json<Application>, Problem> {
 /// Takes an offer: the loan is disbursed on the business date.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/{reference}/acceptance",
     tag = "applications", params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Application), (status = "4XX", body = Problem)))]
+    operation_id = "acceptOffer", security(("oauth" = ["applications:write"])),
+    responses((status = 200, body = Application)))]
 pub(super) async fn accept(here: Here) -> Result<impl IntoResponse, Problem> {
     let application = here.reference.clone();
     change(&here, Command::Accept { application }).await
@@ -182,7 +185,8 @@ pub(super) async fn accept(here: Here) -> Result<impl IntoResponse, Problem> {
 /// Gives an offer back.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/{reference}/withdrawal",
     tag = "applications", params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Application), (status = "4XX", body = Problem)))]
+    operation_id = "withdrawOffer", security(("oauth" = ["applications:write"])),
+    responses((status = 200, body = Application)))]
 pub(super) async fn withdraw(here: Here) -> Result<impl IntoResponse, Problem> {
     let application = here.reference.clone();
     change(&here, Command::Withdraw { application }).await
@@ -205,13 +209,15 @@ pub(super) struct Filter {
     /// Where the page begins, as the last page said.
     cursor: Option<String>,
     /// Items on the page, 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
 /// Applications, newest first.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/applications", tag = "applications",
     params(("agreement" = String, Path,), Filter),
-    responses((status = 200, body = List<Application>), (status = "4XX", body = Problem)))]
+    operation_id = "listApplications", security(("oauth" = ["applications:read"])),
+    responses((status = 200, body = List<Application>)))]
 pub(super) async fn list(
     here: Here,
     Params(filter): Params<Filter>,

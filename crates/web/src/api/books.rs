@@ -35,7 +35,8 @@ const MOST_DAYS: i32 = 366;
 
 /// The agreements that the caller's party is in.
 #[utoipa::path(get, path = "/v1/agreements", tag = "agreements",
-    responses((status = 200, body = Vec<Agreement>), (status = "4XX", body = Problem)))]
+    operation_id = "listAgreements", security(("oauth" = ["agreements:read"])),
+    responses((status = 200, body = Vec<Agreement>)))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
@@ -51,7 +52,8 @@ pub(super) async fn list(
 /// An agreement, as far as it concerns the caller.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}", tag = "agreements",
     params(("agreement" = String, Path,)),
-    responses((status = 200, body = Agreement), (status = "4XX", body = Problem)))]
+    operation_id = "getAgreement", security(("oauth" = ["agreements:read"])),
+    responses((status = 200, body = Agreement)))]
 pub(super) async fn get(here: Here) -> Result<Json<Agreement>, Problem> {
     here.may("agreements:read")?;
     Ok(Json(here.view.look(agreement)))
@@ -117,7 +119,8 @@ fn agreement(seen: &Seen<'_>) -> Agreement {
 /// The limits that bind the caller, and all together, with their use.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/limits", tag = "agreements",
     params(("agreement" = String, Path,)),
-    responses((status = 200, body = Vec<Limit>), (status = "4XX", body = Problem)))]
+    operation_id = "listLimits", security(("oauth" = ["agreements:read"])),
+    responses((status = 200, body = Vec<Limit>)))]
 pub(super) async fn limits(here: Here) -> Result<Json<Vec<Limit>>, Problem> {
     here.may("agreements:read")?;
     Ok(Json(here.view.look(limits_of)))
@@ -158,7 +161,8 @@ pub fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
 /// The balances of the caller's ledger that are not zero.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/balances", tag = "ledger",
     params(("agreement" = String, Path,)),
-    responses((status = 200, body = Vec<Balance>), (status = "4XX", body = Problem)))]
+    operation_id = "listBalances", security(("oauth" = ["settlements:read"])),
+    responses((status = 200, body = Vec<Balance>)))]
 pub(super) async fn balances(here: Here) -> Result<Json<Vec<Balance>>, Problem> {
     here.may("settlements:read")?;
     Ok(Json(here.view.look(balances_of)))
@@ -192,17 +196,20 @@ pub(super) struct Filter {
     /// Only those of this account.
     account: Option<u16>,
     /// Only those of this event.
+    #[param(format = "uint64")]
     event: Option<u64>,
     /// Where the page begins, as the last page said.
     cursor: Option<String>,
     /// Lines on the page, 1 to 200 [default: 50]; an entry is never cut, so it can be some more.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
 /// The caller's postings, newest first.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/postings", tag = "ledger",
     params(("agreement" = String, Path,), Filter),
-    responses((status = 200, body = List<Posting>), (status = "4XX", body = Problem)))]
+    operation_id = "listPostings", security(("oauth" = ["settlements:read"])),
+    responses((status = 200, body = List<Posting>)))]
 pub(super) async fn postings(
     here: Here,
     Params(filter): Params<Filter>,
@@ -271,15 +278,18 @@ pub(super) fn posting(seen: &Seen<'_>, row: &PostingRow) -> Posting {
 #[into_params(parameter_in = Query)]
 pub(super) struct Days {
     /// First day.
+    #[param(format = Date)]
     from: String,
     /// Last day.
+    #[param(format = Date)]
     to: String,
 }
 
 /// The caller's statement: every account that moved or has a balance, over some business dates.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/statement", tag = "ledger",
     params(("agreement" = String, Path,), Days),
-    responses((status = 200, body = Vec<StatementLine>), (status = "4XX", body = Problem)))]
+    operation_id = "getStatement", security(("oauth" = ["settlements:read"])),
+    responses((status = 200, body = Vec<StatementLine>)))]
 pub(super) async fn statement(
     here: Here,
     Params(days): Params<Days>,
@@ -348,7 +358,8 @@ pub fn statement_of(view: &View, from: Day, to: Day) -> Result<Vec<StatementLine
 /// The settlement windows that concern the caller, newest first, with its own rows.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/settlements", tag = "settlement",
     params(("agreement" = String, Path,), super::events::After),
-    responses((status = 200, body = List<Settlement>), (status = "4XX", body = Problem)))]
+    operation_id = "listSettlements", security(("oauth" = ["settlements:read"])),
+    responses((status = 200, body = List<Settlement>)))]
 pub(super) async fn settlements(
     here: Here,
     Params(after): Params<super::events::After>,
@@ -408,7 +419,8 @@ fn settlement(seen: &Seen<'_>, plan: &Plan) -> Settlement {
 /// Closes the business date. In a sandbox any party may, and may close several days at once.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/days", tag = "agreements",
     params(("agreement" = String, Path,)), request_body = CloseRequest,
-    responses((status = 201, body = Close), (status = "4XX", body = Problem)))]
+    operation_id = "closeDay", security(("oauth" = ["sandbox"]), ("oauth" = ["admin"])),
+    responses((status = 201, body = Close)))]
 pub(super) async fn close(
     here: Here,
     Body(request): Body<CloseRequest>,
@@ -455,7 +467,8 @@ pub(super) async fn close(
 /// Lets another node have the book, once all that was asked before is durable.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/handover", tag = "operation",
     params(("agreement" = String, Path,)), request_body = HandoverRequest,
-    responses((status = 202), (status = "4XX", body = Problem)))]
+    operation_id = "handOverBook", security(("oauth" = ["admin"])),
+    responses((status = 202)))]
 pub(super) async fn hand_over(
     here: Here,
     Body(request): Body<HandoverRequest>,

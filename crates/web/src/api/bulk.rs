@@ -25,8 +25,8 @@ pub(super) const BODY: usize = 16 << 20;
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/stream", tag = "applications",
     params(("agreement" = String, Path,)),
     request_body(content = String, content_type = "application/x-ndjson"),
-    responses((status = 200, body = String, content_type = "application/x-ndjson"),
-        (status = "4XX", body = Problem)))]
+    operation_id = "streamApplications", security(("oauth" = ["applications:write"])),
+    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 pub(super) async fn applications(
     here: Here,
     headers: HeaderMap,
@@ -44,8 +44,8 @@ pub(super) async fn applications(
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/payments/stream", tag = "loans",
     params(("agreement" = String, Path,)),
     request_body(content = String, content_type = "application/x-ndjson"),
-    responses((status = 200, body = String, content_type = "application/x-ndjson"),
-        (status = "4XX", body = Problem)))]
+    operation_id = "streamPayments", security(("oauth" = ["payments:write"])),
+    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
 pub(super) async fn payments(
     here: Here,
     headers: HeaderMap,

@@ -18,6 +18,7 @@ pub(super) struct After {
     /// Where the page begins, as the last page said.
     pub(super) cursor: Option<String>,
     /// Items on the page, 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
     pub(super) limit: Option<usize>,
 }
 
@@ -27,15 +28,18 @@ pub(super) struct After {
 pub(super) struct Since {
     /// Number of the last event that is known; 0 from the beginning.
     #[serde(default)]
+    #[param(format = "uint64")]
     after: u64,
     /// Events at the most, 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
 /// Events that concern the caller, oldest first. Each webhook brings one of these.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/events", tag = "events",
     params(("agreement" = String, Path,), Since),
-    responses((status = 200, body = Vec<Event>), (status = "4XX", body = Problem)))]
+    operation_id = "listEvents", security(("oauth" = ["events:read"])),
+    responses((status = 200, body = Vec<Event>)))]
 pub(super) async fn list(
     here: Here,
     Params(since): Params<Since>,

@@ -25,7 +25,8 @@ use crate::read::{EventRow, Page, PostingFilter};
 /// One loan.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Loan), (status = "4XX", body = Problem)))]
+    operation_id = "getLoan", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = Loan)))]
 pub(super) async fn get(here: Here) -> Result<Json<Loan>, Problem> {
     here.may("loans:read")?;
     show(&here.view, &here.reference).map(Json)
@@ -113,13 +114,15 @@ pub(super) struct Filter {
     /// Where the page begins, as the last page said.
     cursor: Option<String>,
     /// Items on the page, 1 to 200 [default: 50].
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
 /// Loans, newest first.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans", tag = "loans",
     params(("agreement" = String, Path,), Filter),
-    responses((status = 200, body = List<Loan>), (status = "4XX", body = Problem)))]
+    operation_id = "listLoans", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = List<Loan>)))]
 pub(super) async fn list(
     here: Here,
     Params(filter): Params<Filter>,
@@ -159,7 +162,8 @@ fn passes(book: &Book, place: u32, filter: &Filter) -> bool {
 /// What a loan's borrower has still to pay: what is overdue, then what is coming.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}/schedule", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Vec<Instalment>), (status = "4XX", body = Problem)))]
+    operation_id = "getSchedule", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = Vec<Instalment>)))]
 pub(super) async fn schedule(here: Here) -> Result<Json<Vec<Instalment>>, Problem> {
     here.may("loans:read")?;
     plan(&here.view, &here.reference).map(Json)
@@ -199,13 +203,15 @@ pub fn plan(view: &View, reference: &str) -> Result<Vec<Instalment>, Problem> {
 #[into_params(parameter_in = Query)]
 pub(super) struct OnDay {
     /// The day [default: the business date].
+    #[param(format = Date)]
     on: Option<String>,
 }
 
 /// What settles a loan on a day, if nothing else is paid before.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}/quote", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,), OnDay),
-    responses((status = 200, body = Quote), (status = "4XX", body = Problem)))]
+    operation_id = "getQuote", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = Quote)))]
 pub(super) async fn quote(
     here: Here,
     Params(query): Params<OnDay>,
@@ -259,7 +265,8 @@ pub(super) fn day(text: &str, pointer: &str) -> Result<Day, Problem> {
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/loans/{reference}/payments", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,)),
     request_body = PaymentRequest,
-    responses((status = 201, body = Receipt), (status = "4XX", body = Problem)))]
+    operation_id = "bookPayment", security(("oauth" = ["payments:write"])),
+    responses((status = 201, body = Receipt)))]
 pub(super) async fn pay(
     here: Here,
     Body(mut payment): Body<PaymentRequest>,
@@ -324,7 +331,8 @@ fn receipt(reference: String, answer: Answer) -> Receipt {
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/loans/{reference}/transactions",
     tag = "loans", params(("agreement" = String, Path,), ("reference" = String, Path,)),
     request_body = InstructionRequest,
-    responses((status = 201, body = Receipt), (status = "4XX", body = Problem)))]
+    operation_id = "instructLoan", security(("oauth" = ["loans:write"])),
+    responses((status = 201, body = Receipt)))]
 pub(super) async fn instruct(
     here: Here,
     Body(request): Body<InstructionRequest>,
@@ -375,7 +383,8 @@ pub fn instruction(
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/loans/{reference}/reversals", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,)),
     request_body = ReversalRequest,
-    responses((status = 201, body = Receipt), (status = "4XX", body = Problem)))]
+    operation_id = "reverseTransaction", security(("oauth" = ["loans:write"])),
+    responses((status = 201, body = Receipt)))]
 pub(super) async fn reverse(
     here: Here,
     Body(request): Body<ReversalRequest>,
@@ -409,7 +418,8 @@ pub fn reversal(view: &View, loan: &str, request: ReversalRequest) -> Result<Com
 /// What was done to a loan, oldest first.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}/transactions",
     tag = "loans", params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Vec<Transaction>), (status = "4XX", body = Problem)))]
+    operation_id = "listTransactions", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = Vec<Transaction>)))]
 pub(super) async fn transactions(here: Here) -> Result<Json<Vec<Transaction>>, Problem> {
     here.may("loans:read")?;
     done(&here.view, &here.reference).map(Json)
@@ -482,7 +492,8 @@ fn transaction(seen: &Seen<'_>, row: &EventRow) -> Option<Transaction> {
 /// The caller's postings about a loan, newest first.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}/postings", tag = "loans",
     params(("agreement" = String, Path,), ("reference" = String, Path,)),
-    responses((status = 200, body = Vec<Posting>), (status = "4XX", body = Problem)))]
+    operation_id = "listLoanPostings", security(("oauth" = ["loans:read"])),
+    responses((status = 200, body = Vec<Posting>)))]
 pub(super) async fn postings(here: Here) -> Result<Json<Vec<Posting>>, Problem> {
     here.may("loans:read")?;
     let loan = here.view.look(|seen| seen.find_loan(&here.reference))?;

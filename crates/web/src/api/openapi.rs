@@ -1,8 +1,17 @@
-//! The description of the API (OpenAPI 3.1), made of the types.
+//! The description of the API (OpenAPI 3.1): what the types and handlers say of themselves, and in
+//! `common.json` what all calls have in common.
 
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{applications, books, bulk, events, loans, persons};
+use crate::access::SCOPES;
+use crate::problem::Problem;
+
+/// Tags, security, and the parts that [`complete`] refers to.
+const COMMON: &str = include_str!("common.json");
 
 #[derive(OpenApi)]
 #[openapi(
@@ -11,6 +20,7 @@ use super::{applications, books, bulk, events, loans, persons};
         description = "Joint lending: applications, offers, loans, ledgers and settlement.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    components(schemas(Problem)),
     paths(
         books::list,
         books::get,
@@ -47,6 +57,137 @@ use super::{applications, books, bulk, events, loans, persons};
 struct Description;
 
 /// The description of the API, in JSON.
-pub fn document() -> String {
-    Description::openapi().to_pretty_json().unwrap_or_default()
+pub fn document() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}", describe()));
+    &DOCUMENT
+}
+
+fn describe() -> Value {
+    let mut document = json!(Description::openapi());
+    let common = serde_json::from_str(COMMON).expect("a test reads it");
+    lay_over(&mut document, common);
+    let scopes = SCOPES.iter();
+    let scopes = scopes.map(|(scope, about)| ((*scope).to_owned(), json!(about)));
+    document["components"]["securitySchemes"]["oauth"]["flows"]["clientCredentials"]["scopes"] =
+        Value::Object(scopes.collect());
+    for (name, schema) in entries(&mut document["components"]["schemas"]) {
+        if let Some(item) = name.strip_prefix("List_") {
+            // The derived schema has the item written out.
+            schema["properties"]["items"]["items"] = reference("schemas", item);
+        }
+    }
+    for (_, methods) in entries(&mut document["paths"]) {
+        for (method, operation) in entries(methods) {
+            complete(operation, method);
+        }
+    }
+    document
+}
+
+/// Adds to a call what all calls have in common, or all that change something.
+fn complete(operation: &mut Value, method: &str) {
+    let changes = method != "get";
+    let lines = "/requestBody/content/application~1x-ndjson";
+    let repeatable = method == "post" && operation.pointer(lines).is_none();
+    let mut parameters = vec![reference("parameters", "InteractionId")];
+    parameters.extend(repeatable.then(|| reference("parameters", "IdempotencyKey")));
+    match &mut operation["parameters"] {
+        Value::Array(own) => own.extend(parameters),
+        none => *none = json!(parameters),
+    }
+    for (_, response) in entries(&mut operation["responses"]) {
+        let schema = response.pointer("/content/application~1json/schema/$ref");
+        let schema = schema.and_then(Value::as_str).unwrap_or_default();
+        let headers = [
+            ("x-fapi-interaction-id", "InteractionId", true),
+            ("Link", "Link", schema.contains("/List_")),
+            ("Idempotency-Replayed", "Replayed", repeatable),
+            ("Content-Digest", "ContentDigest", changes),
+            ("Signature-Input", "SignatureInput", changes),
+            ("Signature", "Signature", changes),
+        ];
+        let headers = headers.into_iter().filter(|(_, _, has)| *has);
+        let headers = headers.map(|(name, part, _)| (name.to_owned(), reference("headers", part)));
+        response["headers"] = Value::Object(headers.collect());
+        response["description"] = json!(match changes {
+            true => "Carried out, and durable.",
+            false => "What was asked for, as far as the caller's party may see it.",
+        });
+    }
+    operation["responses"]["4XX"] = reference("responses", "Refused");
+    operation["responses"]["5XX"] = reference("responses", "Failed");
+    for requirement in operation["security"].as_array_mut().into_iter().flatten() {
+        requirement["dpop"] = json!([]);
+        if changes {
+            requirement["signature"] = json!([]);
+        }
+    }
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+fn entries(object: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    object.as_object_mut().into_iter().flatten()
+}
+
+/// Lays one object over another: what both have as objects is joined, anything else is replaced.
+fn lay_over(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                lay_over(below.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_has_a_name_of_its_own_and_says_what_scope_it_needs() {
+        let mut document = describe();
+        let mut names = BTreeSet::new();
+        for (path, methods) in entries(&mut document["paths"]) {
+            for (method, operation) in entries(methods) {
+                let name = operation["operationId"].to_string();
+                assert!(names.insert(name.clone()), "{name} is there twice");
+                let known = |scope: &Value| SCOPES.iter().any(|(known, _)| scope == known);
+                let needed = operation.pointer("/security/0/oauth/0");
+                assert!(needed.is_some_and(known), "{method} {path}: {needed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = describe();
+        let mut references = BTreeSet::new();
+        collect(&document, &mut references);
+        for reference in references {
+            let place = reference
+                .strip_prefix('#')
+                .and_then(|at| document.pointer(at));
+            assert!(place.is_some(), "{reference}");
+        }
+    }
+
+    fn collect<'a>(value: &'a Value, references: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                references.extend(members.get("$ref").and_then(Value::as_str));
+                members
+                    .values()
+                    .for_each(|value| collect(value, references));
+            }
+            Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+            _ => {}
+        }
+    }
 }

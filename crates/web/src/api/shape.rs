@@ -49,10 +49,12 @@ pub struct Agreement {
     /// Version in effect.
     pub version: u32,
     /// Day from which it is in effect.
+    #[schema(format = Date)]
     pub effective_from: String,
     /// Currency of all amounts, ISO 4217.
     pub currency: String,
     /// The day that is open; it moves when the day is closed.
+    #[schema(format = Date)]
     pub business_date: String,
     /// The caller's party.
     pub party: String,
@@ -148,6 +150,7 @@ pub struct Application {
     /// `declined`, `referred`, `offered`, `lapsed`, `withdrawn` or `disbursed`.
     pub state: String,
     /// Business date of the decision.
+    #[schema(format = Date)]
     pub decided_on: String,
     /// Values that the caller may see.
     pub fields: BTreeMap<String, Json>,
@@ -205,6 +208,7 @@ pub struct Offer {
     /// The borrower's yearly rate.
     pub rate: String,
     /// Last business date on which it can be taken.
+    #[schema(format = Date)]
     pub valid_to: String,
     /// Who funds it.
     pub parts: Vec<Part>,
@@ -236,6 +240,7 @@ pub struct Loan {
     /// Days since the oldest unpaid due date.
     pub days_past_due: i32,
     /// Value date of the disbursement.
+    #[schema(format = Date)]
     pub disbursed_on: String,
     /// Principal disbursed at first.
     pub amount: Money,
@@ -249,6 +254,7 @@ pub struct Loan {
     pub amount_due: Money,
     /// Next due date.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Date)]
     pub next_due: Option<String>,
     /// What has become of it so far.
     pub totals: Totals,
@@ -310,6 +316,7 @@ pub struct Holding {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Instalment {
     /// Due date.
+    #[schema(format = Date)]
     pub due: String,
     /// `overdue`, or `coming` as it will fall due if everything is paid in time.
     pub state: String,
@@ -330,6 +337,7 @@ pub struct Quote {
     /// Key of the loan.
     pub reference: String,
     /// The day.
+    #[schema(format = Date)]
     pub on: String,
     /// All that is to be paid.
     pub total: Money,
@@ -361,7 +369,7 @@ pub struct PaymentRequest {
     pub amount: Money,
     /// Day on which it was received [default: the business date].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "2024-03-15")]
+    #[schema(format = Date, example = "2024-03-15")]
     pub value_date: Option<String>,
 }
 
@@ -378,6 +386,7 @@ pub struct InstructionRequest {
     pub instruction: String,
     /// Value date [default: the business date].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = Date)]
     pub value_date: Option<String>,
 }
 
@@ -423,7 +432,7 @@ pub struct Access {
 #[serde(deny_unknown_fields)]
 pub struct CloseRequest {
     /// The last day to close: the business date, or in a sandbox a later one.
-    #[schema(example = "2024-03-15")]
+    #[schema(format = Date, example = "2024-03-15")]
     pub day: String,
 }
 
@@ -442,8 +451,10 @@ pub struct HandoverRequest {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Close {
     /// The day that was closed.
+    #[schema(format = Date)]
     pub day: String,
     /// The day that is open now.
+    #[schema(format = Date)]
     pub business_date: String,
     /// Active loans.
     pub active_loans: u32,
@@ -489,9 +500,11 @@ pub struct Transaction {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Business date on which it came.
+    #[schema(format = Date)]
     pub entered: String,
     /// Date from which it counts.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Date)]
     pub value_date: Option<String>,
     /// What was done: `repay`, `prepay`, …, `charge off`, `reversal`.
     pub action: String,
@@ -518,6 +531,7 @@ pub struct Posting {
     /// Number of the event that made it.
     pub event: u64,
     /// Business date.
+    #[schema(format = Date)]
     pub day: String,
     /// What the entry was made for.
     pub kind: String,
@@ -573,8 +587,10 @@ pub struct StatementLine {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Settlement {
     /// The business date whose obligations are settled.
+    #[schema(format = Date)]
     pub window: String,
     /// When it is paid.
+    #[schema(format = Date)]
     pub settle_on: String,
     /// `planned` or `settled`.
     pub state: String,
@@ -604,6 +620,7 @@ pub struct Event {
     #[serde(rename = "type")]
     pub type_: String,
     /// Business date.
+    #[schema(format = Date)]
     pub day: String,
     /// Key of the application or loan that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -235,7 +235,9 @@ impl EventRow {
         most: usize,
     ) -> rusqlite::Result<Vec<EventRow>> {
         let tail = "WHERE number > ?1 AND (parties & ?2) != 0 ORDER BY number LIMIT ?3";
-        EventRow::all(file, tail, params![after as i64, parties, most as i64])
+        // Numbers beyond are none yet, and must not count as negative ones.
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        EventRow::all(file, tail, params![after, parties, most as i64])
     }
 
     pub(super) fn of_application(

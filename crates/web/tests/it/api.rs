@@ -134,6 +134,8 @@ fn a_loan_lives_through_the_api() {
     // The same after the service was stopped and started, also without its rows.
     let (_, before) = lender.get("/events?limit=200");
     assert!(before.as_array().unwrap().len() > 8, "{before}");
+    let (_, beyond) = lender.get(&format!("/events?after={}", u64::MAX));
+    assert_eq!(beyond, json!([]));
     running = running.again();
     assert_eq!(running.client("river").get("/events?limit=200").1, before);
     running.stop();

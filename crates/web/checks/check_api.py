@@ -1,0 +1,322 @@
+"""Holds a running service against what others' programs and a generated matrix make of its API.
+
+`cargo xtask api` makes the environment and runs this. The service is a demo with two agreements, so
+that parties of the one are strangers to the other.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[3]
+PARTNER = ROOT / "examples/partner"
+sys.path.insert(0, str(PARTNER / "python"))
+
+import httpx  # noqa: E402
+from http_message_signatures import InvalidSignature  # noqa: E402
+from tandem_client import Client, verify  # noqa: E402
+
+AGREEMENT, OTHERS = "marketplace", "servicing"
+SERVED = [f"examples/{name}" for name in (AGREEMENT, OTHERS)]
+MONEY = {"amount": 100, "currency": "CNY"}
+APPLICATION = json.loads((PARTNER / "application.json").read_text())
+
+# A body that each call takes; a call without one here fails the check, so that none is forgotten.
+LINES = "application/x-ndjson"
+BODIES: dict[str, Any] = {
+    "submitApplication": APPLICATION,
+    "acceptOffer": None,
+    "withdrawOffer": None,
+    "closeDay": {"day": "2000-01-01"},
+    "handOverBook": {"node": "another", "address": "http://127.0.0.1:1"},
+    "bookPayment": {"reference": "P-1", "amount": MONEY},
+    "instructLoan": {"reference": "I-1", "instruction": "waive fee 1.00 CNY"},
+    "reverseTransaction": {"reference": "R-1", "of": "P-1"},
+    "streamApplications": json.dumps(APPLICATION),
+    "streamPayments": json.dumps({"reference": "P-2", "loan": "none", "amount": MONEY}),
+}
+
+
+class Failed(Exception):
+    """What a check found."""
+
+
+class Call(NamedTuple):
+    """A call of the OpenAPI document."""
+
+    method: str
+    path: str
+    name: str
+    scopes: set[str]
+
+
+class Service:
+    """The service under test, with a client for each of its parties."""
+
+    def __init__(self, base: str, data: Path) -> None:
+        self.base, self.keys = base, data / "service/demo"
+        self.parties = sorted(key.stem for key in self.keys.iterdir())
+        self.clients = {party: self.client(party) for party in self.parties}
+        self.document = httpx.get(f"{base}/openapi.json").raise_for_status().json()
+
+    def client(self, party: str, scope: str | None = None) -> Client:
+        return Client(self.base, f"demo-{party}", (self.keys / f"{party}.pem").read_bytes(), scope)
+
+    def calls(self) -> list[Call]:
+        found = []
+        for path, methods in self.document["paths"].items():
+            for method, call in methods.items():
+                scopes = {scope for needed in call["security"] for scope in needed["oauth"]}
+                found.append(Call(method.upper(), path, call["operationId"], scopes))
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tandem", type=Path, required=True, help="the program")
+    parser.add_argument("--folder", type=Path, required=True, help="where files of the run go")
+    parser.add_argument("--only", choices=[check.__name__ for check in CHECKS], help="the one check to run")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    table, failed = [], False
+    with serving(options.tandem.resolve(), folder / "data", folder / "serve.log") as service:
+        for check in CHECKS:
+            if options.only not in (None, check.__name__):
+                continue
+            print(f"--> {check.__doc__}", flush=True)
+            start = time.monotonic()
+            try:
+                remark = check(service, folder)
+            except Failed as problem:
+                failed, remark = True, f"FAILED: {str(problem).splitlines()[0]}"
+                print(problem)
+            table.append(f"{check.__name__:<11}{time.monotonic() - start:>6.1f} s  {remark}")
+    print("", *table, sep="\n")
+    sys.exit(failed)
+
+
+@contextlib.contextmanager
+def serving(tandem: Path, data: Path, log: Path) -> Iterator[Service]:
+    """Starts the service on a free port, and ends it."""
+    shutil.rmtree(data, ignore_errors=True)
+    command = [tandem, "serve", *SERVED, "--demo", "--data", data, "--listen", "127.0.0.1:0"]
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=output, text=True)
+    try:
+        listens = server.stdout.readline()
+        base = re.search(r"https?://\S+", listens)
+        if base is None:
+            sys.exit(f"the service did not start; {log} says why")
+        for _ in range(300):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{base[0]}/readyz").is_success:
+                    break
+            time.sleep(0.2)
+        yield Service(base[0], data)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def python(service: Service, folder: Path) -> str:
+    """The Python example takes a loan from application to payment."""
+    return example(service, [sys.executable, PARTNER / "python/example.py"])
+
+
+def typescript(service: Service, folder: Path) -> str:
+    """The TypeScript example does the same, with a token by oauth4webapi; its types are right."""
+    copied = folder / "partner"
+    shutil.copytree(PARTNER, copied, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+    npm(copied / "typescript")
+    run(["npm", "run", "--silent", "check"], cwd=copied / "typescript")
+    return example(service, ["npm", "start", "--silent", "--prefix", copied / "typescript", "--"])
+
+
+def example(service: Service, command: list[Any]) -> str:
+    reference = f"A-{uuid.uuid4()}"
+    run([*command, "--base", service.base, "--keys", service.keys, "--reference", reference])
+    loan = service.clients["cloud"].get(f"/v1/agreements/{AGREEMENT}/loans/{reference}")
+    received = loan["totals"]["received"]["amount"]
+    if loan["status"] != "active" or received <= 0:
+        raise Failed(f"loan {reference} is {loan['status']}, with {received} received")
+    return f"loan active, {received / 100:,.2f} received"
+
+
+def lint(service: Service, folder: Path) -> str:
+    """Redocly's recommended rules find nothing in the OpenAPI document."""
+    target = folder / "lint"
+    target.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).with_name("package.json"), target)
+    npm(target)
+    document = target / "openapi.json"
+    document.write_text(json.dumps(service.document, indent=2))
+    lint = ["npx", "redocly", "lint", "--extends", "recommended", "--max-problems", "500", "openapi.json"]
+    found = run(lint, cwd=target)
+    # Warnings do not change the exit status.
+    if re.search(r"You have \d+ warning", found):
+        raise Failed(found)
+    return f"{len(service.calls())} calls, no error, no warning"
+
+
+def signatures(service: Service, folder: Path) -> str:
+    """http-message-signatures verifies answers, and no answer that was changed or moved."""
+    platform = service.clients["bazaar"].http
+    path, verified = f"/v1/agreements/{AGREEMENT}/applications", 0
+    application = APPLICATION | {"reference": f"A-{uuid.uuid4()}"}
+    key = {"Idempotency-Key": application["reference"]}
+    first = platform.post(path, json=application, headers=key)
+    again = platform.post(path, json=application, headers=key)
+    other = platform.post(path, json=application | {"term_months": 60}, headers=key)
+    unknown = platform.post(f"{path}/none/acceptance", headers={"Idempotency-Key": str(uuid.uuid4())})
+    expected = [(first, 201), (again, 201), (other, 422), (unknown, 404)]
+    if (found := [answer.status_code for answer, _ in expected]) != [status for _, status in expected]:
+        raise Failed(f"the answers have statuses {found}")
+    if again.headers.get("Idempotency-Replayed") != "true" or again.content != first.content:
+        raise Failed("a repeated call got another answer")
+    published = platform.auth.published
+    for answer, _ in expected:
+        verify(answer, published)
+        verified += 1
+        changed = answer.content.replace(b'"', b"'", 1)
+        request = again.request if answer is not again else first.request
+        status = 200 if answer.status_code != 200 else 201
+        for part in ({"content": changed}, {"request": request}, {"status_code": status}):
+            forged = {"content": answer.content, "request": answer.request, "status_code": answer.status_code} | part
+            try:
+                verify(httpx.Response(headers=dict(answer.headers), **forged), published)
+            except InvalidSignature:
+                verified += 1
+            else:
+                raise Failed(f"the answer still verifies with another {', '.join(part)}")
+    return f"{verified} answers verified or refused as they must be"
+
+
+def schemathesis(service: Service, folder: Path) -> str:
+    """Schemathesis finds nothing, with every call signed and every signed answer verified."""
+    loan = next(service.clients["cloud"].items(f"/v1/agreements/{AGREEMENT}/loans", status="active"))
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(PARTNER / "python")]),
+        "TANDEM_BASE": service.base,
+        "TANDEM_KEYS": str(service.keys),
+        "TANDEM_LOAN": loan["reference"],
+    }
+    settings = Path(__file__).with_name("schemathesis.toml")
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [program, "--config-file", settings, "run", f"{service.base}/openapi.json"]
+    output = run(command, cwd=folder, env=environment)
+    cases = re.search(r"(\d+) generated", output)
+    return f"{cases[1] if cases else '?'} cases, nothing found"
+
+
+def scopes(service: Service, folder: Path) -> str:
+    """A token without the scope that the document asks for is refused, call by call."""
+    flows = service.document["components"]["securitySchemes"]["oauth"]["flows"]
+    every = set(flows["clientCredentials"]["scopes"])
+    wrong = []
+    for call in service.calls():
+        client = service.client("cloud", " ".join(every - call.scopes))
+        status, body, _ = ask(client, call, AGREEMENT, "none")
+        if (status, body["code"]) != (403, "forbidden"):
+            wrong.append(f"{call.method} {call.path} answers {status} without {call.scopes}")
+    if wrong:
+        raise Failed("\n".join(wrong))
+    return f"{len(service.calls())} calls refused"
+
+
+def isolation(service: Service, folder: Path) -> str:
+    """To every party, what is another's and what is not there get the same refusal."""
+    compared, wrong = 0, []
+    platforms = {AGREEMENT: service.clients["bazaar"], OTHERS: service.clients["mall"]}
+    for party, client in service.clients.items():
+        own = {agreement["id"]: agreement for agreement in client.get("/v1/agreements")}
+        pairs = []
+        for agreement, platform in platforms.items():
+            for kind in ("applications", "loans"):
+                root = f"/v1/agreements/{agreement}/{kind}"
+                if agreement not in own:
+                    there = next(platform.items(root))["reference"]
+                    pairs.append(("{agreement}", kind, (agreement, there), ("none", there)))
+                elif hidden := next(others(platform.items(root, limit=200), own[agreement], party), None):
+                    pairs.append((f"/{kind}/{{reference}}", kind, (agreement, hidden), (agreement, "none")))
+        for varies, kind, of_another, not_there in pairs:
+            for call in service.calls():
+                if varies in call.path and ("{reference}" not in call.path or f"/{kind}/" in call.path):
+                    answers = [ask(client, call, *place) for place in (of_another, not_there)]
+                    compared += 1
+                    if answers[0] != answers[1] or answers[0][0] not in (403, 404):
+                        wrong.append(f"{party}: {call.method} {call.path}: {of_another} {not_there}: {answers}")
+    if wrong or not compared:
+        raise Failed(f"{len(wrong)} of {compared} pairs differ\n" + "\n".join(wrong))
+    return f"{compared} pairs over {len(service.parties)} parties are alike"
+
+
+def others(items: Iterator[Any], agreement: dict[str, Any], party: str) -> Iterator[str]:
+    """Keys of what does not concern a party: loans that it does not fund if it only lends, and
+    applications without an offer if it only guarantees."""
+    [roles] = [set(each["roles"]) for each in agreement["parties"] if each["id"] == party]
+    for item in items:
+        if "parts" in item:
+            concerned = roles != {"lender"} or party in [part["lender"] for part in item["parts"]]
+        else:
+            concerned = roles != {"guarantor"} or "offer" in item
+        if not concerned:
+            yield item["reference"]
+
+
+def ask(client: Client, call: Call, agreement: str, reference: str) -> tuple[int, Any, list[str]]:
+    """Status, body without the ids that were sent, and names of the fields of an answer."""
+    path = call.path.format(agreement=agreement, reference=reference)
+    if call.method == "GET":
+        answer = client.http.get(path, params={"from": "2022-01-01", "to": "2022-01-31"})
+    elif call.name not in BODIES:
+        raise Failed(f"{call.name} is new: add a body for it to BODIES")
+    else:
+        headers, body = {"Idempotency-Key": str(uuid.uuid4())}, BODIES[call.name]
+        if isinstance(body, str):
+            answer = client.http.post(path, content=body, headers={"Content-Type": LINES})
+        else:
+            answer = client.http.post(path, json=body, headers=headers)
+    text = answer.text.replace(agreement, "…").replace(reference, "…")
+    return answer.status_code, json.loads(text), sorted(answer.headers)
+
+
+def npm(folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise Failed("without npm: on Debian `apt-get install npm`")
+    run(["npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"], cwd=folder)
+
+
+def run(command: list[Any], **options: Any) -> str:
+    """Runs a program; what it prints."""
+    done = subprocess.run(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(str(word) for word in command[:3])} failed:\n{done.stdout}")
+    return done.stdout
+
+
+CHECKS: list[Callable[[Service, Path], str]] = [
+    python,
+    typescript,
+    lint,
+    signatures,
+    scopes,
+    isolation,
+    schemathesis,
+]
+
+if __name__ == "__main__":
+    main()
