@@ -11,7 +11,7 @@ use crate::{Outcome, cargo};
 pub(crate) fn check(root: &Path) -> Outcome {
     let text = fs::read_to_string(root.join("deny.toml"))
         .map_err(|error| format!("deny.toml: {error}"))?;
-    let allowed = allow_list(&text)?;
+    let allowed = Allowed::read(&text)?;
     let metadata = cargo::metadata(root, &["--all-features"])?;
     let packages = metadata["packages"]
         .as_array()
@@ -26,22 +26,48 @@ pub(crate) fn check(root: &Path) -> Outcome {
     }
 }
 
-fn allow_list(deny_toml: &str) -> Result<Vec<String>, String> {
-    let table: toml::Table = deny_toml
-        .parse()
-        .map_err(|error| format!("deny.toml: {error}"))?;
-    let allow = table
-        .get("licenses")
-        .and_then(|section| section.get("allow"));
-    let names = allow
-        .and_then(toml::Value::as_array)
-        .ok_or("deny.toml: [licenses] has no `allow` list")?;
-    let names = names.iter().filter_map(toml::Value::as_str);
-    Ok(names.map(str::to_owned).collect())
+/// Licences that may be used, by all packages and by single ones.
+struct Allowed {
+    all: Vec<String>,
+    exceptions: Vec<(String, Vec<String>)>,
+}
+
+impl Allowed {
+    fn read(deny_toml: &str) -> Result<Allowed, String> {
+        let table: toml::Table = deny_toml
+            .parse()
+            .map_err(|error| format!("deny.toml: {error}"))?;
+        let names = |value: Option<&toml::Value>| {
+            let names = value?.as_array()?.iter().filter_map(toml::Value::as_str);
+            Some(names.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let licences = table.get("licenses");
+        let all = names(licences.and_then(|section| section.get("allow")))
+            .ok_or("deny.toml: [licenses] has no `allow` list")?;
+        let exceptions = licences.and_then(|section| section.get("exceptions")?.as_array());
+        let exceptions = exceptions.into_iter().flatten().map(|exception| {
+            let of = exception.get("crate").and_then(toml::Value::as_str);
+            let allow = names(exception.get("allow"));
+            of.map(str::to_owned)
+                .zip(allow)
+                .ok_or("deny.toml: an exception needs `crate` and `allow`".to_owned())
+        });
+        Ok(Allowed {
+            all,
+            exceptions: exceptions.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What a package may be under.
+    fn to(&self, package: &str) -> Vec<String> {
+        let own = self.exceptions.iter().filter(|(of, _)| of == package);
+        let own = own.flat_map(|(_, licences)| licences);
+        self.all.iter().chain(own).cloned().collect()
+    }
 }
 
 /// What is wrong with one package, and what to do about it.
-fn problem(package: &Value, members: &Value, allowed: &[String]) -> Option<String> {
+fn problem(package: &Value, members: &Value, allowed: &Allowed) -> Option<String> {
     let text = |field: &str| package[field].as_str();
     let name = text("name").unwrap_or("?");
     let version = text("version").unwrap_or("?");
@@ -57,7 +83,8 @@ fn problem(package: &Value, members: &Value, allowed: &[String]) -> Option<Strin
              Only a registry's packages can be fetched again by everybody: depend on a published version."
         ));
     }
-    let why = match text("license").map(|licence| (licence, satisfied(licence, allowed))) {
+    let why = match text("license").map(|licence| (licence, satisfied(licence, &allowed.to(name))))
+    {
         None => "names no licence".to_owned(),
         Some((_, Ok(true))) => return None,
         Some((licence, Ok(false))) => {
@@ -145,14 +172,18 @@ mod tests {
 
     use super::*;
 
-    fn allowed() -> Vec<String> {
-        allow_list(r#"licenses.allow = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]"#).unwrap()
+    fn allowed() -> Allowed {
+        Allowed::read(
+            r#"licenses.allow = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]
+               licenses.exceptions = [{ crate = "roots", allow = ["CDLA-Permissive-2.0"] }]"#,
+        )
+        .unwrap()
     }
 
     #[track_caller]
     fn check(expression: &str, expected: Result<bool, &str>) {
         assert_eq!(
-            satisfied(expression, &allowed()),
+            satisfied(expression, &allowed().to("any")),
             expected.map_err(str::to_owned),
             "{expression}"
         );
@@ -186,8 +217,21 @@ mod tests {
     #[test]
     fn a_missing_allow_list_is_an_error() {
         assert_eq!(
-            allow_list("[licenses]").unwrap_err(),
+            Allowed::read("[licenses]").err().unwrap(),
             "deny.toml: [licenses] has no `allow` list"
+        );
+    }
+
+    #[test]
+    fn an_exception_is_for_one_package() {
+        let roots = "CDLA-Permissive-2.0".to_owned();
+        assert!(allowed().to("roots").contains(&roots));
+        assert!(!allowed().to("root").contains(&roots));
+        assert_eq!(
+            Allowed::read("licenses = { allow = [], exceptions = [{ crate = 'x' }] }")
+                .err()
+                .unwrap(),
+            "deny.toml: an exception needs `crate` and `allow`"
         );
     }
 

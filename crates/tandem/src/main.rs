@@ -74,7 +74,8 @@ enum Command {
     Schedule(schedule::Options),
     /// Prints what a loan or dated flows cost a year, as the EU and the US ask it to be said.
     Apr(schedule::AprOptions),
-    /// Holds the loan engine's arithmetic against a public standard.
+    /// Holds the loan engine's arithmetic against a public standard, or a service against what
+    /// partners may rely on.
     #[command(subcommand)]
     Conformance(conformance::Suite),
     /// Serves programmes: the open API for partners, and the console for people.

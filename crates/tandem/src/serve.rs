@@ -17,6 +17,7 @@ use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::Socket;
 use tandem_web::vault::{KeySource, Vault};
+use tandem_web::webhooks::Webhooks;
 
 use crate::data::{DEFAULT, Place};
 use crate::fail::{Failure, Outcome};
@@ -54,6 +55,9 @@ pub(crate) struct Options {
     /// With --demo: the last day that is closed [default: half a year after the last application].
     #[arg(long, value_name = "DATE", requires = "demo")]
     until: Option<Day>,
+    /// Webhooks may go to private, loopback and link-local addresses, and by plain HTTP.
+    #[arg(long)]
+    private_webhooks: bool,
     /// PostgreSQL server for the journals, as for `tandem run`; several nodes can share it.
     #[arg(long, value_name = "ADDRESS", requires = "node")]
     store: Option<String>,
@@ -136,7 +140,12 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     if options.demo {
         demo(&registry, &desks, &folder)?;
     }
+    let allow_private = options.demo || options.private_webhooks;
+    let webhooks = Webhooks::new(&registry, allow_private);
+    let webhooks =
+        webhooks.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
     let service = Arc::new(Service {
+        webhooks,
         desks,
         registry,
         access: Arc::new(access),

@@ -16,7 +16,7 @@ const EARLY: i64 = 30;
 /// Calls a service for one client. Each thread has its own.
 pub struct ApiClient {
     base: String,
-    signer: Signer,
+    pub(crate) signer: Signer,
     http: ureq::Agent,
     token: Option<(String, i64)>,
     keys: Option<Jwks>,
@@ -66,6 +66,27 @@ impl ApiClient {
         key: Option<&str>,
         body: Option<(&'static str, &[u8])>,
     ) -> Result<Reply, String> {
+        let headers = self.prepare(method, path, key, body)?;
+        let content = body.map_or(&[][..], |(_, content)| content);
+        let reply = self.send(method, path, &headers, content)?;
+        if method != "GET" && reply.headers.contains_key("signature") {
+            self.learn_keys()?;
+            let keys = self.keys.as_ref().ok_or("the service publishes no keys")?;
+            let asked = (method, path, &headers);
+            self.signer
+                .verify_answer(keys, asked, (reply.status, &reply.headers, &reply.body))?;
+        }
+        Ok(reply)
+    }
+
+    /// The fields of a call, with token, proof and signature.
+    pub(crate) fn prepare(
+        &mut self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<(&'static str, &[u8])>,
+    ) -> Result<HeaderMap, String> {
         let token = self.token()?;
         let mut headers = HeaderMap::new();
         let content = body.map_or(&[][..], |(_, content)| content);
@@ -80,15 +101,7 @@ impl ApiClient {
             .signer
             .sign(&token, method, path, &mut headers, content, system_time());
         signed.map_err(|error| error.to_string())?;
-        let reply = self.send(method, path, &headers, content)?;
-        if method != "GET" && reply.headers.contains_key("signature") {
-            self.learn_keys()?;
-            let keys = self.keys.as_ref().ok_or("the service publishes no keys")?;
-            let asked = (method, path, &headers);
-            self.signer
-                .verify_answer(keys, asked, (reply.status, &reply.headers, &reply.body))?;
-        }
-        Ok(reply)
+        Ok(headers)
     }
 
     /// Reads something that needs no caller.
@@ -96,7 +109,7 @@ impl ApiClient {
         self.send("GET", path, &HeaderMap::new(), &[])
     }
 
-    fn token(&mut self) -> Result<String, String> {
+    pub(crate) fn token(&mut self) -> Result<String, String> {
         let now = system_time();
         if let Some((token, _)) = self.token.as_ref().filter(|(_, ends)| *ends > now + EARLY) {
             return Ok(token.clone());
@@ -124,7 +137,7 @@ impl ApiClient {
         Ok(())
     }
 
-    fn send(
+    pub(crate) fn send(
         &self,
         method: &str,
         path: &str,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod api;
 pub mod chart;
 pub mod client;
+pub mod conformance;
 pub mod console;
 pub mod desk;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod read;
 pub mod registry;
 pub mod serve;
 pub mod vault;
+pub mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use desk::Desk;
 use metrics::Metrics;
 use registry::Registry;
 use vault::Vault;
+use webhooks::Webhooks;
 
 /// Everything that a request may need.
 pub struct Service {
@@ -36,13 +39,20 @@ pub struct Service {
     pub demo: bool,
     /// Personal data.
     pub vault: Vault,
+    /// What sends events to parties.
+    pub webhooks: Webhooks,
     /// What is measured.
     pub metrics: Metrics,
 }
 
 /// Tables of all areas of the registry.
 pub fn schemas() -> Vec<&'static str> {
-    [access::SCHEMAS.as_slice(), &console::SCHEMAS].concat()
+    [
+        access::SCHEMAS.as_slice(),
+        &console::SCHEMAS,
+        &webhooks::SCHEMAS,
+    ]
+    .concat()
 }
 
 /// Writes the log to the error output: lines, or JSON where `TANDEM_LOG_FORMAT` is `json`; what

@@ -18,7 +18,7 @@ use tandem_journal::snapshot::SnapshotError;
 use tandem_journal::{Head, Journal, Store};
 use tokio::sync::watch;
 
-pub use rows::{EventRow, Page, PostingFilter, PostingRow};
+pub use rows::{EVENT_KINDS, EventRow, Page, PostingFilter, PostingRow};
 use rows::{Row, SCHEMA};
 
 /// Rows written in one transaction while a journal is caught up with.

@@ -17,7 +17,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
-use crate::{Service, access, api, metrics};
+use crate::{Service, access, api, metrics, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub fn routes(service: &Arc<Service>) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/problems", get(problems))
         .route("/problems/{code}", get(problem_kind));
-    api::routes(&service.access)
+    api::routes(service)
         .merge(described)
         .fallback(api::nothing)
         .with_state(service.clone())
@@ -54,6 +54,7 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
     let app = routes(&service).into_make_service_with_connect_info::<SocketAddr>();
     let handle = Handle::new();
     tokio::spawn(end(service.clone(), handle.clone()));
+    tokio::spawn(webhooks::run(service.clone()));
     let served = match socket.tls {
         None => {
             let server =

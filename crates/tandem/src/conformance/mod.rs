@@ -3,7 +3,7 @@
 //!
 //! `file.rs` reads the files, `read.rs` the terms in them (`terms.rs`); `schedule.rs` says when
 //! something happens (`event.rs`), `state.rs` what it does, and `compare.rs` whether that was
-//! expected.
+//! expected. `partner.rs` is the other suite, of the API.
 
 mod compare;
 mod event;
@@ -11,6 +11,7 @@ mod file;
 mod market;
 mod maturity;
 mod number;
+mod partner;
 mod read;
 mod schedule;
 mod state;
@@ -33,12 +34,15 @@ use crate::fail::{Failure, Outcome};
 pub(crate) enum Suite {
     /// The published test contracts of ACTUS: says of each whether its events come out.
     Actus(Options),
+    /// What partners may rely on: holds a service against it, from outside.
+    Partner(partner::Options),
 }
 
-/// Holds the program against a public standard.
+/// Holds the program, or a service, against what is published.
 pub(crate) fn conformance(suite: &Suite) -> Outcome {
     match suite {
         Suite::Actus(options) => actus(options),
+        Suite::Partner(options) => partner::partner(options),
     }
 }
 

@@ -104,7 +104,6 @@ pub struct PublicKey {
     pub kid: String,
     /// How it signs.
     pub algorithm: Algorithm,
-    /// 32 bytes of Ed25519, or 65 of an uncompressed point.
     bytes: Vec<u8>,
 }
 
@@ -168,6 +167,11 @@ impl PublicKey {
             None => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#),
         };
         URL_SAFE_NO_PAD.encode(digest(&SHA256, members.as_bytes()))
+    }
+
+    /// The key: 32 bytes of Ed25519, or 65 of an uncompressed point.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Whether the key's owner signed the message.

@@ -37,6 +37,11 @@ impl Signer {
         })
     }
 
+    /// Signs with another key from now on, and gives the one before. Proofs stay as they are.
+    pub fn exchange_key(&mut self, key: SigningKey) -> SigningKey {
+        std::mem::replace(&mut self.key, key)
+    }
+
     /// URI of the token endpoint.
     pub fn token_uri(&self) -> String {
         format!("{}{TOKEN_PATH}", self.base)
@@ -84,14 +89,40 @@ impl Signer {
         body: &[u8],
         now: i64,
     ) -> Result<(), SignError> {
+        self.prove(token, method, path, headers, now)?;
+        match method {
+            "GET" => Ok(()),
+            _ => self.sign_message(method, path, headers, body, now),
+        }
+    }
+
+    /// Adds token and proof to a request's fields.
+    pub fn prove(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &mut HeaderMap,
+        now: i64,
+    ) -> Result<(), KeyError> {
         let target = format!("{}{path}", self.base);
         let ath = sha256_base64url(token.as_bytes());
         let proof = proof::make(&self.proof_key, method, &target, Some(ath), now)?;
         headers.insert(header::AUTHORIZATION, ascii(format!("DPoP {token}")));
         headers.insert(DPOP, ascii(proof));
-        if method == "GET" {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Adds digest and signature to a request's fields, which have token and proof.
+    pub fn sign_message(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &mut HeaderMap,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), SignError> {
+        let target = format!("{}{path}", self.base);
         let mut components = vec![
             ("@method", false),
             ("@target-uri", false),

@@ -127,7 +127,7 @@ pub(super) async fn limits(here: Here) -> Result<Json<Vec<Limit>>, Problem> {
 }
 
 /// The limits that bind a party, and all together, with their use.
-pub fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
+pub(crate) fn limits_of(seen: &Seen<'_>) -> Vec<Limit> {
     let (_, version) = seen.book.current().expect("the agreement is signed");
     let currency = version.agreement.currency();
     let limits = version.agreement.file.limit.iter().enumerate();
@@ -169,7 +169,7 @@ pub(super) async fn balances(here: Here) -> Result<Json<Vec<Balance>>, Problem> 
 }
 
 /// The balances of a party's ledger that are not zero.
-pub fn balances_of(seen: &Seen<'_>) -> Vec<Balance> {
+pub(crate) fn balances_of(seen: &Seen<'_>) -> Vec<Balance> {
     let chart = Account::chart(seen.agreement.file.party.len());
     let balances = chart.map(|account| (account, seen.book.ledgers().balance(seen.party, account)));
     let balances = balances.filter(|(_, balance)| !balance.is_zero());
@@ -226,7 +226,7 @@ pub(super) async fn postings(
 }
 
 /// A page of a party's postings, newest first, and before which entry the next one begins.
-pub fn postings_of(
+pub(crate) fn postings_of(
     view: &View,
     filter: PostingFilter,
     before: Option<u64>,
@@ -306,7 +306,7 @@ pub(super) async fn statement(
 }
 
 /// A party's statement over some business dates.
-pub fn statement_of(view: &View, from: Day, to: Day) -> Result<Vec<StatementLine>, Problem> {
+pub(crate) fn statement_of(view: &View, from: Day, to: Day) -> Result<Vec<StatementLine>, Problem> {
     let sums = view.desk.reader().rows(|rows| {
         let mut select = rows.prepare_cached(
             "SELECT account,
@@ -371,7 +371,7 @@ pub(super) async fn settlements(
 }
 
 /// A page of the settlement windows that concern a party, newest first.
-pub fn settlements_of(
+pub(crate) fn settlements_of(
     view: &View,
     before: Option<u64>,
     limit: usize,
@@ -432,19 +432,13 @@ pub(super) async fn close(
         here.view.must_be(Role::Servicer)?;
     }
     let last = day(&request.day, "/day")?;
-    let today = here.view.desk.look(|book| book.business_date());
-    if here.sandbox && last - today > MOST_DAYS {
-        let message = format!("one call closes {MOST_DAYS} days at the most");
-        return Err(Problem::field("/day", message));
-    }
-    let mut day = if here.sandbox { today.min(last) } else { last };
-    let mut commands = Vec::new();
-    while day <= last {
-        commands.push(Command::CloseDay { day });
-        day = day + 1;
-    }
-    for answer in here.view.desk.submit(commands).await? {
-        answer?;
+    if here.sandbox {
+        close_until(&here.view, last).await?;
+    } else {
+        here.view
+            .desk
+            .execute(Command::CloseDay { day: last })
+            .await?;
     }
     let close = here.view.look(|seen| {
         let close = seen.book.last_close()?;
@@ -462,6 +456,25 @@ pub(super) async fn close(
     });
     let close = close.ok_or_else(|| Problem::new(problem::STATE, "no day is closed yet"))?;
     Ok((StatusCode::CREATED, here.money(Json(close))))
+}
+
+/// Closes all days up to one, as in a sandbox.
+pub(super) async fn close_until(view: &View, last: Day) -> Result<(), Problem> {
+    let today = view.desk.look(|book| book.business_date());
+    if last - today > MOST_DAYS {
+        let message = format!("one call closes {MOST_DAYS} days at the most");
+        return Err(Problem::field("/day", message));
+    }
+    let mut day = today.min(last);
+    let mut commands = Vec::new();
+    while day <= last {
+        commands.push(Command::CloseDay { day });
+        day = day + 1;
+    }
+    for answer in view.desk.submit(commands).await? {
+        answer?;
+    }
+    Ok(())
 }
 
 /// Lets another node have the book, once all that was asked before is durable.

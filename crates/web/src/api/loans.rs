@@ -170,7 +170,7 @@ pub(super) async fn schedule(here: Here) -> Result<Json<Vec<Instalment>>, Proble
 }
 
 /// What a loan's borrower has still to pay.
-pub fn plan(view: &View, reference: &str) -> Result<Vec<Instalment>, Problem> {
+pub(crate) fn plan(view: &View, reference: &str) -> Result<Vec<Instalment>, Problem> {
     view.look(|seen| {
         let loan = seen.book.loan_in(seen.find_loan(reference)?);
         let terms = seen.book.terms(&loan);
@@ -345,7 +345,7 @@ pub(super) async fn instruct(
 }
 
 /// The command that an instruction in words is, if the party may give it.
-pub fn instruction(
+pub(crate) fn instruction(
     view: &View,
     loan: &str,
     request: InstructionRequest,
@@ -397,7 +397,11 @@ pub(super) async fn reverse(
 }
 
 /// The command that a reversal is, if the party may ask for it.
-pub fn reversal(view: &View, loan: &str, request: ReversalRequest) -> Result<Command, Problem> {
+pub(crate) fn reversal(
+    view: &View,
+    loan: &str,
+    request: ReversalRequest,
+) -> Result<Command, Problem> {
     view.must_be(Role::Servicer)?;
     view.look(|seen| {
         let place = seen.find_loan(loan)?;
@@ -426,7 +430,7 @@ pub(super) async fn transactions(here: Here) -> Result<Json<Vec<Transaction>>, P
 }
 
 /// What was done to a loan, oldest first.
-pub fn done(view: &View, reference: &str) -> Result<Vec<Transaction>, Problem> {
+pub(crate) fn done(view: &View, reference: &str) -> Result<Vec<Transaction>, Problem> {
     let application = view.look(|seen| {
         let place = seen.find_loan(reference)?;
         Ok::<_, Problem>(seen.book.loan_in(place).application)

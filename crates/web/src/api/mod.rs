@@ -8,8 +8,10 @@ mod list;
 mod loans;
 mod openapi;
 mod persons;
+mod sandbox;
 pub mod shape;
 pub mod view;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, body};
@@ -25,13 +27,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Service;
-use crate::access::{Access, Caller, Gate, Money, layer};
+use crate::access::{Caller, Gate, Money, layer};
 use crate::problem::{self, FieldError, Problem};
 use crate::read::ReadError;
 use list::{Cursor, Listed};
 use view::View;
 
 pub use applications::show as show_application;
+pub(crate) use events::shown as show_event;
 pub use loans::show as show_loan;
 pub use openapi::document;
 
@@ -50,7 +53,8 @@ impl Api {
 }
 
 /// The calls about agreements; each needs a caller.
-pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
+pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
+    let access = &service.access;
     let agreement = Router::new()
         .route("/", get(books::get))
         .route("/limits", get(books::limits))
@@ -61,6 +65,18 @@ pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
         .route("/days", post(books::close))
         .route("/handover", post(books::hand_over))
         .route("/events", get(events::list))
+        .route("/sandbox/seed", post(sandbox::seed))
+        .route("/webhooks", get(webhooks::list).post(webhooks::add))
+        .route(
+            "/webhooks/{webhook}",
+            get(webhooks::get).delete(webhooks::remove),
+        )
+        .route("/webhooks/{webhook}/activation", post(webhooks::enable))
+        .route("/webhooks/{webhook}/deliveries", get(webhooks::deliveries))
+        .route(
+            "/webhooks/{webhook}/deliveries/{event}/resend",
+            post(webhooks::resend),
+        )
         .route(
             "/applications",
             get(applications::list).post(applications::submit),
@@ -85,6 +101,11 @@ pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
         )
         .route("/loans/{reference}/reversals", post(loans::reverse))
         .route("/loans/{reference}/postings", get(loans::postings));
+    let agreement = if service.sandbox {
+        agreement.layer(from_fn(sandbox::trigger))
+    } else {
+        agreement
+    };
     let streams = Router::new()
         .route("/applications/stream", post(bulk::applications))
         .route("/payments/stream", post(bulk::payments));
@@ -100,6 +121,8 @@ pub(crate) fn routes(access: &Arc<Access>) -> Router<Arc<Service>> {
         .nest("/v1/agreements/{agreement}", streams)
         .layer(limit)
         .layer(from_fn_with_state(stream_gate, layer))
+        .route("/v1/sandbox", get(sandbox::describe))
+        .route("/v1/signature-check", post(sandbox::check_signature))
         .merge(
             Router::new()
                 .route("/v1/agreements", get(books::list))

@@ -25,7 +25,8 @@ fn failed(error: &VaultError) -> Problem {
 
 /// Keeps a person's data, encrypted, and gives a token: send it as `borrower` in applications.
 #[utoipa::path(post, path = "/v1/persons", tag = "persons", request_body = Person,
-    responses((status = 201, body = PersonStored), (status = "4XX", body = Problem)))]
+    operation_id = "storePerson", security(("oauth" = ["persons:write"])),
+    responses((status = 201, body = PersonStored)))]
 pub(super) async fn store(
     State(service): State<Arc<Service>>,
     caller: Caller,
@@ -41,7 +42,8 @@ pub(super) async fn store(
 /// A person's data, for the party that stored it. That it was read is noted.
 #[utoipa::path(get, path = "/v1/persons/{token}", tag = "persons",
     params(("token" = String, Path,)),
-    responses((status = 200, body = Person), (status = "4XX", body = Problem)))]
+    operation_id = "readPerson", security(("oauth" = ["persons:read"])),
+    responses((status = 200, body = Person)))]
 pub(super) async fn read(
     State(service): State<Arc<Service>>,
     caller: Caller,
@@ -59,7 +61,8 @@ pub(super) async fn read(
 /// Erases a person: its key first, so that no backup of the data can be read either.
 #[utoipa::path(delete, path = "/v1/persons/{token}", tag = "persons",
     params(("token" = String, Path,)),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    operation_id = "erasePerson", security(("oauth" = ["persons:write"])),
+    responses((status = 204)))]
 pub(super) async fn erase(
     State(service): State<Arc<Service>>,
     caller: Caller,
@@ -76,7 +79,8 @@ pub(super) async fn erase(
 /// Who stored, read or erased a person's data, newest first.
 #[utoipa::path(get, path = "/v1/persons/{token}/accesses", tag = "persons",
     params(("token" = String, Path,)),
-    responses((status = 200, body = Vec<Access>), (status = "4XX", body = Problem)))]
+    operation_id = "listPersonAccesses", security(("oauth" = ["persons:read"])),
+    responses((status = 200, body = Vec<Access>)))]
 pub(super) async fn accesses(
     State(service): State<Arc<Service>>,
     caller: Caller,

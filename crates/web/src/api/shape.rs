@@ -8,6 +8,8 @@ use serde_json::Value as Json;
 use tandem_domain::money::{Amount, Currency};
 use utoipa::ToSchema;
 
+use crate::access::Check;
+
 /// Money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -628,4 +630,110 @@ pub struct Event {
     /// Key under which it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+}
+
+/// Where events are to be sent.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookRequest {
+    /// Where to.
+    #[schema(example = "https://example.com/events")]
+    pub url: String,
+    /// Names of the events that are wanted, as `loan.disbursed` [default: all].
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// Number of the last event that is not sent [default: the last one there is].
+    pub after: Option<u64>,
+}
+
+/// Where events are sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Webhook {
+    /// Its id.
+    pub id: String,
+    /// Where to.
+    pub url: String,
+    /// Names of the events that are wanted; none are all.
+    pub events: Vec<String>,
+    /// Verifies what is sent: `whpk_` and an Ed25519 key in base64.
+    pub public_key: String,
+    /// `active` or `disabled`.
+    pub state: String,
+    /// Why it is disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An event on its way.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Delivery {
+    /// Number of the event.
+    pub event: u64,
+    /// Name of the event.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `pending`, `delivered` or `failed`.
+    pub state: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it was tried last, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<i64>,
+    /// When it is tried next, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<i64>,
+    /// Status of the last answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a sandbox has that others do not.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Sandbox {
+    /// What a reference in the body of a call begins with to have something happen.
+    pub triggers: Vec<Trigger>,
+}
+
+/// What a reference can have happen.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Trigger {
+    /// What the reference begins with.
+    pub prefix: &'static str,
+    /// What happens.
+    pub effect: &'static str,
+}
+
+/// What is right and wrong about a call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SignatureCheck {
+    /// Whether the call would have passed.
+    pub passed: bool,
+    /// All checks, in order.
+    pub checks: Vec<Check>,
+}
+
+/// A step of what is to have happened in a sandbox.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedStep {
+    /// An application is submitted.
+    Application(ApplicationRequest),
+    /// The offer to the application with this key is taken.
+    Acceptance(String),
+    /// All days up to this one are closed.
+    Day(String),
+    /// A payment is booked; it names its loan.
+    Payment(PaymentRequest),
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Seeded {
+    /// Steps that were carried out.
+    pub steps: usize,
+    /// The business date after them.
+    pub business_date: String,
 }

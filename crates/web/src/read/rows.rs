@@ -58,6 +58,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure) -> Row {
         let (kind, application, loan) = subject(step);
+        debug_assert!(EVENT_KINDS.contains(&kind), "{kind} is not listed");
         let of_loan = |place: u32| step.book.loan_at(place).map(|loan| loan.application);
         let parties = match (step.event, loan, application) {
             (Event::SliceSent(sliced) | Event::SliceReceived(sliced), ..) => {
@@ -80,6 +81,23 @@ impl Row {
         }
     }
 }
+
+/// Names of all events.
+pub const EVENT_KINDS: [&str; 13] = [
+    "agreement.signed",
+    "application.decided",
+    "offer.withdrawn",
+    "loan.disbursed",
+    "loan.instructed",
+    "loan.reversed",
+    "loan.charged_off",
+    "day.ended",
+    "settlement.planned",
+    "settlement.settled",
+    "day.adjusted",
+    "day.closed",
+    "rate.fixed",
+];
 
 /// What an event is called, and what it is about.
 fn subject(step: &Step<'_>) -> (&'static str, Option<u32>, Option<u32>) {

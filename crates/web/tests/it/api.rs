@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::service::Running;
 
-fn application(reference: &str) -> Value {
+pub(crate) fn application(reference: &str) -> Value {
     json!({
         "reference": reference,
         "borrower": "B-1",
@@ -29,7 +29,7 @@ fn application(reference: &str) -> Value {
     })
 }
 
-fn money(amount: i64) -> Value {
+pub(crate) fn money(amount: i64) -> Value {
     json!({"amount": amount, "currency": "CNY"})
 }
 

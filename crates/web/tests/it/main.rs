@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod conformance;
+mod sandbox;
 mod service;
+mod webhooks;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
@@ -18,6 +19,7 @@ use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::{Socket, serve};
 use tandem_web::vault::{KeySource, Vault};
+use tandem_web::webhooks::Webhooks;
 use tempfile::TempDir;
 
 /// Name of the book.
@@ -29,6 +31,10 @@ pub(crate) struct Running {
     pub(crate) base: String,
     /// Its book.
     pub(crate) desk: Arc<Desk>,
+    /// All of it.
+    pub(crate) service: Arc<Service>,
+    /// How many seconds the clock of its webhooks is ahead.
+    ahead: Arc<AtomicI64>,
     folder: Arc<TempDir>,
     threads: Option<(JoinHandle<()>, JoinHandle<()>)>,
 }
@@ -69,10 +75,15 @@ fn documents() -> Documents {
 impl Running {
     /// A new service with an empty book.
     pub(crate) fn start() -> Running {
-        Running::start_in(Arc::new(tempfile::tempdir().unwrap()))
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), true)
     }
 
-    fn start_in(folder: Arc<TempDir>) -> Running {
+    /// The same, but no sandbox.
+    pub(crate) fn start_for_real() -> Running {
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), false)
+    }
+
+    fn start_in(folder: Arc<TempDir>, sandbox: bool) -> Running {
         let path = folder.path();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -90,20 +101,26 @@ impl Running {
             documents: documents(),
         };
         let (desk, working) = Desk::open(setup).unwrap();
+        let ahead = Arc::new(AtomicI64::new(0));
+        let clock = ahead.clone();
+        let webhooks = Webhooks::new(&registry, true).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
-            registry,
             access: Arc::new(access),
-            sandbox: true,
+            sandbox,
             demo: false,
             vault: Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap(),
+            webhooks: webhooks
+                .with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),
+            registry,
             metrics: Metrics::default(),
         });
+        let serving = service.clone();
         let serving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             // It ends with an error that says that the book was stopped.
             let _ = runtime.block_on(serve(
-                service,
+                serving,
                 Socket {
                     listener,
                     tls: None,
@@ -113,6 +130,8 @@ impl Running {
         let running = Running {
             base,
             desk,
+            service,
+            ahead,
             folder,
             threads: Some((working, serving)),
         };
@@ -149,7 +168,13 @@ impl Running {
     /// Stops it and starts it again in the same folder.
     pub(crate) fn again(mut self) -> Running {
         self.stop();
-        Running::start_in(self.folder.clone())
+        Running::start_in(self.folder.clone(), self.service.sandbox)
+    }
+
+    /// Moves the clock of its webhooks.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+        self.service.webhooks.wake();
     }
 
     /// Its folder.
@@ -159,6 +184,13 @@ impl Running {
 
     /// A client of a party.
     pub(crate) fn client(&self, party: &str) -> Party {
+        let (name, pem) = self.register(party);
+        let key = SigningKey::from_pem(&pem).unwrap();
+        Party(ApiClient::new(&self.base, &name, key).unwrap())
+    }
+
+    /// Registers a client of a party, and gives its name and private key.
+    pub(crate) fn register(&self, party: &str) -> (String, String) {
         let registry =
             Registry::open(&self.folder().join("registry.db"), &tandem_web::schemas()).unwrap();
         let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
@@ -170,7 +202,7 @@ impl Running {
         let name = format!("{party}-{}", access::random_id().unwrap());
         let client = Client::new(&name, party, &Scopes::all().to_string(), &keys).unwrap();
         client.register(&registry).unwrap();
-        Party(ApiClient::new(&self.base, &name, key).unwrap())
+        (name, pem)
     }
 }
 
@@ -193,6 +225,12 @@ impl Party {
             .call("GET", &format!("/v1/agreements/{BOOK}{path}"), None, None)
             .unwrap();
         (reply.status, reply.json())
+    }
+
+    /// Deletes something.
+    pub(crate) fn delete(&mut self, path: &str) -> u16 {
+        let path = format!("/v1/agreements/{BOOK}{path}");
+        self.0.call("DELETE", &path, None, None).unwrap().status
     }
 
     /// Sends something under a new key.

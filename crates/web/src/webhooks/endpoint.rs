@@ -1,0 +1,380 @@
+//! Endpoints and deliveries, as the registry keeps them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{WebhookError, Webhooks};
+use crate::access::{Algorithm, SigningKey, random_id};
+
+/// Endpoints that a party may have in one agreement.
+pub const MOST_ENDPOINTS: usize = 10;
+
+/// How long what was delivered or given up stays in the log, in seconds.
+const KEPT: i64 = 30 * 24 * 3_600;
+
+pub(super) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS webhook (
+    id TEXT PRIMARY KEY,
+    agreement TEXT NOT NULL,
+    party TEXT NOT NULL,
+    url TEXT NOT NULL,
+    kinds TEXT NOT NULL,
+    key TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    disabled TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS webhook_delivery (
+    webhook TEXT NOT NULL REFERENCES webhook ON DELETE CASCADE,
+    event INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER,
+    tried_at INTEGER,
+    status INTEGER,
+    error TEXT,
+    PRIMARY KEY (webhook, event)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS webhook_due ON webhook_delivery (webhook, next_at)
+    WHERE next_at IS NOT NULL;
+";
+
+/// What an endpoint is made of.
+pub struct NewEndpoint<'a> {
+    /// Id of the agreement.
+    pub agreement: &'a str,
+    /// Id of the party.
+    pub party: &'a str,
+    /// Where events go.
+    pub url: &'a str,
+    /// Names of the events that are wanted; none are all.
+    pub kinds: &'a [String],
+    /// Number of the last event that is not sent.
+    pub after: u64,
+}
+
+/// An endpoint.
+pub struct Endpoint {
+    /// Its id.
+    pub id: String,
+    /// Id of the agreement.
+    pub agreement: String,
+    /// Id of the party.
+    pub party: String,
+    /// Where events go.
+    pub url: String,
+    /// Names of the events that are wanted; none are all.
+    pub kinds: Vec<String>,
+    /// Number of the last event that became a delivery or was passed over.
+    pub cursor: u64,
+    /// When something was accepted last; at first, when it was made.
+    pub accepted_at: i64,
+    /// Why nothing is sent any more, if so.
+    pub disabled: Option<String>,
+    pub(super) pem: String,
+}
+
+impl Endpoint {
+    /// The public key that verifies what is sent: `whpk_` and 32 bytes in base64.
+    pub fn public_key(&self) -> Result<String, WebhookError> {
+        let key = SigningKey::from_pem(&self.pem)?;
+        Ok(format!("whpk_{}", STANDARD.encode(key.public().bytes())))
+    }
+
+    pub(super) fn wants(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind)
+    }
+}
+
+/// An event on its way to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Number of the event.
+    pub event: u64,
+    /// Name of the event.
+    pub kind: String,
+    /// Since when it waits.
+    pub created_at: i64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next, unless it is done with.
+    pub next_at: Option<i64>,
+    /// When it was tried last.
+    pub tried_at: Option<i64>,
+    /// What was answered last.
+    pub status: Option<u16>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+impl Delivery {
+    /// `pending`, `delivered` or `failed`.
+    pub fn state(&self) -> &'static str {
+        match (self.next_at, &self.error) {
+            (Some(_), _) => "pending",
+            (None, None) => "delivered",
+            (None, Some(_)) => "failed",
+        }
+    }
+}
+
+impl Webhooks {
+    /// Adds an endpoint with a key of its own; nothing, if the party has too many already.
+    pub fn add(&self, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>, WebhookError> {
+        let endpoint = Endpoint {
+            id: format!("wh_{}", random_id()?),
+            agreement: new.agreement.to_owned(),
+            party: new.party.to_owned(),
+            url: new.url.to_owned(),
+            kinds: new.kinds.to_vec(),
+            cursor: new.after,
+            accepted_at: self.now(),
+            disabled: None,
+            pem: SigningKey::generate(Algorithm::Ed25519)?,
+        };
+        let added = self.registry.with(|connection| {
+            connection.execute(
+                "INSERT INTO webhook (id, agreement, party, url, kinds, key, cursor, accepted_at)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE
+                 (SELECT count(*) FROM webhook WHERE agreement = ?2 AND party = ?3) < ?9",
+                params![
+                    endpoint.id,
+                    endpoint.agreement,
+                    endpoint.party,
+                    endpoint.url,
+                    endpoint.kinds.join(" "),
+                    endpoint.pem,
+                    endpoint.cursor as i64,
+                    endpoint.accepted_at,
+                    MOST_ENDPOINTS as i64,
+                ],
+            )
+        })?;
+        self.wake();
+        Ok((added > 0).then_some(endpoint))
+    }
+
+    /// The endpoints of a party in an agreement, oldest first.
+    pub fn of(&self, agreement: &str, party: &str) -> Result<Vec<Endpoint>, WebhookError> {
+        self.select(
+            "agreement = ?1 AND party = ?2 ORDER BY accepted_at, id",
+            &[agreement, party],
+        )
+    }
+
+    /// An endpoint.
+    pub fn find(&self, id: &str) -> Result<Option<Endpoint>, WebhookError> {
+        Ok(self.select("id = ?1", &[id])?.pop())
+    }
+
+    /// The endpoints that are sent to.
+    pub(super) fn active(&self) -> Result<Vec<Endpoint>, WebhookError> {
+        self.select("disabled IS NULL", &[])
+    }
+
+    fn select(&self, condition: &str, values: &[&str]) -> Result<Vec<Endpoint>, WebhookError> {
+        let found = self.registry.with(|connection| {
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT id, agreement, party, url, kinds, cursor, accepted_at, disabled, key
+                 FROM webhook WHERE {condition}"
+            ))?;
+            let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
+                let kinds: String = row.get(4)?;
+                Ok(Endpoint {
+                    id: row.get(0)?,
+                    agreement: row.get(1)?,
+                    party: row.get(2)?,
+                    url: row.get(3)?,
+                    kinds: kinds.split_whitespace().map(str::to_owned).collect(),
+                    cursor: row.get::<_, i64>(5)? as u64,
+                    accepted_at: row.get(6)?,
+                    disabled: row.get(7)?,
+                    pem: row.get(8)?,
+                })
+            })?;
+            rows.collect()
+        })?;
+        Ok(found)
+    }
+
+    /// Takes an endpoint away, with its log.
+    pub fn remove(&self, id: &str) -> Result<(), WebhookError> {
+        self.change("DELETE FROM webhook WHERE id = ?1", params![id])
+    }
+
+    /// Puts an endpoint to work again.
+    pub fn enable(&self, id: &str) -> Result<(), WebhookError> {
+        let enable = "UPDATE webhook SET disabled = NULL, accepted_at = ?2 WHERE id = ?1";
+        self.change(enable, params![id, self.now()])
+    }
+
+    /// Sends nothing to an endpoint any more.
+    pub(super) fn disable(&self, id: &str, why: &str) -> Result<(), WebhookError> {
+        let disable = "UPDATE webhook SET disabled = ?2 WHERE id = ?1";
+        self.change(disable, params![id, why])
+    }
+
+    /// Has a delivery tried again, from the first try on.
+    pub fn resend(&self, id: &str, event: u64) -> Result<(), WebhookError> {
+        let resend = "UPDATE webhook_delivery SET tries = 0, created_at = ?3, next_at = ?3
+                      WHERE webhook = ?1 AND event = ?2";
+        self.change(resend, params![id, event as i64, self.now()])
+    }
+
+    fn change(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), WebhookError> {
+        self.registry
+            .with(|connection| connection.execute(sql, values))?;
+        self.wake();
+        Ok(())
+    }
+
+    /// A delivery of an endpoint.
+    pub fn delivery(&self, id: &str, event: u64) -> Result<Option<Delivery>, WebhookError> {
+        let found = self.registry.with(|connection| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = ?1 AND event = ?2");
+            let mut select = connection.prepare_cached(&sql)?;
+            select
+                .query_row(params![id, event as i64], delivery)
+                .optional()
+        })?;
+        Ok(found)
+    }
+
+    /// Deliveries of an endpoint before an event, newest first.
+    pub fn log(
+        &self,
+        id: &str,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        let before = before.map_or(i64::MAX, |before| before as i64);
+        self.deliveries(
+            "webhook = ?1 AND event < ?2 ORDER BY event DESC LIMIT ?3",
+            params![id, before, most as i64],
+        )
+    }
+
+    /// Deliveries whose time has come, oldest first.
+    pub(super) fn due(
+        &self,
+        id: &str,
+        now: i64,
+        most: usize,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        self.deliveries(
+            "webhook = ?1 AND next_at <= ?2 ORDER BY event LIMIT ?3",
+            params![id, now, most as i64],
+        )
+    }
+
+    fn deliveries(
+        &self,
+        condition: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        let found = self.registry.with(|connection| {
+            let sql = format!("SELECT {COLUMNS} FROM webhook_delivery WHERE {condition}");
+            let mut select = connection.prepare_cached(&sql)?;
+            select.query_map(values, delivery)?.collect()
+        })?;
+        Ok(found)
+    }
+
+    /// When the next delivery of an endpoint is due.
+    pub(super) fn next_due(&self, id: &str) -> Result<Option<i64>, WebhookError> {
+        let found = self.registry.with(|connection| {
+            let next = "SELECT min(next_at) FROM webhook_delivery WHERE webhook = ?1";
+            connection.query_row(next, [id], |row| row.get(0))
+        })?;
+        Ok(found)
+    }
+
+    /// Makes deliveries of events and moves the cursor of their endpoint behind them.
+    pub(super) fn take(
+        &self,
+        endpoint: &Endpoint,
+        events: &[(u64, &str)],
+        cursor: u64,
+    ) -> Result<(), WebhookError> {
+        let now = self.now();
+        self.registry.with(|connection| {
+            let transaction = connection.transaction()?;
+            insert(&transaction, &endpoint.id, events, now)?;
+            transaction.execute(
+                "UPDATE webhook SET cursor = ?2 WHERE id = ?1",
+                params![endpoint.id, cursor as i64],
+            )?;
+            transaction.execute(
+                "DELETE FROM webhook_delivery WHERE webhook = ?1 AND next_at IS NULL
+                 AND tried_at < ?2",
+                params![endpoint.id, now - KEPT],
+            )?;
+            transaction.commit()
+        })?;
+        Ok(())
+    }
+
+    /// Writes down how a try went.
+    pub(super) fn tried(&self, id: &str, delivery: &Delivery) -> Result<(), WebhookError> {
+        self.registry.with(|connection| {
+            let transaction = connection.transaction()?;
+            transaction
+                .prepare_cached(
+                    "UPDATE webhook_delivery
+                     SET tries = ?3, next_at = ?4, tried_at = ?5, status = ?6, error = ?7
+                     WHERE webhook = ?1 AND event = ?2",
+                )?
+                .execute(params![
+                    id,
+                    delivery.event as i64,
+                    delivery.tries,
+                    delivery.next_at,
+                    delivery.tried_at,
+                    delivery.status,
+                    delivery.error
+                ])?;
+            if delivery.error.is_none() {
+                transaction
+                    .prepare_cached("UPDATE webhook SET accepted_at = ?2 WHERE id = ?1")?
+                    .execute(params![id, delivery.tried_at])?;
+            }
+            transaction.commit()
+        })?;
+        Ok(())
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    id: &str,
+    events: &[(u64, &str)],
+    now: i64,
+) -> rusqlite::Result<()> {
+    // One that a smaller `after` or a repeated step finds there already stays as it is.
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO webhook_delivery (webhook, event, kind, created_at, next_at)
+         SELECT id, ?2, ?3, ?4, ?4 FROM webhook WHERE id = ?1 ON CONFLICT DO NOTHING",
+    )?;
+    for (event, kind) in events {
+        insert.execute(params![id, *event as i64, kind, now])?;
+    }
+    Ok(())
+}
+
+const COLUMNS: &str = "event, kind, created_at, tries, next_at, tried_at, status, error";
+
+fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        event: row.get::<_, i64>(0)? as u64,
+        kind: row.get(1)?,
+        created_at: row.get(2)?,
+        tries: row.get(3)?,
+        next_at: row.get(4)?,
+        tried_at: row.get(5)?,
+        status: row.get(6)?,
+        error: row.get(7)?,
+    })
+}

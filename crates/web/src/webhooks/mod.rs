@@ -1,0 +1,95 @@
+//! Webhooks: events are sent to where a party wants them (Standard Webhooks, `v1a`).
+//!
+//! An endpoint has a cursor in the stream of events. What follows it becomes a delivery, and a
+//! delivery is tried until it is accepted or given up. `docs/spec/webhooks.md` says what is sent.
+
+mod address;
+mod endpoint;
+mod post;
+mod sender;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
+pub use post::signature;
+pub use sender::{PAUSES, run};
+
+use crate::access::{KeyError, system_time};
+use crate::desk::Desk;
+use crate::read::ReadError;
+use crate::registry::Registry;
+
+/// Tables of this area.
+pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];
+
+type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
+
+/// What sends events.
+pub struct Webhooks {
+    registry: Registry,
+    http: ureq::Agent,
+    allow_private: bool,
+    woken: watch::Sender<()>,
+    clock: Clock,
+}
+
+/// Why webhooks cannot be kept or sent.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The registry cannot be read or written.
+    #[error("the registry: {0}")]
+    Registry(#[from] rusqlite::Error),
+    /// Events cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A key cannot be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl Webhooks {
+    /// Webhooks of a service. Where private addresses are allowed, so are loopback and link-local
+    /// ones, and `http`.
+    pub fn new(registry: &Registry, allow_private: bool) -> rusqlite::Result<Webhooks> {
+        Ok(Webhooks {
+            registry: registry.another()?,
+            http: post::agent(allow_private),
+            allow_private,
+            woken: watch::Sender::new(()),
+            clock: Box::new(system_time),
+        })
+    }
+
+    /// The same with another clock: seconds since 1970, for tests.
+    pub fn with_clock(self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Webhooks {
+        Webhooks {
+            clock: Box::new(clock),
+            ..self
+        }
+    }
+
+    /// Has everything looked at again now.
+    pub fn wake(&self) {
+        self.woken.send_replace(());
+    }
+
+    /// Checks where events are to go; what is wrong is said in words.
+    pub fn check_url(&self, url: &str) -> Result<(), String> {
+        address::check_url(url, self.allow_private)
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock)()
+    }
+}
+
+/// The last event of a book.
+pub fn last_event(desk: &Arc<Desk>) -> Result<u64, ReadError> {
+    desk.reader().rows(|rows| {
+        let last = "SELECT coalesce(max(number), 0) FROM event";
+        rows.query_row(last, [], |row| row.get::<_, i64>(0))
+            .map(|last| last as u64)
+    })
+}
