@@ -105,8 +105,7 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             .before
             .unwrap_or(u32::MAX)
             .min(scope.book.application_count() as u32);
-        let mut looked_at = 0;
-        for place in (0..end).rev() {
+        for (looked_at, place) in (0..end).rev().enumerate() {
             if !key.is_empty() {
                 break;
             }
@@ -114,7 +113,6 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
                 table.more = Some(asked.before("/console/applications", place + 1));
                 break;
             }
-            looked_at += 1;
             let record = scope.book.application_in(place);
             if (asked.state.is_empty() || record.state.name() == asked.state)
                 && scope.sees_application(place)

@@ -146,7 +146,6 @@ pub(super) fn offer(
     visit: &Visit,
     scope: &Scope<'_>,
     person: &Person,
-    key: &str,
     loan: &Loan,
     proposals: &[Proposal],
     events: &[EventRow],
@@ -159,6 +158,7 @@ pub(super) fn offer(
     if !person.roles.has(Role::Operations) {
         return;
     }
+    let key = scope.book.key_of(loan);
     let form = |what: &str, mut inputs: Vec<Input>| {
         inputs.insert(0, Input::hidden("what", what));
         inputs.insert(0, Input::hidden("loan", key));

@@ -113,8 +113,7 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             .before
             .unwrap_or(u32::MAX)
             .min(scope.book.loan_count() as u32);
-        let mut looked_at = 0;
-        for place in (0..end).rev() {
+        for (looked_at, place) in (0..end).rev().enumerate() {
             if !key.is_empty() {
                 break;
             }
@@ -122,7 +121,6 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
                 table.more = Some(asked.before("/console/loans", place + 1));
                 break;
             }
-            looked_at += 1;
             if !scope.sees_loan(place) {
                 continue;
             }
@@ -206,9 +204,7 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
                 .with(Block::Table(ledger::lines(visit, scope, &postings, true))),
         );
         let person = &signed.person;
-        approvals::offer(
-            visit, scope, person, &key, &loan, &proposals, &events, &mut sheet,
-        );
+        approvals::offer(visit, scope, person, &loan, &proposals, &events, &mut sheet);
         Ok(sheet)
     })?;
     visit.page(&sheet)

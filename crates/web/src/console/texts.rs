@@ -68,7 +68,7 @@ impl Language {
     }
 
     /// The text of a key; the key itself if there is none, which a test finds.
-    pub(crate) fn text<'a>(self, key: &'a str) -> &'a str {
+    pub(crate) fn text(self, key: &str) -> &str {
         let (group, name) = key.split_once('.').unwrap_or((key, ""));
         self.find(group, name).unwrap_or(key)
     }
