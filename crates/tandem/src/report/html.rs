@@ -13,7 +13,6 @@ use super::figures::fraction;
 use super::page::{Block, Cell, Facts, Page, Paid, Paragraph, Section, Table, Tile};
 use super::text::{Month, count, date, list, mean, of, percent, rate, ratio, rounded, things};
 use super::{About, Check, Report};
-use tandem_web::chart::{Chart, Colour};
 
 const ACCENT: Colour = Colour("accent");
 const MIDDLE: Colour = Colour("mid");

@@ -4,7 +4,6 @@ use askama::Template;
 
 use super::text::upper_first;
 use super::{Check, Note};
-use tandem_web::chart::{Chart, Colour};
 
 /// The page.
 #[derive(Template)]

@@ -31,7 +31,8 @@ fn plans(signed: &Signed, before: u64, window: Option<Day>) -> Result<Vec<(u64, 
     let most = if window.is_some() { usize::MAX } else { LINES };
     let found = signed.desk.reader().rows(|rows| {
         let mut select = rows.prepare_cached(
-            "SELECT number, body FROM event WHERE kind = 'settlement.planned' AND number < ?1
+            "SELECT number, body FROM event
+             WHERE kind = 'settlement.planned' AND kind LIKE 'settlement.%' AND number < ?1
              AND (?2 IS NULL OR day = ?2) ORDER BY number DESC LIMIT ?3",
         )?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -9,7 +9,6 @@ use crate::report::Report;
 use crate::report::collect::{RESULT, Year};
 use crate::report::page::{Block, Cell, Figure, Kind, Paid, Section, Table, numbers};
 use crate::report::text::{NONE, count, date, decimal, exact, percent, rate, ratio, upper_first};
-use tandem_web::chart::{Chart, Mark};
 
 impl Report {
     /// Who earned what.

@@ -10,7 +10,6 @@ use crate::report::figures::{Lent, fraction};
 use crate::report::loans::Vintage;
 use crate::report::page::{Block, Cell, Figure, Kind, Paid, Section, Table, numbers};
 use crate::report::text::{Month, NONE, count, date, decimal, percent, ratio};
-use tandem_web::chart::{Chart, Colour, Mark};
 
 /// Classes of loans, mildest first.
 const CLASSES: [Colour; 8] = [
