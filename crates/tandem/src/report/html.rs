@@ -8,6 +8,7 @@ mod portfolio;
 use askama::Template;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
+use tandem_web::chart::{Chart, Colour};
 
 use super::figures::fraction;
 use super::page::{Block, Cell, Facts, Page, Paid, Paragraph, Section, Table, Tile};

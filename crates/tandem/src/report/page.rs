@@ -1,6 +1,7 @@
 //! What a page is made of: sections with tables, figures, facts and text.
 
 use askama::Template;
+use tandem_web::chart::{Chart, Colour};
 
 use super::text::upper_first;
 use super::{Check, Note};

@@ -3,6 +3,7 @@
 use tandem_domain::ledger::Account;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
+use tandem_web::chart::{Chart, Mark};
 
 use super::{ACCENT, LOSS, PALE, facts_block, over_months};
 use crate::report::Report;

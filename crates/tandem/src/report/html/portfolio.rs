@@ -2,6 +2,7 @@
 
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Amount;
+use tandem_web::chart::{Chart, Colour, Mark};
 
 use super::{ACCENT, GREY, LOSS, MIDDLE, PALE, facts_block, marked_months, over_months};
 use crate::report::Report;
