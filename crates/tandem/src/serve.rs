@@ -145,7 +145,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let webhooks =
         webhooks.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
     let service = Arc::new(Service {
-        webhooks,
+        webhooks: Arc::new(webhooks),
         desks,
         registry,
         access: Arc::new(access),

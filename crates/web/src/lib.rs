@@ -40,7 +40,7 @@ pub struct Service {
     /// Personal data.
     pub vault: Vault,
     /// What sends events to parties.
-    pub webhooks: Webhooks,
+    pub webhooks: Arc<Webhooks>,
     /// What is measured.
     pub metrics: Metrics,
 }

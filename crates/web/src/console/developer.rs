@@ -43,7 +43,11 @@ pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
     page(&signed, StatusCode::OK, None)
 }
 
-fn page(signed: &Signed, status: StatusCode, wrong: Option<String>) -> Result<Response, Fault> {
+pub(super) fn page(
+    signed: &Signed,
+    status: StatusCode,
+    wrong: Option<String>,
+) -> Result<Response, Fault> {
     let visit = &signed.visit;
     let base = &visit.console.base;
     let mut sheet = Sheet::new(visit, visit.t("nav.developer"));
@@ -85,8 +89,10 @@ fn page(signed: &Signed, status: StatusCode, wrong: Option<String>) -> Result<Re
     sheet.section(
         Section::new("events", visit.t("developer.events")).with(Block::Table(events(signed)?)),
     );
+    sheet.section(super::webhooks::section(signed)?);
     if signed.person.roles.has(Role::Admin) {
         sheet.section(add_form(visit));
+        sheet.section(super::webhooks::form(visit));
     }
     if visit.console.sandbox && signed.person.roles.has(Role::Operations) {
         let form = Form {
@@ -122,6 +128,7 @@ fn add_form(visit: &Visit) -> Section {
     };
     Section::new("add", visit.t("developer.new"))
         .half()
+        .folded()
         .with(Block::Form(form))
 }
 

@@ -24,6 +24,7 @@ mod settlements;
 mod sign_in;
 mod team;
 mod texts;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use tokio::sync::Semaphore;
 use crate::Service;
 use crate::desk::Desk;
 use crate::registry::Registry;
+use crate::webhooks::Webhooks;
 
 /// Tables of the console in the registry.
 pub const SCHEMAS: [&str; 4] = [
@@ -60,6 +62,7 @@ type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct Console {
     registry: Arc<Registry>,
     desks: BTreeMap<String, Arc<Desk>>,
+    webhooks: Arc<Webhooks>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
     /// What callers write before paths.
@@ -81,6 +84,7 @@ impl Console {
         Console {
             registry: Arc::clone(&service.registry),
             desks: service.desks.clone(),
+            webhooks: Arc::clone(&service.webhooks),
             secure: service.access.base().starts_with("https:"),
             base: service.access.base().to_owned(),
             sandbox: service.sandbox,
@@ -122,6 +126,9 @@ pub fn router(console: Console) -> Router {
         .route("/developer/close-day", post(developer::close_day))
         .route("/developer/{client}", get(developer::client))
         .route("/developer/{client}/{what}", post(developer::change))
+        .route("/webhooks", post(webhooks::add))
+        .route("/webhooks/{id}", get(webhooks::show))
+        .route("/webhooks/{id}/{what}", post(webhooks::change))
         .route("/journal", get(journal::show))
         .route("/people", get(team::list).post(team::add))
         .route("/people/{id}", get(team::show).post(team::save))

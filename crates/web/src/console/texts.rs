@@ -103,7 +103,10 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use tandem_domain::ledger::Account;
+
     use super::*;
+    use crate::read::EVENT_KINDS;
 
     /// Groups whose names come from data.
     const WORDS: &[&str] = &[
@@ -114,6 +117,7 @@ mod tests {
         "case_kind",
         "class",
         "component",
+        "delivery",
         "entry",
         "event",
         "field",
@@ -180,6 +184,16 @@ mod tests {
                 }
                 assert!(!text.en.is_empty() && !text.zh.is_empty(), "{group}.{name}");
             }
+        }
+    }
+
+    #[test]
+    fn words_of_the_book_are_known() {
+        let accounts = Account::chart(1).map(|account| ("account", account.name()));
+        let events = EVENT_KINDS.iter().map(|kind| ("event", *kind));
+        for (group, word) in accounts.chain(events) {
+            let known = Language::Chinese.find(group, word);
+            assert!(known.is_some(), "{group}: {word}");
         }
     }
 

@@ -110,8 +110,9 @@ impl Running {
             sandbox,
             demo: false,
             vault: Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap(),
-            webhooks: webhooks
-                .with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),
+            webhooks: Arc::new(
+                webhooks.with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),
+            ),
             registry,
             metrics: Metrics::default(),
         });

@@ -59,6 +59,7 @@ impl Browser {
         let console = Console {
             registry: Arc::clone(&registry),
             desks,
+            webhooks: Arc::new(Webhooks::new(&registry, false).unwrap()),
             secure,
             base: "https://lending.example".to_owned(),
             sandbox: true,

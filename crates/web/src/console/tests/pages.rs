@@ -514,6 +514,53 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
 }
 
 #[tokio::test]
+async fn webhooks_belong_to_their_party() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut river = console.signed_in("admin", "river", &[Role::Admin]).await;
+    let mut cloud = console.signed_in("other", "cloud", &[Role::Admin]).await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    let (developer, path) = ("/console/developer", "/console/webhooks");
+    let url = [
+        ("url", "https://river.example/events"),
+        ("kinds", "loan.disbursed"),
+    ];
+    assert_eq!(
+        viewer.fill(developer, path, &url).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let page = river
+        .fill(developer, path, &[("url", "ftp://river.example")])
+        .await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let one = river.fill(developer, path, &url).await.location;
+    let page = viewer.get(&one).await;
+    page.says("whpk_");
+    page.says("Nothing has been sent yet.");
+    river.get(developer).await.says("loan.disbursed");
+    assert_eq!(cloud.get(&one).await.status, StatusCode::NOT_FOUND);
+    let remove = format!("{one}/remove");
+    assert_eq!(
+        cloud.fill(developer, &remove, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        viewer.fill(developer, &remove, &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let resend = format!("{one}/resend");
+    let page = river.fill(developer, &resend, &[("event", "1")]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    river.fill(developer, &remove, &[]).await;
+    assert_eq!(river.get(&one).await.status, StatusCode::NOT_FOUND);
+    for _ in 0..10 {
+        river.fill(developer, path, &url).await;
+    }
+    let page = river.fill(developer, path, &url).await;
+    page.says("A party has 10 webhooks in an agreement at the most. Remove one first.");
+}
+
+#[tokio::test]
 async fn time_is_moved_in_a_sandbox() {
     let book = Book::open().await;
     let mut desk = console(&book)
