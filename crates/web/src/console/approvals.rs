@@ -73,6 +73,15 @@ impl Proposal {
         })
     }
 
+    fn tone(&self) -> Tone {
+        match self.state.as_str() {
+            "done" => Tone::Good,
+            "open" => Tone::Warn,
+            "refused" => Tone::Bad,
+            _ => Tone::Plain,
+        }
+    }
+
     /// True if somebody can still decide on it.
     fn is_open(&self) -> bool {
         matches!(self.state.as_str(), "open" | "approved")
@@ -274,12 +283,6 @@ fn table(visit: &Visit, person: &Person, proposals: &[Proposal], with_loan: bool
     ])
     .empty(visit.t("approval.none"));
     for proposal in proposals {
-        let tone = match proposal.state.as_str() {
-            "done" => Tone::Good,
-            "open" => Tone::Warn,
-            "refused" => Tone::Bad,
-            _ => Tone::Plain,
-        };
         let loan = proposal.loan.clone();
         let mut people = vec![proposal.proposer_name.clone()];
         people.extend(proposal.decider_name.clone());
@@ -292,7 +295,10 @@ fn table(visit: &Visit, person: &Person, proposals: &[Proposal], with_loan: bool
             Cell::Lines(what.into_iter().filter(|line| !line.is_empty()).collect()),
             Cell::text(proposal.reason.clone()),
             Cell::Lines(people),
-            Cell::Badge(tone, visit.word("proposal", &proposal.state).to_owned()),
+            Cell::Badge(
+                proposal.tone(),
+                visit.word("proposal", &proposal.state).to_owned(),
+            ),
             act(visit, person, proposal),
         ]);
     }
@@ -364,7 +370,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     )
     .below("nav.approvals", "/console/approvals");
     sheet.status = Some((
-        Tone::Plain,
+        proposal.tone(),
         visit.word("proposal", &proposal.state).to_owned(),
     ));
     let fact = |key: &str, cell| (visit.t(key).to_owned(), cell);
