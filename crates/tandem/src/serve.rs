@@ -1,6 +1,6 @@
 //! `tandem serve`: programmes as a service, with the open API and the console.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -11,6 +11,7 @@ use tandem_domain::calendar::Day;
 use tandem_journal::{BookName, Journal};
 use tandem_web::Service;
 use tandem_web::access::{Access, Scopes, Settings};
+use tandem_web::api::Deciders;
 use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
@@ -58,6 +59,10 @@ pub(crate) struct Options {
     /// Webhooks may go to private, loopback and link-local addresses, and by plain HTTP.
     #[arg(long)]
     private_webhooks: bool,
+    /// Has a lender decide by its own service instead of its policy file; can be given several
+    /// times.
+    #[arg(long, value_name = "LENDER=URL", value_parser = decider)]
+    decider: Vec<(String, String)>,
     /// PostgreSQL server for the journals, as for `tandem run`; several nodes can share it.
     #[arg(long, value_name = "ADDRESS", requires = "node")]
     store: Option<String>,
@@ -126,8 +131,11 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let vault = Vault::open(&folder, &vault_key).map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
     let mut threads = Vec::new();
+    let mut lenders = BTreeSet::new();
     for path in &options.programmes {
         let programme = Programme::read(path)?;
+        let policies = programme.version.policies.iter();
+        lenders.extend(policies.map(|policy| policy.file.lender.clone()));
         let (desk, thread) = open(&programme, options, &base)?;
         if desks.insert(desk.name().to_owned(), desk.clone()).is_some() {
             return Err(Failure(format!(
@@ -140,6 +148,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     if options.demo {
         demo(&registry, &desks, &folder)?;
     }
+    let access = Arc::new(access);
+    decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
     let webhooks = Webhooks::new(&registry, allow_private);
     let webhooks =
@@ -148,7 +158,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         webhooks: Arc::new(webhooks),
         desks,
         registry,
-        access: Arc::new(access),
+        access,
         sandbox: options.sandbox || options.demo,
         demo: options.demo,
         vault,
@@ -187,6 +197,40 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         let _ = thread.join();
     }
     served.map_err(Failure)
+}
+
+fn decider(text: &str) -> Result<(String, String), String> {
+    let parts = text
+        .split_once('=')
+        .filter(|(lender, _)| !lender.is_empty());
+    let (lender, url) = parts.ok_or("write LENDER=URL, for example river=https://example.com/")?;
+    Ok((lender.to_owned(), url.to_owned()))
+}
+
+/// Tells the books which lenders decide by services of their own.
+fn decide_elsewhere(
+    deciders: &[(String, String)],
+    lenders: &BTreeSet<String>,
+    desks: &BTreeMap<String, Arc<Desk>>,
+    access: &Arc<Access>,
+) -> Outcome {
+    for (lender, _) in deciders {
+        if !lenders.contains(lender) {
+            let known: Vec<_> = lenders.iter().map(String::as_str).collect();
+            return Err(Failure(format!(
+                "--decider: there is no lender `{lender}`; there are {}",
+                known.join(", ")
+            )));
+        }
+    }
+    if deciders.is_empty() {
+        return Ok(());
+    }
+    for desk in desks.values() {
+        let urls = deciders.iter().cloned().collect();
+        desk.decide_by(Deciders::new(urls, access.clone()).map_err(Failure)?);
+    }
+    Ok(())
 }
 
 /// Adds people of each party, and a client with its private key in the service's folder.

@@ -5,13 +5,17 @@ that parties of the one are strangers to the other.
 """
 
 import argparse
+import base64
 import contextlib
+import http.server
 import json
 import os
+import queue
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +27,8 @@ PARTNER = ROOT / "examples/partner"
 sys.path.insert(0, str(PARTNER / "python"))
 
 import httpx  # noqa: E402
+from cryptography.exceptions import InvalidSignature as BadSignature  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: E402
 from http_message_signatures import InvalidSignature  # noqa: E402
 from tandem_client import Client, verify  # noqa: E402
 
@@ -43,6 +49,13 @@ BODIES: dict[str, Any] = {
     "instructLoan": {"reference": "I-1", "instruction": "waive fee 1.00 CNY"},
     "reverseTransaction": {"reference": "R-1", "of": "P-1"},
     "streamApplications": json.dumps(APPLICATION),
+    "storePerson": {"data": {"name": "Li Wei"}},
+    "erasePerson": None,
+    "addWebhook": {"url": "https://partner.invalid/events", "events": ["rate.fixed"]},
+    "removeWebhook": None,
+    "enableWebhook": None,
+    "resendDelivery": None,
+    "seedSandbox": [],
     "streamPayments": json.dumps({"reference": "P-2", "loan": "none", "amount": MONEY}),
 }
 
@@ -57,7 +70,7 @@ class Call(NamedTuple):
     method: str
     path: str
     name: str
-    scopes: set[str]
+    scopes: set[str]  # any of them will do; without one, anybody may call
 
 
 class Service:
@@ -76,7 +89,7 @@ class Service:
         found = []
         for path, methods in self.document["paths"].items():
             for method, call in methods.items():
-                scopes = {scope for needed in call["security"] for scope in needed["oauth"]}
+                scopes = {scope for needed in call["security"] for scope in needed.get("oauth", [])}
                 found.append(Call(method.upper(), path, call["operationId"], scopes))
         return found
 
@@ -211,6 +224,7 @@ def schemathesis(service: Service, folder: Path) -> str:
         "TANDEM_BASE": service.base,
         "TANDEM_KEYS": str(service.keys),
         "TANDEM_LOAN": loan["reference"],
+        "TANDEM_PERSON": store_person(service.clients["cloud"]),
     }
     settings = Path(__file__).with_name("schemathesis.toml")
     program = Path(sys.executable).with_name("schemathesis")
@@ -220,28 +234,77 @@ def schemathesis(service: Service, folder: Path) -> str:
     return f"{cases[1] if cases else '?'} cases, nothing found"
 
 
+def webhooks(service: Service, folder: Path) -> str:
+    """A webhook brings an event, signed as Standard Webhooks says (v1a)."""
+    received: queue.Queue[tuple[Any, bytes]] = queue.Queue()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            """Says nothing."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    platform, root = service.clients["bazaar"], f"/v1/agreements/{AGREEMENT}"
+    wanted = {"url": f"http://127.0.0.1:{server.server_port}/", "events": ["application.decided"]}
+    webhook = platform.post(f"{root}/webhooks", wanted)
+    # A borrower of its own: one who has had too much already would be declined.
+    name = f"A-{uuid.uuid4()}"
+    application = APPLICATION | {"reference": name, "borrower": name}
+    platform.post(f"{root}/applications", application)
+    try:
+        headers, body = received.get(timeout=20)
+    except queue.Empty:
+        raise Failed("nothing was delivered within 20 seconds") from None
+    finally:
+        platform.http.delete(f"{root}/webhooks/{webhook['id']}")
+        server.shutdown()
+    # The package standardwebhooks knows shared secrets only, so the key verifies what it would.
+    key = base64.b64decode(webhook["public_key"].removeprefix("whpk_"))
+    scheme, signature = headers["webhook-signature"].split(",")
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(signature), signed)
+    except BadSignature:
+        raise Failed(f"the signature of {body!r} does not verify") from None
+    event = json.loads(body)
+    if (scheme, application["reference"]) != ("v1a", event.get("subject")):
+        raise Failed(f"another event came: {scheme} {event}")
+    return "delivered, and its signature verifies"
+
+
 def scopes(service: Service, folder: Path) -> str:
     """A token without the scope that the document asks for is refused, call by call."""
     flows = service.document["components"]["securitySchemes"]["oauth"]["flows"]
     every = set(flows["clientCredentials"]["scopes"])
-    wrong = []
-    for call in service.calls():
+    guarded, wrong = [call for call in service.calls() if call.scopes], []
+    for call in guarded:
         client = service.client("cloud", " ".join(every - call.scopes))
         status, body, _ = ask(client, call, AGREEMENT, "none")
         if (status, body["code"]) != (403, "forbidden"):
             wrong.append(f"{call.method} {call.path} answers {status} without {call.scopes}")
     if wrong:
         raise Failed("\n".join(wrong))
-    return f"{len(service.calls())} calls refused"
+    return f"{len(guarded)} calls refused"
 
 
 def isolation(service: Service, folder: Path) -> str:
     """To every party, what is another's and what is not there get the same refusal."""
     compared, wrong = 0, []
     platforms = {AGREEMENT: service.clients["bazaar"], OTHERS: service.clients["mall"]}
+    tokens = {party: store_person(client) for party, client in service.clients.items()}
+    hooks = f"/v1/agreements/{AGREEMENT}/webhooks"
+    webhook = service.clients["cloud"].post(hooks, BODIES["addWebhook"])["id"]
     for party, client in service.clients.items():
         own = {agreement["id"]: agreement for agreement in client.get("/v1/agreements")}
-        pairs = []
+        foreign = tokens["cloud" if party != "cloud" else "river"]
+        pairs = [("{token}", "persons", (AGREEMENT, foreign), (AGREEMENT, "none"))]
+        if party not in ("cloud", "mall"):
+            pairs.append(("{webhook}", "webhooks", (AGREEMENT, webhook), (AGREEMENT, "none")))
         for agreement, platform in platforms.items():
             for kind in ("applications", "loans"):
                 root = f"/v1/agreements/{agreement}/{kind}"
@@ -257,9 +320,16 @@ def isolation(service: Service, folder: Path) -> str:
                     compared += 1
                     if answers[0] != answers[1] or answers[0][0] not in (403, 404):
                         wrong.append(f"{party}: {call.method} {call.path}: {of_another} {not_there}: {answers}")
-    if wrong or not compared:
+    for party, token in tokens.items():
+        service.clients[party].get(f"/v1/persons/{token}")  # Nobody else erased it.
+    service.clients["cloud"].get(f"{hooks}/{webhook}")
+    if wrong:
         raise Failed(f"{len(wrong)} of {compared} pairs differ\n" + "\n".join(wrong))
     return f"{compared} pairs over {len(service.parties)} parties are alike"
+
+
+def store_person(client: Client) -> str:
+    return client.post("/v1/persons", BODIES["storePerson"])["token"]
 
 
 def others(items: Iterator[Any], agreement: dict[str, Any], party: str) -> Iterator[str]:
@@ -277,17 +347,16 @@ def others(items: Iterator[Any], agreement: dict[str, Any], party: str) -> Itera
 
 def ask(client: Client, call: Call, agreement: str, reference: str) -> tuple[int, Any, list[str]]:
     """Status, body without the ids that were sent, and names of the fields of an answer."""
-    path = call.path.format(agreement=agreement, reference=reference)
+    path = call.path.format(agreement=agreement, reference=reference, token=reference, webhook=reference, event=1)
     if call.method == "GET":
         answer = client.http.get(path, params={"from": "2022-01-01", "to": "2022-01-31"})
     elif call.name not in BODIES:
         raise Failed(f"{call.name} is new: add a body for it to BODIES")
+    elif isinstance(body := BODIES[call.name], str):
+        answer = client.http.request(call.method, path, content=body, headers={"Content-Type": LINES})
     else:
-        headers, body = {"Idempotency-Key": str(uuid.uuid4())}, BODIES[call.name]
-        if isinstance(body, str):
-            answer = client.http.post(path, content=body, headers={"Content-Type": LINES})
-        else:
-            answer = client.http.post(path, json=body, headers=headers)
+        key = {"Idempotency-Key": str(uuid.uuid4())} if call.method == "POST" else {}
+        answer = client.http.request(call.method, path, json=body, headers=key)
     text = answer.text.replace(agreement, "…").replace(reference, "…")
     return answer.status_code, json.loads(text), sorted(answer.headers)
 
@@ -313,6 +382,7 @@ CHECKS: list[Callable[[Service, Path], str]] = [
     typescript,
     lint,
     signatures,
+    webhooks,
     scopes,
     isolation,
     schemathesis,

@@ -10,9 +10,9 @@
 //! ```
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tandem_journal::lease::Node;
 use tandem_journal::{Journal, Store};
 use tokio::sync::{oneshot, watch};
 
+use crate::api::Deciders;
 use crate::problem::{self, Problem};
 use crate::read::Reader;
 
@@ -128,6 +129,7 @@ pub struct Desk {
     role: watch::Sender<Role>,
     jobs: SyncSender<Job>,
     orders: SyncSender<Order>,
+    deciders: OnceLock<Deciders>,
     stop: AtomicBool,
 }
 
@@ -174,6 +176,7 @@ impl Desk {
             role: watch::Sender::new(Role::Opening),
             jobs,
             orders,
+            deciders: OnceLock::new(),
             stop: AtomicBool::new(false),
         });
         let working = Working {
@@ -190,6 +193,16 @@ impl Desk {
     /// Name of the book, which is the agreement's id.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Has lenders decide by services of their own; once, before the first application.
+    pub fn decide_by(&self, deciders: Deciders) {
+        self.deciders.get_or_init(|| deciders);
+    }
+
+    /// The lenders that decide by services of their own.
+    pub(crate) fn deciders(&self) -> Option<&Deciders> {
+        self.deciders.get()
     }
 
     /// What can be seen of the book.

@@ -31,7 +31,11 @@ pub(super) struct Load {
     )]
     key: PathBuf,
     /// An application that is sent again and again with new keys.
-    #[arg(long, value_name = "FILE", default_value = "docs/application.json")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "examples/partner/application.json"
+    )]
     body: PathBuf,
     /// The agreement.
     #[arg(long, default_value = "marketplace")]

@@ -10,6 +10,7 @@ mod input;
 mod instruct;
 #[cfg(all(unix, feature = "postgres"))]
 mod nodes;
+mod partner;
 mod people;
 mod public_loans;
 mod quote;

@@ -40,6 +40,7 @@ pub use server_keys::ServerKeyError;
 
 use crate::problem::{self, Problem};
 use crate::registry::Registry;
+use crate::webhooks;
 use answers::Answers;
 use once::Once;
 use server_keys::ServerKeys;
@@ -179,6 +180,11 @@ impl Access {
     /// The public keys of the service.
     pub fn jwks(&self) -> Jwks {
         self.keys().jwks()
+    }
+
+    /// Signs a message as webhooks are signed, with the key of the service.
+    pub(crate) fn sign_webhook(&self, id: &str, at: i64, body: &str) -> Result<String, KeyError> {
+        webhooks::signature(self.keys().signing(), id, at, body)
     }
 
     /// Makes a new key, which signs from now on. The one before it is published until the next

@@ -18,6 +18,7 @@ use tandem_domain::funding;
 use tandem_domain::money::{Amount, Currency, Rate};
 use tandem_domain::policy::Outcome;
 
+use super::decider::decided;
 use super::list::{Cursor, Listed, PageQuery};
 use super::shape::{Application, ApplicationRequest, Decision, List, Money, Offer, Part, Reason};
 use super::view::{Role, Seen, View};
@@ -36,7 +37,7 @@ pub(super) async fn submit(
     here.may("applications:write")?;
     here.view.must_be(Role::Platform)?;
     let reference = request.reference.clone();
-    let command = command(&here.view, request)?;
+    let command = decided(&here.view, command(&here.view, request)?).await;
     here.view.desk.execute(command).await?;
     let application = show(&here.view, &reference)?;
     Ok((StatusCode::CREATED, here.money(Json(application))))
@@ -147,7 +148,7 @@ fn value(kind: Kind, sent: &JsonValue, currency: Currency) -> Result<Value, Stri
 }
 
 /// A value as it is sent.
-fn show_value(kind: Kind, value: &Value, currency: Currency) -> JsonValue {
+pub(super) fn show_value(kind: Kind, value: &Value, currency: Currency) -> JsonValue {
     match (kind, value) {
         (_, Value::Missing) => JsonValue::Null,
         (_, Value::Text(text)) => JsonValue::from(&**text),

@@ -5,10 +5,12 @@
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
+use futures_util::stream::{self, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tandem_domain::book::Command;
 
 use super::applications::command;
+use super::decider::decided;
 use super::loans::payment_command;
 use super::shape::{ApplicationRequest, LineResult, PaymentRequest};
 use super::view::{Role, View};
@@ -17,6 +19,9 @@ use crate::problem::{self, Problem};
 
 /// Lines that become durable together.
 const PARCEL: usize = 500;
+
+/// Applications that lenders decide at the same time.
+const DECIDED: usize = 32;
 
 /// What a body of lines may have, in bytes.
 pub(super) const BODY: usize = 16 << 20;
@@ -101,6 +106,8 @@ async fn carry_out(view: &View, parcel: Vec<Line>, results: &mut Vec<u8>) {
         (number, key, wrong)
     });
     let asked: Vec<_> = asked.collect();
+    let decided = stream::iter(commands).map(|command| decided(view, command));
+    let commands = decided.buffered(DECIDED).collect().await;
     // Without answers the problem is that of every line that was sent.
     let (answers, stopped) = match view.desk.submit(commands).await {
         Ok(answers) => (answers, None),

@@ -3,6 +3,7 @@
 mod applications;
 mod books;
 mod bulk;
+mod decider;
 mod events;
 mod list;
 mod loans;
@@ -34,6 +35,7 @@ use list::{Cursor, Listed};
 use view::View;
 
 pub use applications::show as show_application;
+pub use decider::Deciders;
 pub(crate) use events::shown as show_event;
 pub use loans::show as show_loan;
 pub use openapi::document;

@@ -96,24 +96,23 @@ fn describe() -> Value {
 
 /// Adds to a call what all calls have in common, or all that change something.
 fn complete(operation: &mut Value, method: &str) {
-    if operation.get("security").is_none() {
-        // Anybody may call it.
-        return;
-    }
-    let changes = method != "get";
+    // Anybody may call it, so nothing is signed.
+    let open = operation["security"] == json!([{}]);
+    let changes = method != "get" && !open;
     let lines = "/requestBody/content/application~1x-ndjson";
-    let repeatable = method == "post" && operation.pointer(lines).is_none();
-    let mut parameters = vec![reference("parameters", "InteractionId")];
-    parameters.extend(repeatable.then(|| reference("parameters", "IdempotencyKey")));
+    let repeatable = method == "post" && !open && operation.pointer(lines).is_none();
+    let parameters = [("InteractionId", !open), ("IdempotencyKey", repeatable)];
+    let parameters = parameters.into_iter().filter(|(_, has)| *has);
+    let parameters = parameters.map(|(part, _)| reference("parameters", part));
     match &mut operation["parameters"] {
         Value::Array(own) => own.extend(parameters),
-        none => *none = json!(parameters),
+        none => *none = parameters.collect(),
     }
     for (_, response) in entries(&mut operation["responses"]) {
         let schema = response.pointer("/content/application~1json/schema/$ref");
         let schema = schema.and_then(Value::as_str).unwrap_or_default();
         let headers = [
-            ("x-fapi-interaction-id", "InteractionId", true),
+            ("x-fapi-interaction-id", "InteractionId", !open),
             ("Link", "Link", schema.contains("/List_")),
             ("Idempotency-Replayed", "Replayed", repeatable),
             ("Content-Digest", "ContentDigest", changes),
@@ -130,7 +129,8 @@ fn complete(operation: &mut Value, method: &str) {
     }
     operation["responses"]["4XX"] = reference("responses", "Refused");
     operation["responses"]["5XX"] = reference("responses", "Failed");
-    for requirement in operation["security"].as_array_mut().into_iter().flatten() {
+    let needed = operation["security"].as_array_mut().into_iter().flatten();
+    for requirement in needed.filter(|_| !open) {
         requirement["dpop"] = json!([]);
         if changes {
             requirement["signature"] = json!([]);
@@ -172,7 +172,8 @@ mod tests {
             for (method, operation) in entries(methods) {
                 let name = operation["operationId"].to_string();
                 assert!(names.insert(name.clone()), "{name} is there twice");
-                if path == "/v1/signature-check" {
+                if ["/v1/sandbox", "/v1/signature-check"].contains(&path.as_str()) {
+                    assert_eq!(operation["security"], json!([{}]), "{method} {path}");
                     continue;
                 }
                 let known = |scope: &Value| SCOPES.iter().any(|(known, _)| scope == known);

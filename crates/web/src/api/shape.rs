@@ -422,6 +422,7 @@ pub struct PersonStored {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Access {
     /// When (RFC 3339).
+    #[schema(format = DateTime)]
     pub at: String,
     /// The client that did it.
     pub client: String,
@@ -643,6 +644,7 @@ pub struct WebhookRequest {
     #[serde(default)]
     pub events: Vec<String>,
     /// Number of the last event that is not sent [default: the last one there is].
+    #[schema(format = "uint64")]
     pub after: Option<u64>,
 }
 
@@ -723,7 +725,7 @@ pub enum SeedStep {
     Application(ApplicationRequest),
     /// The offer to the application with this key is taken.
     Acceptance(String),
-    /// All days up to this one are closed.
+    /// All days up to this one are closed, if they are not yet.
     Day(String),
     /// A payment is booked; it names its loan.
     Payment(PaymentRequest),

@@ -11,7 +11,7 @@ use ureq::unversioned::transport::NextTimeout;
 const LONGEST: usize = 2_000;
 
 /// Checks a URL before anything is sent there.
-pub(super) fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
+pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
     let uri: Uri = url
         .parse()
         .map_err(|error| format!("`{url}` is no URL: {error}"))?;
@@ -182,7 +182,7 @@ mod tests {
     /// A name is looked at when it is connected to, not when it is registered.
     #[test]
     fn a_name_of_this_machine_is_not_called() {
-        let agent = super::super::post::agent(false);
+        let agent = super::super::post::agent(false, std::time::Duration::from_secs(5));
         let error = agent.get("http://localhost:1/").call().unwrap_err();
         let text = error.to_string();
         assert!(

@@ -9,11 +9,14 @@ mod post;
 mod sender;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub(crate) use address::check_url;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::signature;
+pub(crate) use post::{agent, post};
 pub use sender::{PAUSES, run};
 
 use crate::access::{KeyError, system_time};
@@ -23,6 +26,9 @@ use crate::registry::Registry;
 
 /// Tables of this area.
 pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];
+
+/// How long a receiver may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 
@@ -55,7 +61,7 @@ impl Webhooks {
     pub fn new(registry: &Registry, allow_private: bool) -> rusqlite::Result<Webhooks> {
         Ok(Webhooks {
             registry: registry.another()?,
-            http: post::agent(allow_private),
+            http: post::agent(allow_private, PATIENCE),
             allow_private,
             woken: watch::Sender::new(()),
             clock: Box::new(system_time),

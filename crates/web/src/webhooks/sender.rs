@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::post::post;
-use super::{Delivery, Endpoint, WebhookError, Webhooks};
+use super::{Delivery, Endpoint, WebhookError, Webhooks, post, signature};
 use crate::Service;
 use crate::access::SigningKey;
 use crate::api::show_event;
@@ -165,7 +164,9 @@ impl Webhooks {
                 let event = view.look(|seen| show_event(seen, &row));
                 let body = serde_json::to_string(&event).unwrap_or_default();
                 let message = format!("{}-{}", endpoint.id, delivery.event);
-                post(&self.http, &endpoint.url, key, &message, now, &body)
+                let signature = signature(key, &message, now, &body)?;
+                let at = (message.as_str(), now);
+                post(&self.http, &endpoint.url, &signature, at, &body).map(|(status, _)| status)
             }
         };
         delivery.tries += 1;

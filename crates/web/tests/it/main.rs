@@ -4,6 +4,7 @@
 
 mod api;
 mod conformance;
+mod decider;
 mod sandbox;
 mod service;
 mod webhooks;

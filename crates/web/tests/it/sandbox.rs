@@ -121,18 +121,17 @@ fn a_reference_asks_for_a_failure() {
 fn a_seed_is_a_past_that_the_api_could_have_had() {
     let running = Running::start();
     let mut servicer = running.client("cloud");
-    let today = servicer.get("").1["business_date"].clone();
-    let seed = json!([
-        {"application": application("A-1")},
-        {"acceptance": "A-1"},
-        {"day": today},
-        {"payment": {"reference": "P-1", "loan": "A-1", "amount": money(100_000)}},
-    ]);
-    let (status, seeded) = servicer.post("/sandbox/seed", &seed);
-    assert_eq!((status, &seeded["steps"]), (201, &json!(4)), "{seeded}");
-    assert_ne!(seeded["business_date"], today);
-    let (_, loan) = servicer.get("/loans/A-1");
-    assert_eq!(loan["totals"]["received"], money(100_000), "{loan}");
+    let seed = include_str!("../../../../examples/marketplace/seed.json");
+    let seed: Value = serde_json::from_str(seed).unwrap();
+    for _ in 0..2 {
+        let (status, seeded) = servicer.post("/sandbox/seed", &seed);
+        let expected = json!({"steps": 5, "business_date": "2022-03-01"});
+        assert_eq!((status, seeded), (201, expected));
+    }
+    let (_, loan) = servicer.get("/loans/SEED-1");
+    assert_eq!(loan["totals"]["received"], money(200_000), "{loan}");
+    let (_, declined) = running.client("bazaar").get("/applications/SEED-2");
+    assert_eq!(declined["state"], "declined", "{declined}");
     let unknown = json!([{"acceptance": "A-2"}]);
     let (status, problem) = servicer.post("/sandbox/seed", &unknown);
     assert_eq!(

@@ -209,6 +209,15 @@ fn what_is_not_accepted_is_tried_for_three_days() {
         now["state"] == "delivered"
     });
     assert_eq!((&done["tries"], &done["status"]), (&json!(10), &json!(204)));
+
+    // After a month the log has lost it.
+    running.pass(31 * 24 * 3_600);
+    platform.post("/applications", &application("A-3"));
+    let third = verified(&webhook["public_key"], &receiving.next());
+    let (_, log) = platform.get(&format!("/webhooks/{id}/deliveries"));
+    let left: Vec<_> = log["items"].as_array().unwrap().iter().collect();
+    assert_eq!(left.len(), 1, "{log}");
+    assert_eq!(left[0]["event"], third["number"]);
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! A served programme, and what a partner's engineer does with it from the command line.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::common::text;
+
+const PROGRAMME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/marketplace");
+
+fn tandem(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.current_dir(folder).args(arguments);
+    command.output().unwrap()
+}
+
+/// A service that ends with the test.
+struct Served {
+    child: Child,
+    base: String,
+}
+
+impl Served {
+    fn start(folder: &Path) -> Served {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        command.current_dir(folder).stderr(Stdio::null());
+        command.args(["serve", PROGRAMME, "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut said).unwrap();
+        let base = said.trim().strip_prefix("Tandem listens on ").unwrap();
+        Served {
+            child,
+            base: base.to_owned(),
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_service_is_held_against_what_partners_may_rely_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let served = Served::start(folder);
+    for (client, party, key) in [
+        ("ours", "bazaar", "ours.pem"),
+        ("theirs", "river", "theirs.pem"),
+    ] {
+        let add = ["client", "add", client, "--party", party, "--key-out", key];
+        assert!(tandem(folder, &add).status.success());
+    }
+    let partner = |key: &str| {
+        let agreement = ["conformance", "partner", "--agreement", "marketplace"];
+        let client = ["--base", &served.base, "--client", "ours", "--key", key];
+        tandem(folder, &[&agreement[..], &client].concat())
+    };
+    let good = partner("ours.pem");
+    let said = text(&good.stdout);
+    assert!(good.status.success(), "{said}{}", text(&good.stderr));
+    assert!(
+        said.ends_with("\n30 passed, 0 failed, 1 skipped\n"),
+        "{said}"
+    );
+    let bad = partner("theirs.pem");
+    assert_eq!(bad.status.code(), Some(1));
+    let said = text(&bad.stdout);
+    assert!(said.contains("FAIL     a token"), "{said}");
+    assert!(
+        text(&bad.stderr).ends_with("cases failed\n"),
+        "{}",
+        text(&bad.stderr)
+    );
+}
+
+#[test]
+fn deciders_are_named_right() {
+    let folder = tempfile::tempdir().unwrap();
+    for (decider, expected) in [
+        (
+            "moon=https://example.com/",
+            "--decider: there is no lender `moon`; there are cloud, harbour, river",
+        ),
+        (
+            "river=example.com",
+            "decider of river: `example.com` must begin with https://",
+        ),
+        (
+            "river",
+            "write LENDER=URL, for example river=https://example.com/",
+        ),
+    ] {
+        let serve = ["serve", PROGRAMME, "--listen", "127.0.0.1:0"];
+        let refused = tandem(
+            folder.path(),
+            &[&serve[..], &["--decider", decider]].concat(),
+        );
+        assert!(!refused.status.success());
+        let said = text(&refused.stderr);
+        assert!(said.contains(expected), "{said}");
+    }
+}
