@@ -268,7 +268,7 @@ pub fn show(view: &View, key: &str) -> Result<Application, Problem> {
                 _ => Vec::new(),
             },
             decisions: decisions(seen, version, &decided),
-            offer: offer(version, &decided),
+            offer: offer(version, &decided).filter(|_| seen.offer(place)),
         })
     })
 }

@@ -122,6 +122,12 @@ impl Seen<'_> {
             || self.disclosure.application(place) & self.set() != 0
     }
 
+    /// Whether the party may see who funds an application, and at what rates: a lender that takes
+    /// no part may not.
+    pub fn offer(&self, application: u32) -> bool {
+        self.is(Role::Platform) || self.disclosure.application(application) & self.set() != 0
+    }
+
     /// Whether a loan concerns the party.
     pub fn loan(&self, place: u32) -> bool {
         self.disclosure.loan(place) & self.set() != 0

@@ -255,6 +255,9 @@ fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Versio
     let agreement = &version.agreement;
     let section = Section::new("outcome", visit.t("application.outcome"));
     let mut section = match &decided.verdict {
+        Verdict::Offered { .. } if !scope.sees_offer(&decided.key) => {
+            section.with(Block::Text(visit.word("state", "offered").to_owned()))
+        }
         Verdict::Offered {
             parts,
             rate: price,

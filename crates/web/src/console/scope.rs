@@ -66,6 +66,12 @@ impl<'b> Scope<'b> {
         self.seen.application(place)
     }
 
+    /// True if the party may see who funds an application.
+    pub(super) fn sees_offer(&self, application: &str) -> bool {
+        let place = self.book.application_place(application);
+        place.is_some_and(|place| self.seen.offer(place))
+    }
+
     /// True if a loan concerns the party.
     pub(super) fn sees_loan(&self, place: u32) -> bool {
         self.seen.loan(place)

@@ -7,11 +7,11 @@ use tandem_domain::ledger::Entry;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
 use tandem_engine::Step;
-use tandem_engine::disclosure::{Disclosure, Parties};
+use tandem_engine::disclosure::{Disclosure, Parties, only};
 use tandem_journal::{Hash, Head};
 
 /// Version of the tables; a file of another one is made anew.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE head (batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
@@ -65,6 +65,16 @@ impl Row {
                 disclosure.slice(sliced)
             }
             (Event::Archived { .. }, ..) => 0,
+            (Event::Decided(decided), ..) => {
+                // Who brought it and who judged it know of it anyway, also if nothing comes of it.
+                let agreement = &step.book.versions()[usize::from(decided.version)].agreement;
+                let judges = agreement
+                    .lenders
+                    .iter()
+                    .fold(0, |set, lender| set | only(*lender));
+                let offered = application.map_or(0, |place| disclosure.application(place));
+                offered | judges | only(agreement.platform)
+            }
             (_, Some(loan), _) => disclosure.loan(loan),
             (_, None, Some(application)) => disclosure.application(application),
             (_, None, None) => Parties::MAX,

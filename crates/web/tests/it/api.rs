@@ -369,6 +369,13 @@ fn what_is_not_yours_does_not_exist() {
         "{offered}"
     );
     let mut outsider = running.client("harbour");
+    // A lender that judged an application and takes no part does not learn who does.
+    let (_, judged) = outsider.get("/applications/A-1");
+    assert_eq!(judged["decisions"][0]["lender"], "harbour");
+    assert_eq!(judged["offer"], Value::Null);
+    let (_, events) = outsider.get("/events?limit=200");
+    let decided = |event: &Value| event["type"] == "application.decided";
+    assert!(events.as_array().unwrap().iter().any(decided), "{events}");
     for path in ["", "/schedule", "/quote", "/transactions", "/postings"] {
         let foreign = outsider.get(&format!("/loans/A-1{path}"));
         assert_eq!(
