@@ -19,11 +19,11 @@ fn somebody_is_added_and_told_a_first_password() {
     for (more, expected) in [
         (
             ["--name", "Li Wei"].as_slice(),
-            "the sign-in name `li.wei@river.example` is taken; choose another\n",
+            "error: the sign-in name `li.wei@river.example` is taken; choose another\n",
         ),
         (
             &["--name", " "],
-            "a person needs a sign-in name and a name\n",
+            "error: a person needs a sign-in name and a name\n",
         ),
     ] {
         let said = add(more);
