@@ -69,9 +69,6 @@ pub struct Owned {
 
 /// A lease of a book.
 pub trait Lease: Send {
-    /// Whether nobody else can own the book at this moment.
-    fn is_held(&self) -> bool;
-
     /// To whom it was lost, once that is known.
     fn lost(&self) -> Option<Node>;
 

@@ -120,10 +120,6 @@ impl Book {
 struct Held(Ownership);
 
 impl Lease for Held {
-    fn is_held(&self) -> bool {
-        self.0.is_held()
-    }
-
     fn lost(&self) -> Option<Node> {
         Some(self.0.lost()?.lease.owner)
     }
