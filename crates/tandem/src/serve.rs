@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -134,15 +135,14 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let mut lenders = BTreeSet::new();
     for path in &options.programmes {
         let programme = Programme::read(path)?;
+        let id = &programme.version.agreement.file.id;
+        if desks.contains_key(id) {
+            return Err(Failure(format!("two programmes have the id `{id}`")));
+        }
         let policies = programme.version.policies.iter();
         lenders.extend(policies.map(|policy| policy.file.lender.clone()));
         let (desk, thread) = open(&programme, options, &base)?;
-        if desks.insert(desk.name().to_owned(), desk.clone()).is_some() {
-            return Err(Failure(format!(
-                "two programmes have the id `{}`",
-                desk.name()
-            )));
-        }
+        desks.insert(desk.name().to_owned(), desk);
         threads.push(thread);
     }
     if options.demo {
@@ -164,7 +164,9 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         vault,
         metrics: Metrics::default(),
     });
-    println!("Tandem listens on {base}");
+    // A service goes on if nobody reads what it says.
+    let mut out = io::stdout();
+    let _ = writeln!(out, "Tandem listens on {base}");
     if options.demo {
         let parties = service.desks.values().next().map(|desk| {
             desk.look(|book| {
@@ -175,7 +177,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
                     .collect::<Vec<_>>()
             })
         });
-        println!(
+        let _ = writeln!(
+            out,
             "console:  {base}/console   sign in as {}, or one of them with -approver behind it; \
              the password is {}\n\
              API:      {base}/openapi.json   clients demo-PARTY, keys in {}",
