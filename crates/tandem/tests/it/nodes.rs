@@ -198,9 +198,10 @@ fn a_book_is_taken_over_and_nothing_is_lost() {
                 let to = json!({"node": nodes[other].name, "address": nodes[other].base});
                 let mut operator = nodes[owner].client(&key, "cloud");
                 let path = "/v1/agreements/marketplace/handover";
+                let key = format!("handover-{round}");
                 let body = serde_json::to_vec(&to).unwrap();
                 let body = Some(("application/json", body.as_slice()));
-                let reply = operator.call("POST", path, Some("handover"), body).unwrap();
+                let reply = operator.call("POST", path, Some(&key), body).unwrap();
                 assert_eq!(
                     reply.status,
                     202,
