@@ -112,13 +112,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 /// public half as a set.
 pub(crate) fn make_key(out: &Path) -> Outcome<String> {
     let pem = SigningKey::generate(Algorithm::Ed25519).map_err(failed)?;
-    let mut file = fs::OpenOptions::new();
-    file.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-    let written = file
-        .open(out)
-        .and_then(|mut file| file.write_all(pem.as_bytes()));
+    let written = access::create_private(out, &pem);
     written.map_err(|error| Failure::io(out, &error))?;
     public_keys(&pem)
 }

@@ -45,6 +45,11 @@ pub struct Service {
     pub metrics: Metrics,
 }
 
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Tables of all areas of the registry.
 pub fn schemas() -> Vec<&'static str> {
     [

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, OpenFlags};
-use tandem_domain::book::Book;
+use tandem_domain::book::{Book, Decided, Event};
 use tandem_engine::disclosure::{Disclosure, Parties};
 use tandem_engine::{Engine, ReplayError, Replica, Written};
 use tandem_journal::snapshot::SnapshotError;
@@ -82,6 +82,10 @@ impl Reader {
     pub fn follow<S: Store>(&self, journal: &mut Journal<S>) -> Result<(), ReadError> {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = rows::known(&writing).map_err(|cause| self.failed(cause))?;
+        let head = journal.head();
+        if known == Some(head) && self.head() == head {
+            return Ok(());
+        }
         let known = known.map_or(0, |known| known.seq);
         let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Vec::new();
@@ -96,7 +100,7 @@ impl Reader {
             }
         })?;
         written
-            .and_then(|()| rows::write(&mut writing, &rows, Some(journal.head())))
+            .and_then(|()| rows::write(&mut writing, &rows, Some(head)))
             .map_err(|cause| self.failed(cause))
     }
 
@@ -197,6 +201,16 @@ impl Reader {
         most: usize,
     ) -> Result<Vec<EventRow>, ReadError> {
         self.rows(|rows| EventRow::after(rows, parties, after, most))
+    }
+
+    /// The decision on an application, and the number of its event.
+    pub fn decided(&self, application: u32) -> Result<Option<(u64, Box<Decided>)>, ReadError> {
+        // It is what an application begins with.
+        let first = self.rows(|rows| EventRow::first_of(rows, application))?;
+        Ok(first.and_then(|row| match row.event {
+            Event::Decided(decided) => Some((row.number, decided)),
+            _ => None,
+        }))
     }
 
     /// All events of an application and of its loan, oldest first.

@@ -5,18 +5,17 @@
 //! have can then be read by nobody.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::Value;
 
-use crate::access::{Caller, random_id};
+use crate::access::{Caller, create_private, random_bytes, random_id};
 use crate::registry::Registry;
 
 const KEYS: &str = "
@@ -115,7 +114,7 @@ impl Vault {
     pub fn store(&self, caller: &Caller, data: &Value, now: i64) -> Result<String, VaultError> {
         let token = random_id().map_err(|_| VaultError::Random)?;
         let party = &caller.party;
-        let own: [u8; KEY] = random()?;
+        let own: [u8; KEY] = random_bytes().map_err(|_| VaultError::Random)?;
         let name = name(party, &token);
         let sealed_key = seal(&self.key, &name, &own)?;
         let sealed = seal(&sealing(&own), &name, data.to_string().as_bytes())?;
@@ -225,15 +224,8 @@ impl KeySource {
 
 /// Makes a key in a file that only its owner may read.
 fn make(path: &Path) -> Result<String, VaultError> {
-    let text = STANDARD.encode(random::<KEY>()?) + "\n";
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
+    let text = STANDARD.encode(random_bytes::<KEY>().map_err(|_| VaultError::Random)?) + "\n";
+    let written = create_private(path, &text);
     written.map_err(|error| VaultError::File(path.to_owned(), error))?;
     Ok(text)
 }
@@ -249,7 +241,7 @@ fn name(party: &str, token: &str) -> String {
 }
 
 fn seal(key: &LessSafeKey, name: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-    let nonce: [u8; NONCE_LEN] = random()?;
+    let nonce: [u8; NONCE_LEN] = random_bytes().map_err(|_| VaultError::Random)?;
     let mut sealed = plain.to_vec();
     let aad = Aad::from(name.as_bytes());
     key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
@@ -265,14 +257,6 @@ fn open(key: &LessSafeKey, name: &str, sealed: Vec<u8>) -> Option<Vec<u8>> {
         .open_in_place(nonce, Aad::from(name.as_bytes()), &mut sealed)
         .ok()?;
     Some(plain.to_vec())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], VaultError> {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| VaultError::Random)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! Keys: public ones as JWK (RFC 7517), private ones as PKCS#8 in PEM. Ed25519 and P-256 only.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
@@ -317,6 +321,17 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
         .fill(&mut bytes)
         .map_err(|_| KeyError::Random)?;
     Ok(bytes)
+}
+
+/// Writes a secret into a new file that only its owner may read, durably.
+pub fn create_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// A new identifier that nobody can guess: 128 random bits in base64url.

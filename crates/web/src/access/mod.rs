@@ -32,7 +32,8 @@ use thiserror::Error;
 
 pub use answers::Money;
 pub use client::{Client, ClientError, SCOPES, Scopes};
-pub use key::{Algorithm, Jwk, Jwks, KeyError, PublicKey, SigningKey, random_id};
+pub(crate) use key::random_bytes;
+pub use key::{Algorithm, Jwk, Jwks, KeyError, PublicKey, SigningKey, create_private, random_id};
 pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
 pub use oauth::routes;
 pub use request::Check;

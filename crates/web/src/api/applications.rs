@@ -9,8 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as JsonValue;
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{
-    Application as Asked, ApplicationState, Command, Decided, DeclineReason, Event, Verdict,
-    Version,
+    Application as Asked, ApplicationState, Command, Decided, DeclineReason, Verdict, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::{Kind, STANDARD, Value};
@@ -246,13 +245,9 @@ pub(super) async fn list(
 /// An application as a party sees it.
 pub fn show(view: &View, key: &str) -> Result<Application, Problem> {
     let place = view.look(|seen| Ok::<_, Problem>(seen.find_application(key)?.0))?;
-    let events = view.desk.reader().events_of(place);
-    let events = events.map_err(|error| Api::failed(&error))?;
-    let decided = events.into_iter().find_map(|row| match row.event {
-        Event::Decided(decided) => Some(decided),
-        _ => None,
-    });
-    let decided = decided.ok_or_else(|| Problem::not_found("application"))?;
+    let decided = view.desk.reader().decided(place);
+    let decided = decided.map_err(|error| Api::failed(&error))?;
+    let (_, decided) = decided.ok_or_else(|| Problem::not_found("application"))?;
     view.look(|seen| {
         let (_, record) = seen.find_application(key)?;
         let version = &seen.book.versions()[usize::from(record.version)];

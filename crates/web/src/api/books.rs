@@ -447,11 +447,7 @@ pub(super) async fn close(
             business_date: seen.book.business_date().to_string(),
             active_loans: close.active_loans,
             outstanding: Money::of(close.outstanding, seen.agreement.currency()),
-            digest: close
-                .digest
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            digest: crate::hex(&close.digest),
         })
     });
     let close = close.ok_or_else(|| Problem::new(problem::STATE, "no day is closed yet"))?;

@@ -4,7 +4,7 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
 use tandem_domain::book::{
-    ApplicationRecord, ApplicationState, Decided, DeclineReason, Event, Verdict, Version,
+    ApplicationRecord, ApplicationState, Decided, DeclineReason, Verdict, Version,
 };
 use tandem_domain::funding::Part;
 use tandem_domain::money::{Amount, Rate};
@@ -16,6 +16,9 @@ use super::blocks::{
 use super::overview::amounts_in;
 use super::page::{Fault, Signed, Visit, form_escaped};
 use super::scope::Scope;
+
+/// Path of the list.
+const LIST: &str = "/console/applications";
 
 /// Lines of a page of a list.
 pub(super) const LINES: usize = 50;
@@ -49,6 +52,53 @@ impl Asked {
     pub(super) fn before(&self, path: &str, place: u32) -> String {
         format!("{path}?state={}&before={place}", form_escaped(&self.state))
     }
+
+    /// The form that asks for a state or a key.
+    pub(super) fn filter(
+        &self,
+        visit: &Visit,
+        path: &str,
+        states: Vec<(String, String)>,
+    ) -> Section {
+        let any = (String::new(), visit.t("frame.any").to_owned());
+        let states = InputKind::Choice([any].into_iter().chain(states).collect());
+        let key = self.key.trim();
+        let filter = Filter {
+            path: path.to_owned(),
+            inputs: vec![
+                Input::new("state", visit.t("list.state"), &self.state, states),
+                Input::new("key", visit.t("list.key"), key, InputKind::Text),
+            ],
+        };
+        Section::new("filter", "").with(Block::Filter(filter))
+    }
+
+    /// Fills a table with the rows of places, from the newest on, for as many as a page has or as
+    /// are looked through for one. A key that was asked for and not found has none.
+    pub(super) fn fill(
+        &self,
+        visit: &Visit,
+        path: &str,
+        (count, looked_through): (usize, usize),
+        table: Table,
+        row: impl Fn(u32) -> Option<Vec<Cell>>,
+    ) -> Table {
+        if !self.key.trim().is_empty() {
+            return table.empty(visit.t("list.unknown"));
+        }
+        let mut table = table.empty(visit.t("list.empty"));
+        let end = self.before.unwrap_or(u32::MAX).min(count as u32);
+        for (looked_at, place) in (0..end).rev().enumerate() {
+            if table.rows.len() == LINES || looked_at == looked_through {
+                table.more = Some(self.before(path, place + 1));
+                break;
+            }
+            if let Some(cells) = row(place) {
+                table.row(cells);
+            }
+        }
+        table
+    }
 }
 
 /// How an application's state is to be taken.
@@ -73,53 +123,22 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     }
     let sheet = signed.look(|scope| {
         let mut sheet = Sheet::new(visit, visit.t("nav.applications"));
-        let any = (String::new(), visit.t("frame.any").to_owned());
         let states = STATES.map(|state| (state.to_owned(), visit.word("state", state).to_owned()));
-        let states = [any].into_iter().chain(states).collect();
-        let filter = Filter {
-            path: "/console/applications".to_owned(),
-            inputs: vec![
-                Input::new(
-                    "state",
-                    visit.t("list.state"),
-                    &asked.state,
-                    InputKind::Choice(states),
-                ),
-                Input::new("key", visit.t("list.key"), key, InputKind::Text),
-            ],
-        };
-        sheet.section(Section::new("filter", "").with(Block::Filter(filter)));
-        let mut table = Table::new(&[
+        sheet.section(asked.filter(visit, LIST, states.into()));
+        let table = Table::new(&[
             (visit.t("application.key"), "!"),
             (visit.t("application.decided_on"), "!"),
             (visit.t("application.borrower"), "?"),
             (visit.t("application.version"), "#?"),
             (visit.t("list.state"), ""),
-        ])
-        .empty(visit.t(if key.is_empty() {
-            "list.empty"
-        } else {
-            "list.unknown"
-        }));
-        let end = asked
-            .before
-            .unwrap_or(u32::MAX)
-            .min(scope.book.application_count() as u32);
-        for (looked_at, place) in (0..end).rev().enumerate() {
-            if !key.is_empty() {
-                break;
-            }
-            if table.rows.len() == LINES || looked_at == LOOKED_AT {
-                table.more = Some(asked.before("/console/applications", place + 1));
-                break;
-            }
+        ]);
+        let count = (scope.book.application_count(), LOOKED_AT);
+        let table = asked.fill(visit, LIST, count, table, |place| {
             let record = scope.book.application_in(place);
-            if (asked.state.is_empty() || record.state.name() == asked.state)
-                && scope.sees_application(place)
-            {
-                table.row(row(visit, scope, &record));
-            }
-        }
+            let is_asked = asked.state.is_empty() || record.state.name() == asked.state;
+            let shown = is_asked && scope.sees_application(place);
+            shown.then(|| row(visit, scope, &record))
+        });
         sheet.section(Section::new("list", "").with(Block::Table(table)));
         Ok(sheet)
     })?;
@@ -128,10 +147,7 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
 
 /// The page of an application.
 pub(super) fn path(key: &str) -> String {
-    format!(
-        "/console/applications/{}",
-        form_escaped(key).replace('/', "%2F")
-    )
+    format!("{LIST}/{}", form_escaped(key).replace('/', "%2F"))
 }
 
 fn row(visit: &Visit, scope: &Scope<'_>, record: &ApplicationRecord<'_>) -> Vec<Cell> {
@@ -157,13 +173,9 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
         scope.application(&key)?;
         scope.book.application_place(&key).ok_or(Fault::NotFound)
     })?;
-    let events = signed.desk.reader().events_of(place)?;
-    let decided = events.iter().find_map(|row| match &row.event {
-        Event::Decided(decided) => Some((row.number, decided)),
-        _ => None,
-    });
+    let decided = signed.desk.reader().decided(place)?;
     let (number, decided) = decided.ok_or(Fault::NotFound)?;
-    let sheet = signed.look(|scope| Ok(tell(visit, scope, number, decided)))?;
+    let sheet = signed.look(|scope| Ok(tell(visit, scope, number, &decided)))?;
     visit.page(&sheet?)
 }
 

@@ -442,9 +442,7 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
     signed.must(&[Role::Operations])?;
     let visit = &signed.visit;
     let loan = fields.get("loan");
-    let key = people::random::<12>()
-        .map(|byte| format!("{byte:02x}"))
-        .concat();
+    let key = crate::hex(&people::random::<12>());
     let proposal = signed.look(|scope| {
         scope.loan(loan)?;
         let own = fields.get("what") == "sell";

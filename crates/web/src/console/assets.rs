@@ -45,10 +45,7 @@ pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 
 fn asset(name: &str, extension: &str, kind: &'static str, content: &'static str) -> Asset {
     let hash = digest(&SHA256, content.as_bytes());
-    let hash: String = hash.as_ref()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = crate::hex(&hash.as_ref()[..8]);
     Asset {
         path: format!("/console/static/{name}-{hash}.{extension}"),
         content,

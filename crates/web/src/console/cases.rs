@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 use axum::extract::Path;
 use axum::response::Response;
 use rusqlite::params;
-use tandem_domain::book::{ApplicationState, Book, Event, Verdict};
+use tandem_domain::book::{ApplicationState, Book, Verdict};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::Status;
 use tandem_domain::party::PartyId;
@@ -221,12 +221,10 @@ fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>
         if asked.contains_key(&place) {
             continue;
         }
-        for row in signed.desk.reader().events_of(place)? {
-            if let Event::Decided(decided) = row.event
-                && let Verdict::Referred(places) = decided.verdict
-            {
-                asked.insert(place, places);
-            }
+        if let Some((_, decided)) = signed.desk.reader().decided(place)?
+            && let Verdict::Referred(places) = decided.verdict
+        {
+            asked.insert(place, places);
         }
     }
     Ok(asked.clone())

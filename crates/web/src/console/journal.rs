@@ -6,10 +6,7 @@ use super::blocks::{Block, Cell, Section, Sheet, Table, Tone, count};
 use super::page::{Fault, Signed, Visit};
 use super::scope::Scope;
 use crate::desk::Role;
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::hex;
 
 pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
     let visit = &signed.visit;

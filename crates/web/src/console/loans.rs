@@ -7,17 +7,19 @@ use tandem_domain::calendar::Day;
 use tandem_domain::loan::{Action, Due, Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency};
 
-use super::applications::{Asked, LINES};
+use super::applications::Asked;
 use super::approvals;
 use super::blocks::{
-    Block, Cell, Filter, Input, InputKind, Moment, Section, Sheet, Table, Tone, count, money,
-    percent, rate,
+    Block, Cell, Moment, Section, Sheet, Table, Tone, count, money, percent, rate,
 };
 use super::ledger;
 use super::overview::amounts_in;
 use super::page::{Fault, Signed, Visit, form_escaped};
 use super::scope::Scope;
 use crate::read::{EventRow, Page, PostingFilter};
+
+/// Path of the list.
+const LIST: &str = "/console/loans";
 
 /// Loans that are looked through for a page.
 const LOOKED_AT: usize = 20_000;
@@ -27,7 +29,7 @@ const COMING: usize = 6;
 
 /// The page of a loan.
 pub(super) fn path(key: &str) -> String {
-    format!("/console/loans/{}", form_escaped(key).replace('/', "%2F"))
+    format!("{LIST}/{}", form_escaped(key).replace('/', "%2F"))
 }
 
 /// Name and tone of a loan's status; that of an active loan is its class.
@@ -71,30 +73,16 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     let sheet = signed.look(|scope| {
         let currency = scope.currency();
         let mut sheet = Sheet::new(visit, visit.t("nav.loans"));
-        let mut states = vec![(String::new(), visit.t("frame.any").to_owned())];
-        for name in ["active", "late", "repaid", "charged_off"] {
-            states.push((name.to_owned(), visit.word("status", name).to_owned()));
-        }
-        for class in &scope.agreement().file.class {
-            states.push((
-                class.name.clone(),
-                visit.word("class", &class.name).to_owned(),
-            ));
-        }
-        let filter = Filter {
-            path: "/console/loans".to_owned(),
-            inputs: vec![
-                Input::new(
-                    "state",
-                    visit.t("list.state"),
-                    &asked.state,
-                    InputKind::Choice(states),
-                ),
-                Input::new("key", visit.t("list.key"), key, InputKind::Text),
-            ],
-        };
-        sheet.section(Section::new("filter", "").with(Block::Filter(filter)));
-        let mut table = Table::new(&[
+        let statuses = ["active", "late", "repaid", "charged_off"];
+        let statuses =
+            statuses.map(|name| (name.to_owned(), visit.word("status", name).to_owned()));
+        let classes = scope.agreement().file.class.iter().map(|class| {
+            let word = visit.word("class", &class.name).to_owned();
+            (class.name.clone(), word)
+        });
+        let states = statuses.into_iter().chain(classes).collect();
+        sheet.section(asked.filter(visit, LIST, states));
+        let table = Table::new(&[
             (visit.t("loan.key"), "!"),
             (visit.t("loan.disbursed_on"), "?!"),
             (visit.t("loan.principal"), "#?"),
@@ -103,35 +91,16 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             (visit.t("loan.rate"), "#?"),
             (visit.t("loan.days_past_due"), "#?"),
             (visit.t("list.state"), ""),
-        ])
-        .empty(visit.t(if key.is_empty() {
-            "list.empty"
-        } else {
-            "list.unknown"
-        }));
-        let end = asked
-            .before
-            .unwrap_or(u32::MAX)
-            .min(scope.book.loan_count() as u32);
-        for (looked_at, place) in (0..end).rev().enumerate() {
-            if !key.is_empty() {
-                break;
-            }
-            if table.rows.len() == LINES || looked_at == LOOKED_AT {
-                table.more = Some(asked.before("/console/loans", place + 1));
-                break;
-            }
-            if !scope.sees_loan(place) {
-                continue;
-            }
+        ]);
+        let count = (scope.book.loan_count(), LOOKED_AT);
+        let table = asked.fill(visit, LIST, count, table, |place| {
             // What is archived is not in memory.
-            let Some(loan) = scope.book.loan_at(place) else {
-                continue;
-            };
-            if is_asked(scope, &loan, &asked.state) {
-                table.row(row(visit, scope, &loan, currency));
-            }
-        }
+            let loan = scope
+                .sees_loan(place)
+                .then(|| scope.book.loan_at(place))??;
+            let shown = is_asked(scope, &loan, &asked.state);
+            shown.then(|| row(visit, scope, &loan, currency))
+        });
         let list = Section::new("list", "").measured(amounts_in(visit, currency));
         sheet.section(list.with(Block::Table(table)));
         sheet.lead = amounts_in(visit, currency);

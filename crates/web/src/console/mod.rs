@@ -31,7 +31,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -39,6 +38,7 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::Service;
+use crate::access::system_time;
 use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
@@ -148,11 +148,4 @@ pub fn router(console: Console) -> Router {
     Router::new()
         .nest("/console", pages)
         .route("/console/static/{name}", get(assets::serve))
-}
-
-fn system_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
 }

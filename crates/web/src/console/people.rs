@@ -4,10 +4,10 @@
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use totp_rs::{Builder, Secret, Totp};
 
+use crate::access::random_bytes;
 use crate::registry::Registry;
 
 /// Tables of people.
@@ -376,11 +376,7 @@ fn authenticator(secret: &[u8], login: &str) -> Totp {
 
 /// Bytes that nobody can guess.
 pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .expect("the system has random numbers");
-    bytes
+    random_bytes().expect("the system has random numbers")
 }
 
 /// A password that can be read out: letters and digits that are not taken for each other.

@@ -279,6 +279,14 @@ impl EventRow {
         )
     }
 
+    pub(super) fn first_of(
+        file: &Connection,
+        application: u32,
+    ) -> rusqlite::Result<Option<EventRow>> {
+        let tail = "WHERE application = ?1 ORDER BY number LIMIT 1";
+        Ok(EventRow::all(file, tail, [application])?.into_iter().next())
+    }
+
     pub(super) fn newest(
         file: &Connection,
         kind: &str,
