@@ -266,7 +266,7 @@ impl Book {
         self.post_disbursement(place, &loan, &split, entries);
         self.expose(row.region, &Split::default(), &split);
         self.reserve_undrawn(row.region, &split, undrawn, 1);
-        self.loans.push(&loan);
+        self.loans.add();
         self.enrol(place, loan, self.business_date.previous(), &split);
     }
 
@@ -394,6 +394,8 @@ impl Book {
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
         self.closing = true;
         for (_, mut places) in split_up_to(&mut self.agenda, day) {
+            // Who has paid before has left the agenda.
+            places.retain(|&place| self.loans.is_on_agenda(place, day));
             // In the order of the loans, whatever put them there.
             places.sort_unstable();
             places.dedup();
@@ -413,10 +415,6 @@ impl Book {
 
     /// Brings a loan that is on the agenda to the end of the day.
     fn let_fall_due(&mut self, place: u32, day: Day, entries: &mut impl FnMut(&Entry)) {
-        let next = self.loans.agenda(place, &self.series);
-        if next.is_none_or(|next| next > day) {
-            return;
-        }
         let loan = self.loan_in(place);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
         let mut position = loan.position.clone();

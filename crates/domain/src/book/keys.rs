@@ -45,13 +45,18 @@ pub(super) struct Index {
     segments: Vec<Segment>,
 }
 
-/// Slots in the order of their tags, each as near to where its tag belongs as there was room
-/// behind it. A slot is a tag and, in its lowest bits, a place plus one; a free one is zero.
+/// Slots in ascending order, each as near to where its tag belongs as there was room behind it. A
+/// slot is a tag and, in its lowest bits, a place plus one; a free one is zero.
 #[derive(Clone, Debug, Default)]
 struct Segment {
     slots: Vec<u64>,
+    /// Slots over which the tags are spread; what has no room there lies behind them.
+    room: usize,
     used: usize,
 }
+
+/// Slots that mostly suffice for what has no room.
+const BEHIND: usize = 8;
 
 impl Default for Index {
     fn default() -> Index {
@@ -70,78 +75,88 @@ impl Index {
 
     /// Adds a place. One that is there already stays.
     pub(super) fn add(&mut self, hash: KeyHash, place: u32) {
-        let segment = &mut self.segments[hash.segment];
-        if segment.places(hash.tag).all(|known| known != place) {
-            segment.add(hash.tag << PLACE_BITS | (u64::from(place) + 1));
-        }
+        self.segments[hash.segment].add(hash.tag << PLACE_BITS | (u64::from(place) + 1));
     }
 
     /// Number of pieces that [`Index::pack`] writes.
     pub(super) const PIECES: usize = SEGMENTS;
 
-    /// Appends a piece: the slots of a segment, free ones and all, as they lie.
+    /// Appends a piece: the slots of a segment that are taken.
     pub(super) fn pack(&self, piece: usize, out: &mut Vec<u8>) {
         let segment = &self.segments[piece];
         put(out, segment.used as i64);
-        put(out, segment.slots.len() as i64);
-        out.extend(segment.slots.iter().flat_map(|slot| slot.to_le_bytes()));
+        out.extend(segment.taken().flat_map(u64::to_le_bytes));
     }
 
     pub(super) fn unpack(&mut self, piece: usize, from: &mut Reader<'_>) -> Result<(), Damaged> {
-        let used = from.small()?;
-        let count: usize = from.small()?;
-        let bytes = from.take(count.checked_mul(8).ok_or(Damaged)?)?;
-        let slots = bytes.chunks_exact(8).map(|bytes| {
-            let mut slot = [0; 8];
-            slot.copy_from_slice(bytes);
-            u64::from_le_bytes(slot)
-        });
-        let slots: Vec<u64> = slots.collect();
-        let taken = || slots.iter().filter(|&&slot| slot != 0);
-        let placed = taken().all(|slot| slot & MOST as u64 != 0);
-        if !placed || used != taken().count() {
+        let used: usize = from.small()?;
+        let bytes = from.take(used.checked_mul(8).ok_or(Damaged)?)?;
+        let slots = bytes.as_chunks().0.iter().copied().map(u64::from_le_bytes);
+        let placed = slots.clone().all(|slot| slot & MOST as u64 != 0);
+        if !placed || !slots.clone().is_sorted_by(|before, after| before < after) {
             return Err(Damaged);
         }
-        self.segments[piece] = Segment { slots, used };
+        self.segments[piece] = Segment::of(slots, used);
         Ok(())
     }
 }
 
 impl Segment {
-    fn start(&self, tag: u64) -> usize {
-        ((tag * self.slots.len() as u64) >> TAG_BITS) as usize
+    /// A segment of slots in ascending order, with room for a few more.
+    fn of(taken: impl Iterator<Item = u64>, used: usize) -> Segment {
+        let room = used + used / 4 + 4;
+        let slots = Vec::with_capacity(room + BEHIND);
+        let mut segment = Segment { slots, room, used };
+        for slot in taken {
+            let at = segment.start(slot).max(segment.slots.len());
+            segment.slots.reserve_exact(at + 1 - segment.slots.len());
+            segment.slots.resize(at, 0);
+            segment.slots.push(slot);
+        }
+        let len = segment.slots.len().max(room);
+        segment.slots.resize(len, 0);
+        segment
+    }
+
+    fn taken(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().copied().filter(|&slot| slot != 0)
+    }
+
+    /// Where a slot belongs.
+    fn start(&self, slot: u64) -> usize {
+        (((slot >> PLACE_BITS) * self.room as u64) >> TAG_BITS) as usize
     }
 
     /// The places under a tag.
     fn places(&self, tag: u64) -> impl Iterator<Item = u32> {
-        let start = self.start(tag);
-        let (before, after) = self.slots.split_at(start);
-        let run = after.iter().chain(before).take_while(|&&slot| slot != 0);
-        run.filter(move |&&slot| slot >> PLACE_BITS == tag)
+        let from = &self.slots[self.start(tag << PLACE_BITS)..];
+        let run = from.iter().take_while(|&&slot| slot != 0);
+        run.skip_while(move |&&slot| slot >> PLACE_BITS < tag)
+            .take_while(move |&&slot| slot >> PLACE_BITS == tag)
             .map(|slot| ((slot & MOST as u64) - 1) as u32)
     }
 
     fn add(&mut self, slot: u64) {
-        if self.used * 8 >= self.slots.len() * 7 {
-            let more = self.slots.len() + self.slots.len() / 8 + 4;
-            let old = std::mem::replace(&mut self.slots, vec![0; more]);
-            for slot in old.into_iter().filter(|&slot| slot != 0) {
-                self.put(slot);
+        if self.used * 8 >= self.room * 7 {
+            *self = Segment::of(self.taken(), self.used);
+        }
+        let start = self.start(slot);
+        let run = self.slots[start..].iter();
+        let at = start + run.take_while(|&&of| of != 0 && of < slot).count();
+        if self.slots.get(at) == Some(&slot) {
+            return;
+        }
+        match self.slots[at..].iter().position(|&of| of == 0) {
+            Some(free) => {
+                self.slots.copy_within(at..at + free, at + 1);
+                self.slots[at] = slot;
+            }
+            None => {
+                self.slots.reserve_exact(BEHIND);
+                self.slots.insert(at, slot);
             }
         }
-        self.put(slot);
         self.used += 1;
-    }
-
-    fn put(&mut self, slot: u64) {
-        let mut at = self.start(slot >> PLACE_BITS);
-        while self.slots[at] != 0 {
-            at += 1;
-            if at == self.slots.len() {
-                at = 0;
-            }
-        }
-        self.slots[at] = slot;
     }
 }
 
@@ -232,29 +247,27 @@ mod tests {
         let mut out = Vec::new();
         index.pack(hash.segment, &mut out);
         let mut again = Index::default();
-        again
-            .unpack(hash.segment, &mut Reader { bytes: &out })
-            .unwrap();
+        let mut from = Reader { bytes: &out };
+        assert_eq!(again.unpack(hash.segment, &mut from), Ok(()));
         assert_eq!(again.find(hash, |place| place == 9), Some(9));
-        // A small segment can be full; it grows before the next place is added.
-        let mut full = Index::default();
-        for place in 0..4 {
-            full.add(hash, place);
+        // However many there are under the last of all tags.
+        let last = KeyHash {
+            tag: (1 << TAG_BITS) - 1,
+            ..hash
+        };
+        for place in (0..100).rev() {
+            again.add(last, place);
         }
-        assert_eq!(full.segments[hash.segment].slots.len(), 4);
-        out.clear();
-        full.pack(hash.segment, &mut out);
-        let read = again.unpack(hash.segment, &mut Reader { bytes: &out });
-        assert_eq!(read, Ok(()));
-        assert_eq!(again.find(hash, |place| place == 4), None);
-        again.add(hash, 4);
-        assert_eq!(again.find(hash, |place| place == 4), Some(4));
-        // A slot that is taken has a place.
-        let mut placeless = Vec::new();
-        put(&mut placeless, 1);
-        put(&mut placeless, 2);
-        placeless.extend([1 << PLACE_BITS, 0u64].map(u64::to_le_bytes).as_flattened());
-        let damaged = again.unpack(0, &mut Reader { bytes: &placeless });
-        assert_eq!(damaged, Err(Damaged));
+        let found: Vec<_> = again.segments[last.segment].places(last.tag).collect();
+        assert_eq!(found, (0..100).collect::<Vec<_>>());
+        assert_eq!(again.find(hash, |place| place == 8), Some(8));
+        // A slot that is taken has a place, and they are in order.
+        for slots in [[1 << PLACE_BITS, 2 << PLACE_BITS | 1], [2, 1], [3, 3]] {
+            let mut damaged = Vec::new();
+            put(&mut damaged, 2);
+            damaged.extend(slots.map(u64::to_le_bytes).as_flattened());
+            let read = again.unpack(0, &mut Reader { bytes: &damaged });
+            assert_eq!(read, Err(Damaged));
+        }
     }
 }

@@ -16,11 +16,16 @@ use crate::share::MAX_SHARES;
 /// Bytes that a processor fetches at once.
 const CACHE_LINE: usize = 64;
 
+/// No day.
+const NEVER: Day = Day(i32::MAX);
+
 /// All loans, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loans {
     /// Nothing of those that are archived.
     packed: Vec<Box<[u8]>>,
+    /// The day on which a close must look at each, or [`NEVER`]: of most loans all that a close reads.
+    agenda: Vec<Day>,
     /// True if archived loans stay all the same.
     pub(super) keeps_archived: bool,
     /// Sum of the digests of all.
@@ -56,26 +61,29 @@ impl Loans {
     /// Takes a loan out of memory; its digest, which stays in that of all.
     pub(super) fn archive(&mut self, place: u32) -> u128 {
         let packed = std::mem::take(&mut self.packed[place as usize]);
+        self.agenda[place as usize] = NEVER;
         let digest = digest(place, &packed);
         self.kept.keep(place, || packed);
         digest
     }
 
-    pub(super) fn push(&mut self, loan: &Loan) {
-        self.scratch.clear();
-        loan.pack(&mut self.scratch);
-        let place = self.packed.len() as u32;
-        self.digest = self.digest.wrapping_add(digest(place, &self.scratch));
-        self.packed.push(self.scratch.as_slice().into());
+    /// Makes room for a new loan, which is set next.
+    pub(super) fn add(&mut self) -> u32 {
+        self.packed.push(Box::default());
+        self.agenda.push(NEVER);
+        self.packed.len() as u32 - 1
     }
 
     pub(super) fn set(&mut self, place: u32, loan: &Loan) {
+        self.agenda[place as usize] = loan.agenda.unwrap_or(NEVER);
         self.scratch.clear();
         loan.pack(&mut self.scratch);
         let packed = &mut self.packed[place as usize];
         self.kept.keep(place, || packed.clone());
-        let change = digest(place, &self.scratch).wrapping_sub(digest(place, packed));
-        self.digest = self.digest.wrapping_add(change);
+        self.digest = self.digest.wrapping_add(digest(place, &self.scratch));
+        if !packed.is_empty() {
+            self.digest = self.digest.wrapping_sub(digest(place, packed));
+        }
         if packed.len() == self.scratch.len() {
             packed.copy_from_slice(&self.scratch);
         } else {
@@ -103,10 +111,9 @@ impl Loans {
         u32::try_from(entered).ok()
     }
 
-    /// The day on which a close must look at a loan.
-    pub(super) fn agenda(&self, place: u32, series: &[Series]) -> Option<Day> {
-        let agenda = Loan::unpack_agenda(self.present(place)?, series);
-        agenda.expect("a loan is what was packed")
+    /// True if the close of a day must look at a loan.
+    pub(super) fn is_on_agenda(&self, place: u32, day: Day) -> bool {
+        self.agenda[place as usize] <= day
     }
 
     /// From now on keeps what changes in these places, until it is packed.
@@ -132,6 +139,7 @@ impl Loans {
     ) -> Result<Option<Day>, Damaged> {
         if packed.is_empty() {
             self.packed.push(packed.into());
+            self.agenda.push(NEVER);
             return Ok(None);
         }
         let loan = Loan::unpack(packed, series)?;
@@ -140,6 +148,7 @@ impl Loans {
             return Err(Damaged);
         }
         self.packed.push(packed.into());
+        self.agenda.push(loan.agenda.unwrap_or(NEVER));
         Ok(loan.agenda)
     }
 
@@ -214,15 +223,6 @@ impl Loan {
             put(out, part.rate.0 - self.rate.0);
         }
         out.extend_from_slice(self.history.packed());
-    }
-
-    fn unpack_agenda(packed: &[u8], series: &[Series]) -> Result<Option<Day>, Damaged> {
-        let [mut state, mut from] = parts(packed)?;
-        let [agenda, ..] = state.row::<6>()?;
-        let [_, of, ..] = from.row::<6>()?;
-        let series = series.get(small::<usize>(of)?).ok_or(Damaged)?;
-        let day = |since: i64| small(since.wrapping_add(series.disbursed_on.0.into())).map(Day);
-        or_missing(agenda).map(day).transpose()
     }
 
     pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {

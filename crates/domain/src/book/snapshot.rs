@@ -23,7 +23,7 @@ use crate::party::MAX_PARTIES;
 use crate::share::MAX_SHARES;
 
 /// The format of the pieces.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Loans and applications in one piece.
 const ROWS: u32 = 4_096;
