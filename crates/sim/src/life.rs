@@ -3,7 +3,9 @@
 
 use fastrand::Rng;
 use tandem_domain::agreement::{Component, Prepayment};
-use tandem_domain::book::{Application, Book, Command, Instruction, Loan, Replacement, Slice};
+use tandem_domain::book::{
+    Application, Archiving, Book, Command, Instruction, Loan, Replacement, Slice,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Sale, Status};
@@ -72,7 +74,8 @@ impl Life {
         let mut base = papers::variant(plain);
         let added = variant.checked_sub(papers::VARIANTS.len());
         let changes = added.map_or(&[][..], |place| PRODUCTS[place]);
-        for change in changes.iter().chain(&LIMITS) {
+        let archive = ["archive = { after_days = 10 }"];
+        for change in changes.iter().chain(&LIMITS).chain(&archive) {
             base = base.with(change);
         }
         Life {
@@ -213,7 +216,8 @@ impl Life {
             88..90 => self.fix(),
             90 if self.rng.bool() => self.replace(book),
             90..96 => self.retry(),
-            96 => self.slice(),
+            96 if self.rng.bool() => self.slice(),
+            96 => self.archive(book),
             _ => self.foolish(book),
         }
     }
@@ -411,6 +415,18 @@ impl Life {
             },
             _ => Command::SendSlice(slice),
         }
+    }
+
+    /// Loans that are over leave the book; now and then one that is not, or that is not there.
+    fn archive(&mut self, book: &Book) -> Command {
+        let mut loans = book.due_for_archive();
+        if self.rng.u32(..8) == 0 {
+            loans.push(self.rng.u32(..view::loan_count(book) as u32 + 1));
+        }
+        Command::Archive(Archiving {
+            name: format!("{}-{}", self.today, self.rng.u16(..)),
+            loans,
+        })
     }
 
     /// A command that was sent before, as it was, or another one under its key.

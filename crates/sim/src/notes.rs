@@ -29,7 +29,8 @@ type Limit = (String, Option<String>);
 
 impl Notes {
     /// Notes an answer down, and checks that it fits the notes so far: a retry is known, another
-    /// command under a used key is refused, and nothing is done twice.
+    /// command under a used key is refused, and nothing is done twice. What was done to a loan that is
+    /// archived is known to its archive.
     pub(crate) fn take(
         &mut self,
         command: &Command,
@@ -48,12 +49,12 @@ impl Notes {
             }
             _ => None,
         };
-        ensure(
-            retry != Some(true) || *answer == Ok(Answer::Known),
-            RETRY,
-            || format!("{command:?} was answered {answer:?}"),
-        )?;
-        let refused = matches!(answer, Err(Refusal::KeyUsed(_)));
+        let archived = matches!(answer, Err(Refusal::LoanArchived(_)));
+        let known = archived || *answer == Ok(Answer::Known);
+        ensure(retry != Some(true) || known, RETRY, || {
+            format!("{command:?} was answered {answer:?}")
+        })?;
+        let refused = archived || matches!(answer, Err(Refusal::KeyUsed(_)));
         ensure(retry != Some(false) || refused, REUSE, || {
             format!("{command:?} was answered {answer:?}")
         })?;

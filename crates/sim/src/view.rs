@@ -2,19 +2,19 @@
 
 use tandem_domain::book::{ApplicationRecord, Book, Loan};
 
-/// Number of loans.
+/// Number of loans, archived ones too.
 pub(crate) fn loan_count(book: &Book) -> usize {
     book.loan_count()
 }
 
-/// The loan at a place.
+/// The loan at a place, unless it is archived.
 pub(crate) fn loan_at(book: &Book, place: usize) -> Option<Loan> {
     book.loan_at(u32::try_from(place).ok()?)
 }
 
-/// Shows every loan.
-pub(crate) fn each_loan(book: &Book, mut show: impl FnMut(usize, &Loan)) {
-    for (place, loan) in book.loans().enumerate() {
+/// Shows every loan that is not archived.
+pub(crate) fn each_loan(book: &Book, mut show: impl FnMut(u32, &Loan)) {
+    for (place, loan) in book.placed_loans() {
         show(place, &loan);
     }
 }

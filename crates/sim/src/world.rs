@@ -188,13 +188,14 @@ impl<W: Writer> World<W> {
     pub(crate) fn end(mut self) -> Result<Counts, Violation> {
         self.step(&Step::Send)?;
         self.stop(Stop::Kill)?;
-        let mut straight = Book::default();
-        for command in self.effective {
-            let answer = straight.execute(command, &mut Vec::new(), &mut |_: &Entry| {});
+        let mut straight = Book::with_archive();
+        for command in &self.effective {
+            let answer = execute(&mut straight, command, &mut Vec::new());
             ensure(answer == Ok(Answer::Done), SAME, || {
                 format!("without faults a command is answered {answer:?}")
             })?;
         }
+        check::book(&straight, &self.notes, self.parts_of)?;
         let digest = self.twin.digest();
         ensure(straight.digest() == digest, SAME, || {
             "the digest of a run without faults is another".to_owned()
