@@ -11,6 +11,7 @@
 
 use std::env;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The user that every server knows.
 pub const USER: &str = "tandem";
 
-/// What every server is told. Sockets alone, so that no other machine and no port is concerned.
+/// What every server is told at first. Sockets alone, so that no other machine and no port is concerned.
 const SETTINGS: &str = "
     listen_addresses = ''
     max_connections = 100
@@ -152,6 +153,26 @@ impl Server {
         let socket = format!("-k {}", self.socket());
         let how = ["-w", "-m", "fast", "-s", "-l", &log, "-o", &socket];
         self.run("pg_ctl", &[&["restart", "-D", &data][..], &how].concat());
+    }
+
+    /// Starts the server anew on a port of this machine, where it speaks nothing but TLS, by a
+    /// certificate and its key. From then on it is not found at its socket.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn speak_tls(&self, pem: &str) -> u16 {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
+        let port = free.expect("there is a free port").port();
+        let write = r#"umask 077; printf '%s' "$2" >"$1/tls.pem"
+            echo 'hostssl all all 127.0.0.1/32 trust' >"$1/pg_hba.conf""#;
+        done(self.shell(write, &[&self.data(), pem]));
+        self.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n\
+             ssl_cert_file = 'tls.pem'\nssl_key_file = 'tls.pem'"
+        ));
+        self.restart();
+        port
     }
 
     /// Makes a standby a server of its own.

@@ -3,13 +3,15 @@
 use std::env;
 use std::error::Error as _;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use postgres::config::{Host, TargetSessionAttrs};
+use postgres::config::{Host, SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
+use rustls_tokio_postgres::{MakeRustlsConnect, config_from_ca_cert, config_webpki_roots};
 
 use super::Cause;
 
@@ -27,18 +29,26 @@ const SILENCE: Duration = Duration::from_secs(10);
 ///
 /// Of several hosts a writer takes the first that lets it write. Without a password in the
 /// address the environment variable `PGPASSWORD` counts. No message shows a password.
+///
+/// Servers on other machines are spoken to by TLS, and must prove by a certificate that they are who
+/// they are: to the authorities of a file (`sslrootcert`, PEM), otherwise to those that browsers
+/// know. `sslmode=disable` does without, `sslmode=verify-full` asks it of servers on this machine.
 #[derive(Clone)]
 pub struct Server {
     config: Config,
+    tls: Option<MakeRustlsConnect>,
 }
 
 impl FromStr for Server {
     type Err = AddressError;
 
     fn from_str(address: &str) -> Result<Self, AddressError> {
-        let mut config: Config = address.parse().map_err(|_| AddressError)?;
+        let (address, roots) = take_roots(address);
+        // Nothing weaker is offered, and the driver knows the word for all of it only.
+        let address = address.replace("sslmode=verify-full", "sslmode=require");
+        let mut config: Config = address.parse().map_err(|_| AddressError::Unreadable)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(AddressError);
+            return Err(AddressError::Unreadable);
         }
         if config.get_password().is_none()
             && let Some(password) = env::var_os("PGPASSWORD")
@@ -60,8 +70,55 @@ impl FromStr for Server {
         if config.get_application_name().is_none() {
             config.application_name("tandem");
         }
-        Ok(Self { config })
+        let encrypts = match config.get_ssl_mode() {
+            SslMode::Disable => false,
+            SslMode::Require => true,
+            _ => roots.is_some() || !is_here(&config),
+        };
+        let tls = match roots.filter(|_| encrypts) {
+            Some(file) => {
+                let read = config_from_ca_cert(&file);
+                Some(read.map_err(|cause| AddressError::Roots(file, cause.to_string()))?)
+            }
+            None => encrypts.then(config_webpki_roots),
+        };
+        config.ssl_mode(match encrypts {
+            true => SslMode::Require,
+            false => SslMode::Disable,
+        });
+        let tls = tls.map(MakeRustlsConnect::new);
+        Ok(Self { config, tls })
     }
+}
+
+/// True if all servers of an address are on this machine.
+fn is_here(config: &Config) -> bool {
+    let names = config.get_hosts().iter().all(|host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            let loopback = |address: IpAddr| address.is_loopback();
+            name == "localhost" || name.parse().is_ok_and(loopback)
+        }
+    });
+    names && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+/// Takes the file of certificates out of an address, which the driver does not know.
+fn take_roots(address: &str) -> (String, Option<String>) {
+    let (marks, between) = match address.contains("://") {
+        true => (&['?', '&'][..], '&'),
+        false => (&[' '][..], ' '),
+    };
+    let Some((before, rest)) = address.split_once("sslrootcert=") else {
+        return (address.to_owned(), None);
+    };
+    if !before.is_empty() && !before.ends_with(marks) {
+        return (address.to_owned(), None);
+    }
+    let (file, after) = rest.split_once(between).unwrap_or((rest, ""));
+    let others = format!("{before}{after}");
+    let others = others.trim_end_matches(marks).to_owned();
+    (others, Some(file.to_owned()))
 }
 
 /// The hosts and the database, as messages name them.
@@ -97,14 +154,22 @@ impl fmt::Debug for Server {
     }
 }
 
-/// An address that cannot be read. What was written is not repeated: it may hold a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this is no address of a PostgreSQL server: write it as postgres://user@host:5432/database \
-     (several hosts with commas between, special characters as %40) or as \
-     'host=... user=... dbname=...'"
-)]
-pub struct AddressError;
+/// An address that cannot be used. What was written is not repeated: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// It is not one.
+    #[error(
+        "this is no address of a PostgreSQL server: write it as postgres://user@host:5432/database \
+         (several hosts with commas between, special characters as %40) or as \
+         'host=... user=... dbname=...'"
+    )]
+    Unreadable,
+    /// The file that it names for certificates, and what is wrong with that.
+    #[error(
+        "{0}: {1}; sslrootcert names a PEM file with the certificates of who vouches for the server"
+    )]
+    Roots(String, String),
+}
 
 /// A connection, and the last warning that the server sent on it.
 pub(super) struct Connection {
@@ -123,7 +188,7 @@ impl Server {
     pub(super) fn connect_to_write(&self) -> Result<Connection, Cause> {
         let mut config = self.config.clone();
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        let mut connection = connect(config)?;
+        let mut connection = self.connect(config)?;
         for setting in ["fsync", "synchronous_commit"] {
             let shown = connection.client.query_one(&format!("SHOW {setting}"), &[]);
             match shown {
@@ -141,22 +206,37 @@ impl Server {
 
     /// Connects to a server that can be read.
     pub(super) fn connect_to_read(&self) -> Result<Connection, Cause> {
-        connect(self.config.clone())
+        self.connect(self.config.clone())
+    }
+
+    fn connect(&self, mut config: Config) -> Result<Connection, Cause> {
+        let warning = Arc::new(Mutex::new(None));
+        let heard = warning.clone();
+        config.notice_callback(move |notice| {
+            if notice.code().code().starts_with("01") {
+                let text = notice.message().to_owned();
+                *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            }
+        });
+        let client = match self.tls.clone() {
+            Some(tls) => config.connect(tls).map_err(|error| {
+                let cause = explain(&error);
+                match cause.to_string() {
+                    text if text.contains("TLS") => format!("{text}; {NO_TLS}").into(),
+                    _ => cause,
+                }
+            }),
+            None => config.connect(NoTls).map_err(|error| explain(&error)),
+        };
+        Ok(Connection {
+            client: client?,
+            warning,
+        })
     }
 }
 
-fn connect(mut config: Config) -> Result<Connection, Cause> {
-    let warning = Arc::new(Mutex::new(None));
-    let heard = warning.clone();
-    config.notice_callback(move |notice| {
-        if notice.code().code().starts_with("01") {
-            let text = notice.message().to_owned();
-            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
-        }
-    });
-    let client = config.connect(NoTls).map_err(|error| explain(&error))?;
-    Ok(Connection { client, warning })
-}
+const NO_TLS: &str = "a server on another machine must speak TLS and have a certificate for its name; \
+                      sslrootcert=FILE in the address names whom to believe, sslmode=disable does without";
 
 impl Connection {
     /// The warning that came since this was asked last.
@@ -245,5 +325,45 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn other_machines_are_spoken_to_by_tls() {
+        let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/ca.pem");
+        let encrypts = |address: &str| {
+            let server: Server = address.replace("FILE", roots).parse().unwrap();
+            (server.tls.is_some(), server.config.get_ssl_mode())
+        };
+        let (yes, no) = ((true, SslMode::Require), (false, SslMode::Disable));
+        for (address, expected) in [
+            ("postgres://me@db1.example/lending", yes),
+            ("postgres://me@localhost,db1.example/lending", yes),
+            ("postgres://me@db1.example/lending?sslmode=disable", no),
+            ("postgres://me@localhost,127.0.0.1,[::1]/lending", no),
+            ("postgres://me@localhost/lending?sslmode=verify-full", yes),
+            (
+                "postgres://me@localhost/lending?sslrootcert=FILE&connect_timeout=3",
+                yes,
+            ),
+            ("host=/tmp user=me", no),
+            ("host=localhost sslrootcert=FILE user=me", yes),
+            ("host=localhost user=me sslrootcert=FILE", yes),
+        ] {
+            assert_eq!(encrypts(address), expected, "{address}");
+        }
+        let said = |file: &str| {
+            let address = format!("postgres://me@db1.example/lending?sslrootcert={file}");
+            address.parse::<Server>().unwrap_err().to_string()
+        };
+        let advice =
+            "sslrootcert names a PEM file with the certificates of who vouches for the server";
+        let failed = "failed to read CA certificate file: I/O error: No such file or directory";
+        assert_eq!(
+            said("/no/file"),
+            format!("/no/file: {failed} (os error 2); {advice}")
+        );
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let none = "CA certificate file did not contain any certificates";
+        assert_eq!(said(this), format!("{this}: {none}; {advice}"));
     }
 }

@@ -503,3 +503,53 @@ fn a_journal_can_move_to_the_thread_that_writes() {
     fn movable<T: Send>() {}
     movable::<Journal<Postgres>>();
 }
+
+#[test]
+fn a_server_must_prove_who_it_is_where_it_is_spoken_to_by_tls() {
+    let Some(server) = pgtest::Server::start() else {
+        return;
+    };
+    let schema = server.schema();
+    let port = server.speak_tls(include_str!("tls/server.pem"));
+    let roots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/ca.pem");
+    let folder = tempfile::tempdir().unwrap();
+    let create = |book: &str, host: &str, tls: &str| {
+        let user = pgtest::USER;
+        let address = format!(
+            "postgres://{user}@{host}:{port}/postgres?{tls}&options=-c%20search_path%3D{schema}"
+        );
+        let writer = writer("a", &folder.path().join(book));
+        let book = BookName::new(book).unwrap();
+        let created = Postgres::create(&address.parse().unwrap(), &book, &writer);
+        created.map(|_| ()).map_err(|error| {
+            let said = error.to_string();
+            said.replace(&port.to_string(), "PORT")
+        })
+    };
+    let ours = format!("sslrootcert={roots}");
+    let full = format!("sslmode=verify-full&{ours}");
+    assert_eq!(create("full", "localhost", &full), Ok(()));
+    assert_eq!(create("file", "localhost", &ours), Ok(()));
+    let refused = [
+        ("localhost", "sslmode=require"),
+        ("127.0.0.1", &ours),
+        ("localhost", "sslmode=disable"),
+    ];
+    let said = refused.map(|(host, tls)| create("refused", host, tls).unwrap_err());
+    let advice = "a server on another machine must speak TLS and have a certificate for its name; \
+                  sslrootcert=FILE in the address names whom to believe, sslmode=disable does without";
+    let invalid = "cannot connect: error performing TLS handshake: invalid peer certificate";
+    assert_eq!(
+        said,
+        [
+            format!("postgres://localhost:PORT/postgres: {invalid}: UnknownIssuer; {advice}"),
+            format!(
+                "postgres://127.0.0.1:PORT/postgres: {invalid}: certificate not valid for name \
+                 \"127.0.0.1\"; certificate is only valid for DnsName(\"localhost\"); {advice}"
+            ),
+            "postgres://localhost:PORT/postgres: cannot connect: no pg_hba.conf entry for host \
+             \"127.0.0.1\", user \"tandem\", database \"postgres\", no encryption [28000]"
+                .to_owned(),
+        ]
+    );
+}
