@@ -66,15 +66,11 @@ impl Book {
         ledgers.begin(self.business_date, kind, Some(place));
         post_servicer(ledgers, agreement, before.0, after.0);
         let (before, after) = (before.1, after.1);
-        for party in PartyId::ALL {
-            if after
-                .holders
-                .find(party)
-                .or(before.holders.find(party))
-                .is_some()
-            {
-                post_holder(ledgers, agreement, party, before, after);
-            }
+        let holders = before.holders.iter().chain(after.holders.iter());
+        let held = holders.fold(0u32, |held, party| held | 1 << party.index());
+        let holders = PartyId::ALL.into_iter();
+        for party in holders.filter(|party| held & 1 << party.index() != 0) {
+            post_holder(ledgers, agreement, party, before, after);
         }
         // Sales that came out the same are left alone.
         let sales = before.sold.len().max(after.sold.len());
