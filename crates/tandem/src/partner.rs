@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tandem_web::access::{self, Algorithm, Client, Jwks, Scopes, SigningKey};
-use tandem_web::client::ApiClient;
+use tandem_web::client::{ApiClient, ClientTls};
 use tandem_web::registry::Registry;
 
 use crate::data::DEFAULT;
@@ -156,6 +156,8 @@ pub(crate) struct Call {
     /// The service.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     base: String,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Body: a file of JSON, or with the ending `.ndjson` of lines.
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
@@ -164,11 +166,43 @@ pub(crate) struct Call {
     idempotency_key: Option<String>,
 }
 
+/// How a service is called over TLS.
+#[derive(clap::Args)]
+pub(crate) struct TlsOptions {
+    /// Certificates (PEM) of the authorities to trust instead of the well-known ones.
+    #[arg(long, value_name = "FILE")]
+    authority: Option<PathBuf>,
+    /// A certificate of the caller's and its private key (PEM), to bind tokens to.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    /// Reads the files: what every connection needs, and the same with the caller's certificate.
+    pub(crate) fn read(&self) -> Outcome<(ClientTls, Option<ClientTls>)> {
+        let wrong = |path: &Path, error| Failure(format!("{}: {error}", path.display()));
+        let mut tls = ClientTls::default();
+        if let Some(path) = &self.authority {
+            let trusted = tls.trust(&read_text(path)?);
+            trusted.map_err(|error| wrong(path, error))?;
+        }
+        let Some(path) = &self.certificate else {
+            return Ok((tls, None));
+        };
+        let mut certified = tls.clone();
+        let shown = certified.show(&read_text(path)?);
+        shown.map_err(|error| wrong(path, error))?;
+        Ok((tls, Some(certified)))
+    }
+}
+
 /// Makes a signed call and prints what comes back.
 pub(crate) fn call(call: &Call) -> Outcome {
     let key = SigningKey::from_pem(&read_text(&call.key)?);
     let key = key.map_err(|error| Failure(format!("{}: {error}", call.key.display())))?;
-    let mut client = ApiClient::new(&call.base, &call.client, key).map_err(Failure)?;
+    let (tls, certified) = call.tls.read()?;
+    let tls = certified.unwrap_or(tls);
+    let mut client = ApiClient::over(tls, &call.base, &call.client, key).map_err(Failure)?;
     let body = call.body.as_deref().map(|path| {
         let lines = path.extension().is_some_and(|end| end == "ndjson");
         let kind = if lines {

@@ -18,6 +18,7 @@ use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::Socket;
+use tandem_web::tls::Tls;
 use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 
@@ -47,6 +48,10 @@ pub(crate) struct Options {
     /// Private key of the certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_chain")]
     tls_key: Option<PathBuf>,
+    /// Asks callers for certificates, so that they can have tokens bound to them (RFC 8705) instead
+    /// of making DPoP proofs. Browsers that have one ask their user for it.
+    #[arg(long, requires = "tls_chain")]
+    client_certificates: bool,
     /// Every party may move time and try what it likes; never for real money.
     #[arg(long)]
     sandbox: bool,
@@ -106,6 +111,11 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         )));
     }
     let tls = options.tls_chain.clone().zip(options.tls_key.clone());
+    let tls = tls.map(|(chain, key)| Tls {
+        chain,
+        key,
+        client_certificates: options.client_certificates,
+    });
     let scheme = if tls.is_some() { "https" } else { "http" };
     let base = options
         .base
@@ -121,6 +131,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let settings = Settings {
         base: base.clone(),
         rate: options.rate,
+        client_certificates: options.client_certificates,
     };
     let access = Access::open(&settings, registry.clone(), &folder);
     let access = access.map_err(|error| Failure(error.to_string()))?;
@@ -151,7 +162,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
-    let webhooks = Webhooks::new(&registry, allow_private);
+    let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
     let webhooks =
         webhooks.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
     let service = Arc::new(Service {

@@ -13,6 +13,8 @@ import os
 import queue
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ PARTNER = ROOT / "examples/partner"
 sys.path.insert(0, str(PARTNER / "python"))
 
 import httpx  # noqa: E402
+import standardwebhooks  # noqa: E402
 from cryptography.exceptions import InvalidSignature as BadSignature  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: E402
 from http_message_signatures import InvalidSignature  # noqa: E402
@@ -76,8 +79,8 @@ class Call(NamedTuple):
 class Service:
     """The service under test, with a client for each of its parties."""
 
-    def __init__(self, base: str, data: Path) -> None:
-        self.base, self.keys = base, data / "service/demo"
+    def __init__(self, base: str, tandem: Path, data: Path) -> None:
+        self.base, self.tandem, self.keys = base, tandem, data / "service/demo"
         self.parties = sorted(key.stem for key in self.keys.iterdir())
         self.clients = {party: self.client(party) for party in self.parties}
         self.document = httpx.get(f"{base}/openapi.json").raise_for_status().json()
@@ -121,9 +124,15 @@ def main() -> None:
 
 @contextlib.contextmanager
 def serving(tandem: Path, data: Path, log: Path) -> Iterator[Service]:
-    """Starts the service on a free port, and ends it."""
+    """Starts the service with a demo on a free port, and ends it."""
     shutil.rmtree(data, ignore_errors=True)
-    command = [tandem, "serve", *SERVED, "--demo", "--data", data, "--listen", "127.0.0.1:0"]
+    with listening(tandem, data, log, *SERVED, "--demo") as base:
+        yield Service(base, tandem, data)
+
+
+@contextlib.contextmanager
+def listening(tandem: Path, data: Path, log: Path, *options: Any) -> Iterator[str]:
+    command = [tandem, "serve", *options, "--data", data, "--listen", "127.0.0.1:0"]
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=output, text=True)
     try:
@@ -133,10 +142,10 @@ def serving(tandem: Path, data: Path, log: Path) -> Iterator[Service]:
             sys.exit(f"the service did not start; {log} says why")
         for _ in range(300):
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{base[0]}/readyz").is_success:
+                if httpx.get(f"{base[0]}/readyz", verify=False).is_success:
                     break
             time.sleep(0.2)
-        yield Service(base[0], data)
+        yield base[0]
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -235,12 +244,13 @@ def schemathesis(service: Service, folder: Path) -> str:
 
 
 def webhooks(service: Service, folder: Path) -> str:
-    """A webhook brings an event, signed as Standard Webhooks says (v1a)."""
-    received: queue.Queue[tuple[Any, bytes]] = queue.Queue()
+    """Webhooks bring an event, signed by a key (v1a), and so that standardwebhooks verifies it (v1)."""
+    received: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            received.put((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            received.put((headers, self.rfile.read(int(headers["content-length"]))))
             self.send_response(204)
             self.end_headers()
 
@@ -251,30 +261,130 @@ def webhooks(service: Service, folder: Path) -> str:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     platform, root = service.clients["bazaar"], f"/v1/agreements/{AGREEMENT}"
     wanted = {"url": f"http://127.0.0.1:{server.server_port}/", "events": ["application.decided"]}
-    webhook = platform.post(f"{root}/webhooks", wanted)
+    added = [platform.post(f"{root}/webhooks", wanted | {"scheme": scheme}) for scheme in ("v1a", "v1")]
     # A borrower of its own: one who has had too much already would be declined.
     name = f"A-{uuid.uuid4()}"
-    application = APPLICATION | {"reference": name, "borrower": name}
-    platform.post(f"{root}/applications", application)
+    platform.post(f"{root}/applications", APPLICATION | {"reference": name, "borrower": name})
     try:
-        headers, body = received.get(timeout=20)
+        messages = [received.get(timeout=20) for _ in added]
     except queue.Empty:
-        raise Failed("nothing was delivered within 20 seconds") from None
+        raise Failed("not all was delivered within 20 seconds") from None
     finally:
-        platform.http.delete(f"{root}/webhooks/{webhook['id']}")
+        for webhook in added:
+            platform.http.delete(f"{root}/webhooks/{webhook['id']}")
         server.shutdown()
-    # The package standardwebhooks knows shared secrets only, so the key verifies what it would.
-    key = base64.b64decode(webhook["public_key"].removeprefix("whpk_"))
-    scheme, signature = headers["webhook-signature"].split(",")
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    for headers, body in messages:
+        webhook = next(one for one in added if headers["webhook-id"].startswith(one["id"]))
+        verify_webhook(webhook, headers, body)
+        try:
+            verify_webhook(webhook, headers, body.replace(b"A-", b"B-", 1))
+        except Failed:
+            pass
+        else:
+            raise Failed(f"a changed body still verifies by {webhook['scheme']}")
+        if (event := json.loads(body))["subject"] != name:
+            raise Failed(f"another event came: {event}")
+    if len({headers["webhook-id"] for headers, _ in messages}) != len(added):
+        raise Failed("one webhook got the event twice, the other never")
+    return "both delivered; both signatures verify, and neither of a changed body"
+
+
+def verify_webhook(webhook: dict[str, Any], headers: dict[str, str], body: bytes) -> None:
     try:
+        if webhook["scheme"] == "v1":
+            standardwebhooks.Webhook(webhook["secret"]).verify(body, headers)
+            return
+        # The package knows shared secrets only, so the key verifies what it would.
+        key = base64.b64decode(webhook["public_key"].removeprefix("whpk_"))
+        signature = headers["webhook-signature"].removeprefix("v1a,")
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
         Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(signature), signed)
-    except BadSignature:
-        raise Failed(f"the signature of {body!r} does not verify") from None
-    event = json.loads(body)
-    if (scheme, application["reference"]) != ("v1a", event.get("subject")):
-        raise Failed(f"another event came: {scheme} {event}")
-    return "delivered, and its signature verifies"
+    except (BadSignature, standardwebhooks.WebhookVerificationError):
+        raise Failed(f"the {webhook['scheme']} signature of {body!r} does not verify") from None
+
+
+def decider(service: Service, folder: Path) -> str:
+    """A lender decides by the example in Python, and what another key signs does not count."""
+    data, keys = folder / "decider", folder / "decider/keys"
+    shutil.rmtree(data, ignore_errors=True)
+    keys.mkdir(parents=True)
+    (data / "service").mkdir()
+    for party in ("bazaar", "river", "cloud"):
+        add = ["client", "add", party, "--party", party, "--key-out", keys / f"{party}.pem", "--data", data]
+        run([service.tandem, *add])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = [sys.executable, PARTNER / "python/decider.py", "--port", str(port)]
+    root, decided = f"/v1/agreements/{AGREEMENT}", {}
+    options = [f"examples/{AGREEMENT}", "--decider", f"river=http://127.0.0.1:{port}/"]
+    with listening(service.tandem, data, folder / "decider.log", *options) as base:
+        platform, river = (Client(base, party, (keys / f"{party}.pem").read_bytes()) for party in ("bazaar", "river"))
+        for signs in ("river", "cloud"):
+            command = [*program, "--base", base, "--key", keys / f"{signs}.pem"]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            try:
+                wait_for(port)
+                name = f"A-{signs}"
+                platform.post(f"{root}/applications", APPLICATION | {"reference": name, "borrower": name})
+            finally:
+                process.terminate()
+                process.wait()
+            [decided[signs]] = river.get(f"{root}/applications/{name}")["decisions"]
+    expected = {"river": ("approve", "9.50%"), "cloud": ("decline", None)}
+    found = {signs: (one["outcome"], one.get("rate")) for signs, one in decided.items()}
+    if found != expected:
+        raise Failed(f"signed by each, river's decision is {found}; {folder / 'decider.log'} says why")
+    return "river approves; signed by cloud's key it is silence"
+
+
+def certificates(service: Service, folder: Path) -> str:
+    """Python's TLS (OpenSSL) gets a token bound to its certificate, which counts with no other."""
+    data = folder / "certificates"
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "service").mkdir(parents=True)
+    key = data / "bazaar.pem"
+    run([service.tandem, "client", "add", "bazaar", "--party", "bazaar", "--key-out", key, "--data", data])
+    server, own, other = (certificate(data / f"{name}.pem") for name in ("server", "own", "other"))
+    tls = ["--tls-chain", server, "--tls-key", server, "--client-certificates"]
+    with listening(service.tandem, data, folder / "certificates.log", f"examples/{AGREEMENT}", *tls) as base:
+        asked = Client(base, "bazaar", key.read_bytes()).http.auth.token_request()
+        del asked.headers["DPoP"]
+        answer = connection(server, own).send(asked).json()
+        if answer.get("token_type") != "Bearer":
+            raise Failed(f"no token that is bound to the certificate: {answer}")
+        fields, found = {"Authorization": f"Bearer {answer['access_token']}"}, []
+        for shown in (own, other, None):
+            called = connection(server, shown).get(f"{base}/v1/agreements", headers=fields)
+            found.append((called.status_code, called.json()["code"] if called.is_error else None))
+    refused = (401, "bad_client_certificate")
+    if found != [(200, None), refused, refused]:
+        raise Failed(f"with its certificate, another and none the answers are {found}")
+    return "one call passes; with another certificate and with none it is refused"
+
+
+def connection(server: Path, shown: Path | None) -> httpx.Client:
+    """Connections that trust the server's certificate and show one or none."""
+    context = ssl.create_default_context(cafile=server)
+    if shown:
+        context.load_cert_chain(shown)
+    return httpx.Client(verify=context)
+
+
+def certificate(path: Path) -> Path:
+    """Makes a certificate that is signed by itself, in one file with its key."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-subj", f"/CN={path.stem}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    run([*command, "-keyout", path, "-out", path.with_suffix(".crt")])
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+def wait_for(port: int) -> None:
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+    raise Failed(f"nothing listens on port {port}")
 
 
 def scopes(service: Service, folder: Path) -> str:
@@ -383,6 +493,8 @@ CHECKS: list[Callable[[Service, Path], str]] = [
     lint,
     signatures,
     webhooks,
+    decider,
+    certificates,
     scopes,
     isolation,
     schemathesis,

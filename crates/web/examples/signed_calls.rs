@@ -51,6 +51,7 @@ async fn measure(
     let settings = Settings {
         base: BASE.to_owned(),
         rate: NonZeroU32::new(1_000_000).ok_or("no rate")?,
+        client_certificates: false,
     };
     let access = Arc::new(Access::open(&settings, Arc::clone(&registry), folder)?);
     let key = SigningKey::from_pem(&SigningKey::generate(algorithm)?)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::access::sign::Signer;
 use crate::access::{Jwks, SigningKey, system_time};
@@ -20,6 +21,42 @@ pub struct ApiClient {
     http: ureq::Agent,
     token: Option<(String, i64)>,
     keys: Option<Jwks>,
+}
+
+/// How a client speaks TLS, where it is not with a well-known authority and a DPoP proof.
+#[derive(Clone, Default)]
+pub struct ClientTls {
+    authorities: Option<RootCerts>,
+    certificate: Option<ClientCert>,
+}
+
+impl ClientTls {
+    /// Trusts the authorities with these certificates (PEM) and no others.
+    pub fn trust(&mut self, pem: &str) -> Result<(), String> {
+        self.authorities = Some(RootCerts::new_with_certs(&certificates(pem)?));
+        Ok(())
+    }
+
+    /// Shows a certificate chain, whose private key is in the same text (PEM). Tokens are bound to
+    /// the certificate, and no proofs are made.
+    pub fn show(&mut self, pem: &str) -> Result<(), String> {
+        let key = PrivateKey::from_pem(pem.as_bytes()).map_err(|error| error.to_string())?;
+        self.certificate = Some(ClientCert::new_with_certs(&certificates(pem)?, key));
+        Ok(())
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let items = parse_pem(pem.as_bytes()).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error.to_string())),
+    });
+    let found: Vec<_> = items.collect::<Result<_, _>>()?;
+    match found.is_empty() {
+        true => Err("there is no certificate (PEM)".to_owned()),
+        false => Ok(found),
+    }
 }
 
 /// What came back.
@@ -43,10 +80,30 @@ impl Reply {
 impl ApiClient {
     /// A client of the service at `base`, with the key that is registered there for `client_id`.
     pub fn new(base: &str, client_id: &str, key: SigningKey) -> Result<ApiClient, String> {
-        let signer = Signer::new(base, client_id, key).map_err(|error| error.to_string())?;
+        ApiClient::over(ClientTls::default(), base, client_id, key)
+    }
+
+    /// The same, with TLS of its own kind.
+    pub fn over(
+        tls: ClientTls,
+        base: &str,
+        client_id: &str,
+        key: SigningKey,
+    ) -> Result<ApiClient, String> {
+        let signer = match tls.certificate {
+            Some(_) => Ok(Signer::with_certificate(base, client_id, key)),
+            None => Signer::new(base, client_id, key),
+        };
+        let signer = signer.map_err(|error| error.to_string())?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(tls.authorities.unwrap_or(RootCerts::WebPki))
+                    .client_cert(tls.certificate)
+                    .build(),
+            )
             .build();
         Ok(ApiClient {
             base: base.to_owned(),
@@ -137,7 +194,8 @@ impl ApiClient {
         Ok(())
     }
 
-    pub(crate) fn send(
+    /// Sends a request as it is.
+    pub fn send(
         &self,
         method: &str,
         path: &str,

@@ -4,12 +4,13 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::access::sign::{SignError, Signer};
 use crate::access::{Algorithm, KeyError, SigningKey, random_id, system_time};
-use crate::client::{ApiClient, Reply};
+use crate::client::{ApiClient, ClientTls, Reply};
 
 /// A body that no book can take.
 const BODY: &[u8] = br#"{"conformance": "this is no application"}"#;
@@ -18,6 +19,9 @@ const JSON: &str = "application/json";
 
 /// Longer ago than any clock may differ, in seconds.
 const LONG_AGO: i64 = 3_600;
+
+/// Life of a token whose end is waited for, in seconds.
+const SHORT: u64 = 2;
 
 /// Calls under one key at the same time.
 const RACERS: usize = 8;
@@ -36,6 +40,10 @@ pub struct Identity {
 pub struct Target {
     /// What stands before the paths, without a slash at its end.
     pub base: String,
+    /// How it is called over TLS.
+    pub tls: ClientTls,
+    /// The same with a certificate of the client's, to bind tokens to.
+    pub certified: Option<ClientTls>,
     /// Id of an agreement that the client's party is in.
     pub agreement: String,
     /// Who calls.
@@ -108,7 +116,7 @@ type Found = Result<String, Trouble>;
 type Case = (&'static str, &'static str, fn(&mut Trial) -> Found);
 
 /// What is tried, in order, what must come of it, and how.
-const CASES: [Case; 31] = [
+const CASES: [Case; 34] = [
     (
         "the service describes how it is called (RFC 8414)",
         "200 as it must be",
@@ -220,6 +228,21 @@ const CASES: [Case; 31] = [
         "a call, with a proof that was used",
         "401 replayed",
         Trial::get_again,
+    ),
+    (
+        "a call, with a token that has expired",
+        "401 unauthenticated",
+        Trial::expired,
+    ),
+    (
+        "a call, with a token bound to a certificate",
+        "200",
+        |trial| trial.certified(true),
+    ),
+    (
+        "a call, with such a token and no certificate",
+        "401 bad_client_certificate",
+        |trial| trial.certified(false),
     ),
     (
         "a signed call",
@@ -339,7 +362,7 @@ const CASES: [Case; 31] = [
 pub fn run(target: &Target) -> Result<Vec<Finding>, String> {
     let agreement = format!("/v1/agreements/{}", target.agreement);
     let mut trial = Trial {
-        client: connect(&target.base, &target.client)?,
+        client: connect(target, &target.tls, &target.client)?,
         path: format!("{agreement}/applications"),
         agreement,
         target: target.clone(),
@@ -361,9 +384,9 @@ pub fn run(target: &Target) -> Result<Vec<Finding>, String> {
     Ok(findings.collect())
 }
 
-fn connect(base: &str, identity: &Identity) -> Result<ApiClient, String> {
+fn connect(target: &Target, tls: &ClientTls, identity: &Identity) -> Result<ApiClient, String> {
     let key = SigningKey::from_pem(&identity.pem).map_err(|error| error.to_string())?;
-    ApiClient::new(base, &identity.client_id, key)
+    ApiClient::over(tls.clone(), &target.base, &identity.client_id, key)
 }
 
 fn new_key() -> Result<SigningKey, KeyError> {
@@ -530,6 +553,53 @@ impl Trial {
         })
     }
 
+    /// Asks for a token that ends soon, and calls with it before its end and after.
+    fn expired(&mut self) -> Found {
+        let (headers, body) = self.client.signer.token_request(None, system_time())?;
+        let body = format!("{body}&expires_in={SHORT}");
+        let reply = self.post_form(&headers, &body)?;
+        let answer = reply.json();
+        let (Some(token), Some(ends)) = (
+            answer["access_token"].as_str(),
+            answer["expires_in"].as_u64(),
+        ) else {
+            return told(&reply);
+        };
+        if ends > SHORT {
+            return Err(Trouble::Skipped(
+                "the service gives no token that ends soon",
+            ));
+        }
+        let call = |trial: &mut Trial| {
+            trial.get(|trial, headers| {
+                let signer = &trial.client.signer;
+                Ok(signer.prove(token, "GET", &trial.agreement, headers, system_time())?)
+            })
+        };
+        let before = call(self)?;
+        if before != "200" {
+            return Ok(format!("{before} before its end"));
+        }
+        // Its end may lie a second later than here, since clocks count whole ones.
+        thread::sleep(Duration::from_secs(ends + 1));
+        call(self)
+    }
+
+    /// Calls with a token that is bound to the client's certificate, and shows that one or none.
+    fn certified(&mut self, shown: bool) -> Found {
+        let target = &self.target;
+        let Some(tls) = &target.certified else {
+            return Err(Trouble::Skipped("name a certificate of the client"));
+        };
+        let mut certified = connect(target, tls, &target.client)?;
+        let headers = certified.prepare("GET", &self.agreement, None, None)?;
+        let caller = match shown {
+            true => &certified,
+            false => &self.client,
+        };
+        told(&caller.send("GET", &self.agreement, &headers, &[])?)
+    }
+
     fn get_again(&mut self) -> Found {
         let headers = self.client.prepare("GET", &self.agreement, None, None)?;
         let first = self.client.send("GET", &self.agreement, &headers, &[])?;
@@ -671,7 +741,7 @@ impl Trial {
         let Some(other) = self.target.other.clone() else {
             return Err(Trouble::Skipped("name a client of another party"));
         };
-        let mut other = connect(&self.target.base, &other)?;
+        let mut other = connect(&self.target, &self.target.tls, &other)?;
         let mut hidden = 0;
         for kind in ["loans", "applications"] {
             let path = format!("{}/{kind}", self.agreement);

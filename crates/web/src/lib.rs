@@ -11,7 +11,9 @@ pub mod metrics;
 pub mod problem;
 pub mod read;
 pub mod registry;
+pub mod seal;
 pub mod serve;
+pub mod tls;
 pub mod vault;
 pub mod webhooks;
 

@@ -43,6 +43,8 @@ kinds! {
     KEY_MISSING, "idempotency_key_missing", 400, false, "The call needs an Idempotency-Key.";
     UNAUTHENTICATED, "unauthenticated", 401, false, "The call carries no valid access token.";
     BAD_PROOF, "bad_dpop_proof", 401, false, "The DPoP proof is not valid.";
+    BAD_CERTIFICATE, "bad_client_certificate", 401, false,
+        "The connection has not the client certificate that the access token is bound to.";
     BAD_SIGNATURE, "bad_signature", 401, false, "The message is not signed as it must be.";
     REPLAYED, "replayed", 401, false, "The proof or signature was used before.";
     FORBIDDEN, "forbidden", 403, false, "The caller's role does not allow this.";

@@ -1,7 +1,6 @@
 //! The server: its routes, its socket, and how it begins and ends.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,11 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 
 use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
+use crate::tls::Tls;
 use crate::{Service, access, api, metrics, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
@@ -26,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Socket {
     /// The listening socket.
     pub listener: TcpListener,
-    /// Certificate chain and private key (PEM), for TLS.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// For TLS.
+    pub tls: Option<Tls>,
 }
 
 /// All routes of a service.
@@ -61,11 +60,8 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
                 axum_server::from_tcp(socket.listener).map_err(|error| error.to_string())?;
             server.handle(handle).serve(app).await
         }
-        Some((chain, key)) => {
-            let config = RustlsConfig::from_pem_file(&chain, &key)
-                .await
-                .map_err(|error| format!("{} and {}: {error}", chain.display(), key.display()))?;
-            let server = axum_server::from_tcp_rustls(socket.listener, config);
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(socket.listener, tls.read()?);
             let server = server.map_err(|error| error.to_string())?;
             server.handle(handle).serve(app).await
         }

@@ -11,12 +11,12 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::Value;
 
 use crate::access::{Caller, create_private, random_bytes, random_id};
 use crate::registry::Registry;
+use crate::seal::{KEY, Sealer};
 
 const KEYS: &str = "
     PRAGMA secure_delete = ON;
@@ -44,9 +44,6 @@ const DATA: &str = "
         what TEXT NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS person_access_of ON person_access (party, token, number)";
-
-/// Bytes of a key.
-const KEY: usize = 32;
 
 /// Where the service's key comes from.
 #[derive(Clone, Debug)]
@@ -84,7 +81,7 @@ pub enum VaultError {
 
 /// The vault of a service.
 pub struct Vault {
-    key: LessSafeKey,
+    sealer: Sealer,
     keys: Registry,
     data: Registry,
 }
@@ -104,10 +101,15 @@ impl Vault {
     /// Opens the vault in a folder, and makes it if it is not there.
     pub fn open(folder: &Path, key: &KeySource) -> Result<Vault, VaultError> {
         Ok(Vault {
-            key: sealing(&key.read()?),
+            sealer: Sealer::new(&key.read()?),
             keys: Registry::open(&folder.join("person-keys.db"), &[KEYS])?,
             data: Registry::open(&folder.join("persons.db"), &[DATA])?,
         })
+    }
+
+    /// What seals under the service's key, for secrets that are kept elsewhere.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// Keeps a person's data for the caller's party, and gives the token by which books know it.
@@ -116,8 +118,12 @@ impl Vault {
         let party = &caller.party;
         let own: [u8; KEY] = random_bytes().map_err(|_| VaultError::Random)?;
         let name = name(party, &token);
-        let sealed_key = seal(&self.key, &name, &own)?;
-        let sealed = seal(&sealing(&own), &name, data.to_string().as_bytes())?;
+        let seal = |sealer: &Sealer, plain: &[u8]| {
+            let sealed = sealer.seal(&name, plain);
+            sealed.map_err(|_| VaultError::Random)
+        };
+        let sealed_key = seal(&self.sealer, &own)?;
+        let sealed = seal(&Sealer::new(&own), data.to_string().as_bytes())?;
         let insert = "INSERT INTO person_key (party, token, sealed) VALUES (?1, ?2, ?3)";
         self.keys
             .with(|file| file.execute(insert, params![party, token, sealed_key]))?;
@@ -150,9 +156,9 @@ impl Vault {
         };
         let name = name(party, token);
         let broken = || VaultError::Sealed(token.to_owned());
-        let own = open(&self.key, &name, key).ok_or_else(broken)?;
+        let own = self.sealer.open(&name, &key).ok_or_else(broken)?;
         let own: [u8; KEY] = own.try_into().map_err(|_| broken())?;
-        let data = open(&sealing(&own), &name, data).ok_or_else(broken)?;
+        let data = Sealer::new(&own).open(&name, &data).ok_or_else(broken)?;
         self.note(caller, token, "read", now)?;
         Ok(serde_json::from_slice(&data).ok())
     }
@@ -230,33 +236,9 @@ fn make(path: &Path) -> Result<String, VaultError> {
     Ok(text)
 }
 
-fn sealing(key: &[u8; KEY]) -> LessSafeKey {
-    let key = UnboundKey::new(&CHACHA20_POLY1305, key);
-    LessSafeKey::new(key.expect("the key has the length that it must have"))
-}
-
 /// What is sealed cannot be put in another's place.
 fn name(party: &str, token: &str) -> String {
     format!("{party}\n{token}")
-}
-
-fn seal(key: &LessSafeKey, name: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-    let nonce: [u8; NONCE_LEN] = random_bytes().map_err(|_| VaultError::Random)?;
-    let mut sealed = plain.to_vec();
-    let aad = Aad::from(name.as_bytes());
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
-        .map_err(|_| VaultError::Random)?;
-    Ok([&nonce[..], &sealed].concat())
-}
-
-fn open(key: &LessSafeKey, name: &str, sealed: Vec<u8>) -> Option<Vec<u8>> {
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
-    let mut sealed = sealed.to_vec();
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain = key
-        .open_in_place(nonce, Aad::from(name.as_bytes()), &mut sealed)
-        .ok()?;
-    Some(plain.to_vec())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use tandem_web::conformance::{Identity, Target, report, run};
 
 use crate::export;
 use crate::fail::{Failure, Outcome};
+use crate::partner::TlsOptions;
 use crate::programme::read_text;
 
 /// What `conformance partner` is asked.
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     /// The service.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     base: String,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Id of an agreement that the client's party is in.
     #[arg(long, value_name = "ID")]
     agreement: String,
@@ -47,8 +50,11 @@ pub(crate) fn partner(options: &Options) -> Outcome {
         .other_client
         .as_ref()
         .zip(options.other_key.as_ref());
+    let (tls, certified) = options.tls.read()?;
     let target = Target {
         base: options.base.clone(),
+        tls,
+        certified,
         agreement: options.agreement.clone(),
         client: identity(&options.client, &options.key)?,
         other: other

@@ -21,10 +21,11 @@ struct Served {
 }
 
 impl Served {
-    fn start(folder: &Path) -> Served {
+    fn start(folder: &Path, more: &[&str]) -> Served {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
         command.current_dir(folder).stderr(Stdio::null());
-        command.args(["serve", PROGRAMME, "--listen", "127.0.0.1:0"]);
+        let serve = ["serve", PROGRAMME, "--listen", "127.0.0.1:0"];
+        command.args(serve).args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -48,7 +49,7 @@ impl Drop for Served {
 fn a_service_is_held_against_what_partners_may_rely_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let served = Served::start(folder);
+    let served = Served::start(folder, &[]);
     for (client, party, key) in [
         ("ours", "bazaar", "ours.pem"),
         ("theirs", "river", "theirs.pem"),
@@ -65,7 +66,7 @@ fn a_service_is_held_against_what_partners_may_rely_on() {
     let said = text(&good.stdout);
     assert!(good.status.success(), "{said}{}", text(&good.stderr));
     assert!(
-        said.ends_with("\n30 passed, 0 failed, 1 skipped\n"),
+        said.ends_with("\n31 passed, 0 failed, 3 skipped\n"),
         "{said}"
     );
     let bad = partner("theirs.pem");
@@ -77,6 +78,46 @@ fn a_service_is_held_against_what_partners_may_rely_on() {
         "{}",
         text(&bad.stderr)
     );
+}
+
+#[test]
+fn a_service_is_called_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/tests/it/tls");
+    let [server, own] = ["server", "one"].map(|name| format!("{certificates}/{name}.pem"));
+    let tls = ["--tls-chain", &server, "--tls-key", &server];
+    let served = Served::start(folder, &[&tls[..], &["--client-certificates"]].concat());
+    let add = ["client", "add", "ours", "--party", "bazaar"];
+    let added = tandem(folder, &[&add[..], &["--key-out", "ours.pem"]].concat());
+    assert!(added.status.success());
+    let call = |more: &[&str]| {
+        let call = ["call", "GET", "/v1/agreements", "--base", &served.base];
+        let ours = ["--client", "ours", "--key", "ours.pem"];
+        let said = tandem(folder, &[&call[..], &ours, more].concat());
+        match said.status.success() {
+            true => String::new(),
+            false => text(&said.stderr).trim().to_owned(),
+        }
+    };
+    let trusting = ["--authority", &server];
+    assert_eq!(call(&trusting), "");
+    let certified = ["--authority", &server, "--certificate", &own];
+    assert_eq!(call(&certified), "");
+    for (more, expected) in [
+        (vec![], "invalid peer certificate: UnknownIssuer"),
+        (
+            vec!["--authority", "ours.pem"],
+            "error: ours.pem: there is no certificate (PEM)",
+        ),
+        (
+            vec!["--certificate", "none.pem"],
+            "error: none.pem: No such file or directory (os error 2)",
+        ),
+    ] {
+        let said = call(&more);
+        assert!(said.ends_with(expected), "{said}");
+    }
 }
 
 #[test]

@@ -45,6 +45,11 @@ CREATE INDEX IF NOT EXISTS answer_age ON answer (at) WHERE money = 0;
 #[derive(Clone, Copy, Debug)]
 pub struct Money;
 
+/// A handler puts this into its response's extensions if the body has what is shown only once: it
+/// is kept in the place of the body, and given to whoever repeats the request.
+#[derive(Clone, Debug)]
+pub struct Kept(pub Bytes);
+
 /// An answer, before it is signed.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -162,8 +167,14 @@ impl Answers {
 }
 
 impl Flight<'_> {
-    /// Keeps the answer. It may be given when this returns.
-    pub(crate) async fn land(self, answer: &Answer, money: bool, now: i64) -> Result<(), Problem> {
+    /// Keeps the answer, with another body if one is given. It may be given when this returns.
+    pub(crate) async fn land(
+        self,
+        answer: &Answer,
+        kept: Option<Kept>,
+        money: bool,
+        now: i64,
+    ) -> Result<(), Problem> {
         let (done, written) = oneshot::channel();
         let headers: Vec<(&str, &str)> = answer
             .headers
@@ -176,7 +187,7 @@ impl Flight<'_> {
             fingerprint: self.fingerprint,
             status: answer.status.as_u16(),
             headers: serde_json::to_string(&headers).expect("texts become JSON"),
-            body: answer.body.clone(),
+            body: kept.map_or_else(|| answer.body.clone(), |kept| kept.0),
             at: now,
             money,
             done,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use thiserror::Error;
 
 use super::key::{Jwks, KeyError, PublicKey};
@@ -29,6 +29,10 @@ pub const SCOPES: &[(&str, &str)] = &[
     (
         "persons:write",
         "store and erase personal data of the party",
+    ),
+    (
+        "decisions:write",
+        "sign what the party's own service decides on applications",
     ),
     ("sandbox", "move time and seed data in a sandbox"),
     ("admin", "operate the service: close days, register clients"),
@@ -195,10 +199,24 @@ impl Client {
 
     /// All clients, by name.
     pub fn all(registry: &Registry) -> Result<Vec<Client>, ClientError> {
+        Client::select(registry, "1 = 1", &[])
+    }
+
+    /// The clients of a party, by name.
+    pub fn of(registry: &Registry, party: &str) -> Result<Vec<Client>, ClientError> {
+        Client::select(registry, "party = ?1", &[party])
+    }
+
+    fn select(
+        registry: &Registry,
+        condition: &str,
+        values: &[&str],
+    ) -> Result<Vec<Client>, ClientError> {
         let rows = registry.with(|connection| {
-            let mut statement =
-                connection.prepare(&format!("SELECT {COLUMNS} FROM client ORDER BY client_id"))?;
-            let rows = statement.query_map([], from_row)?;
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM client WHERE {condition} ORDER BY client_id"
+            ))?;
+            let rows = statement.query_map(params_from_iter(values), from_row)?;
             rows.collect::<Result<Vec<_>, _>>()
         })?;
         rows.into_iter().collect()

@@ -11,13 +11,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 
-use super::answers::{Answer, Money, Turn, fingerprint};
+use super::answers::{Answer, Kept, Money, Turn, fingerprint};
 use super::digest::{CONTENT_DIGEST, content_digest};
 use super::key::random_bytes;
 use super::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 use super::request::{idempotency_key, is_safe};
 use super::{Access, Caller};
-use crate::problem::{BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE};
+use crate::problem::{
+    BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE,
+};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;
@@ -80,6 +82,7 @@ fn refusal(problem: Problem) -> Response {
         code if code == BAD_PROOF.code => {
             Some(r#"DPoP error="invalid_dpop_proof", algs="ES256 EdDSA""#)
         }
+        code if code == BAD_CERTIFICATE.code => Some(r#"Bearer error="invalid_token""#),
         _ => Some(r#"DPoP error="invalid_token", algs="ES256 EdDSA""#),
     };
     let mut response = problem.into_response();
@@ -101,26 +104,13 @@ impl Gate {
         let identity = access.identify(&parts.headers, now)?;
         access.limit(&identity.caller.party)?;
         let method = parts.method.clone();
-        access.prove(
-            &parts.headers,
-            method.as_str(),
-            &target,
-            &identity.token,
-            now,
-        )?;
+        access.prove(&parts, &target, &identity.token, now)?;
         parts.extensions.insert(identity.caller.clone());
         if is_safe(&method) {
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
         let body = self.read(body).await?;
-        access.check_message(
-            &parts.headers,
-            method.as_str(),
-            &target,
-            &body,
-            &identity.client,
-            now,
-        )?;
+        access.check_message(&parts, &target, &body, &identity, now)?;
         let request = Signature {
             method,
             target,
@@ -175,8 +165,9 @@ impl Gate {
             return Ok(response);
         }
         let money = response.extensions().get::<Money>().is_some();
+        let kept = response.extensions().get::<Kept>().cloned();
         let answer = Answer::read(response).await?;
-        flight.land(&answer, money, now).await?;
+        flight.land(&answer, kept, money, now).await?;
         Ok(answer.into_response())
     }
 

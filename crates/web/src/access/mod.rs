@@ -4,6 +4,7 @@
 
 mod answers;
 mod client;
+mod decision;
 mod digest;
 mod jose;
 mod key;
@@ -30,8 +31,9 @@ use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use thiserror::Error;
 
-pub use answers::Money;
+pub use answers::{Kept, Money};
 pub use client::{Client, ClientError, SCOPES, Scopes};
+pub use decision::sign_decision;
 pub(crate) use key::random_bytes;
 pub use key::{Algorithm, Jwk, Jwks, KeyError, PublicKey, SigningKey, create_private, random_id};
 pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
@@ -64,6 +66,8 @@ pub struct Settings {
     pub base: String,
     /// Calls a second that a party may make; as many may come at once.
     pub rate: NonZeroU32,
+    /// Whether the server asks callers for certificates, so that tokens can be bound to them.
+    pub client_certificates: bool,
 }
 
 /// Why the security layer cannot start.
@@ -124,6 +128,7 @@ type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 /// The security layer of a service.
 pub struct Access {
     base: String,
+    client_certificates: bool,
     folder: PathBuf,
     registry: Arc<Registry>,
     keys: RwLock<Arc<ServerKeys>>,
@@ -151,6 +156,7 @@ impl Access {
         }
         Ok(Access {
             base: base.clone(),
+            client_certificates: settings.client_certificates,
             folder: folder.to_owned(),
             keys: RwLock::new(Arc::new(ServerKeys::open(folder)?)),
             clients: Mutex::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{OriginalUri, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use super::client::{Client, SCOPES, Scopes};
 use super::jose::Jws;
 use super::once::Use;
-use super::{ASSERTION_LIFETIME, Access, Jwks, WINDOW, proof, token};
+use super::proof::{self, DPOP};
+use super::request::client_certificate;
+use super::token::{self, Confirmation};
+use super::{ASSERTION_LIFETIME, Access, Jwks, WINDOW};
 
 /// Path of the token endpoint.
 pub(crate) const TOKEN_PATH: &str = "/oauth/token";
@@ -44,6 +47,7 @@ async fn metadata(State(access): State<Arc<Access>>) -> Json<Value> {
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "dpop_signing_alg_values_supported": algorithms,
+        "tls_client_certificate_bound_access_tokens": access.client_certificates,
     }))
 }
 
@@ -61,6 +65,8 @@ struct TokenRequest {
     client_assertion: String,
     client_id: Option<String>,
     scope: Option<String>,
+    /// Seconds that the token is to live at the most, so that it can be shorter than ours.
+    expires_in: Option<i64>,
 }
 
 /// What it gets.
@@ -115,11 +121,17 @@ async fn give_token(
     State(access): State<Arc<Access>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
+    extensions: Extensions,
     form: Result<Form<TokenRequest>, FormRejection>,
 ) -> Result<Response, TokenError> {
     let Form(request) =
         form.map_err(|error| TokenError::new(400, "invalid_request", error.body_text()))?;
-    let answer = access.give_token(&headers, uri.path(), &request)?;
+    let answer = access.give_token(
+        &headers,
+        client_certificate(&extensions),
+        uri.path(),
+        &request,
+    )?;
     Ok((no_store(), Json(answer)).into_response())
 }
 
@@ -127,6 +139,7 @@ impl Access {
     fn give_token(
         &self,
         headers: &HeaderMap,
+        certificate: Option<String>,
         path: &str,
         request: &TokenRequest,
     ) -> Result<TokenAnswer, TokenError> {
@@ -147,6 +160,34 @@ impl Access {
         }
         let scopes = granted(&client, request.scope.as_deref())
             .map_err(|detail| TokenError::new(400, "invalid_scope", detail))?;
+        let lifetime = match request.expires_in {
+            None => token::LIFETIME,
+            Some(seconds @ 1..) => seconds.min(token::LIFETIME),
+            Some(_) => {
+                let detail = "expires_in must be a number of seconds above zero";
+                return Err(TokenError::new(400, "invalid_request", detail));
+            }
+        };
+        let cnf = match certificate {
+            Some(thumbprint) if !headers.contains_key(DPOP) => {
+                Confirmation::Certificate(thumbprint)
+            }
+            _ => Confirmation::Key(self.prove_key(headers, path, now)?),
+        };
+        let token_type = cnf.token_type();
+        let (keys, base) = (self.keys(), &self.base);
+        let token = token::issue(&keys, base, &client, &scopes, cnf, (now, lifetime))
+            .map_err(|error| TokenError::new(500, "server_error", error.to_string()))?;
+        Ok(TokenAnswer {
+            access_token: token,
+            token_type,
+            expires_in: lifetime,
+            scope: scopes.to_string(),
+        })
+    }
+
+    /// Checks the proof of a token request, counts it as used, and gives the thumbprint of its key.
+    fn prove_key(&self, headers: &HeaderMap, path: &str, now: i64) -> Result<String, TokenError> {
         let bad_proof = |detail: String| {
             TokenError::new(
                 400,
@@ -157,18 +198,10 @@ impl Access {
         let target = format!("{}{path}", self.base);
         let proof = proof::check(headers, "POST", &target, None, now).map_err(bad_proof)?;
         match self.proofs.take(&proof.jkt, &proof.jti, now) {
-            Use::First => {}
-            Use::Again => return Err(bad_proof("was used before".to_owned())),
-            Use::Full => return Err(full()),
+            Use::First => Ok(proof.jkt),
+            Use::Again => Err(bad_proof("was used before".to_owned())),
+            Use::Full => Err(full()),
         }
-        let token = token::issue(&self.keys(), &self.base, &client, &scopes, &proof.jkt, now)
-            .map_err(|error| TokenError::new(500, "server_error", error.to_string()))?;
-        Ok(TokenAnswer {
-            access_token: token,
-            token_type: "DPoP",
-            expires_in: token::LIFETIME,
-            scope: scopes.to_string(),
-        })
     }
 
     /// Finds out which client asks, by its assertion.

@@ -4,19 +4,21 @@
 use std::sync::Arc;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{Extensions, HeaderMap, Method, header};
+use axum_server::tls::TlsInfo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::client::Client;
+use super::key::sha256_base64url;
 use super::message::{Message, REQUEST_TAG, Signed, joined};
 use super::once::Use;
 use super::proof::{self, DPOP, Proof};
-use super::token::Token;
+use super::token::{Confirmation, Token};
 use super::{Access, Caller, WINDOW, digest};
 use crate::problem::{
-    BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY, UNAUTHENTICATED,
-    UNAVAILABLE,
+    BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY,
+    UNAUTHENTICATED, UNAVAILABLE,
 };
 
 /// Name of the field with the key of a request.
@@ -61,15 +63,23 @@ impl Access {
             },
         );
         let token = identity.as_ref().map(|identity| &*identity.token);
-        let proof = check_proof(headers, method, &target, token, now).and_then(|proof| {
-            if self.proofs.used(&proof.jkt, &proof.jti) {
-                return Err(replayed());
-            }
-            Ok(proof)
-        });
-        note(&mut checks, "dpop_proof", proof, |proof| {
-            format!("made with the key of thumbprint {}", proof.jkt)
-        });
+        let certificate = token.and_then(Token::certificate);
+        if let Some(bound) = certificate {
+            let checked = check_certificate(&parts.extensions, bound);
+            note(&mut checks, "client_certificate", checked, |()| {
+                format!("the connection's, of thumbprint {bound}")
+            });
+        } else {
+            let proof = check_proof(headers, method, &target, token, now).and_then(|proof| {
+                if self.proofs.used(&proof.jkt, &proof.jti) {
+                    return Err(replayed());
+                }
+                Ok(proof)
+            });
+            note(&mut checks, "dpop_proof", proof, |proof| {
+                format!("made with the key of thumbprint {}", proof.jkt)
+            });
+        }
         note(
             &mut checks,
             "content_digest",
@@ -86,7 +96,7 @@ impl Access {
         note(
             &mut checks,
             "components",
-            check_components(&signed, headers, body),
+            check_components(&signed, headers, certificate.is_none(), body),
             |()| "what must be signed is".to_owned(),
         );
         note(&mut checks, "created", check_created(&signed, now), |()| {
@@ -131,17 +141,31 @@ impl Access {
             ));
         };
         let token = value.to_str().unwrap_or_default().split_once(' ');
-        let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dpop"))
-        else {
-            return Err(unauthenticated(
+        let is = |scheme: &str, name: &str| scheme.eq_ignore_ascii_case(name);
+        let by_key = || {
+            unauthenticated(
                 "Authorization must be: DPoP TOKEN; tokens are bound to a key (RFC 9449)"
                     .to_owned(),
-            ));
+            )
         };
+        let (scheme, token) = token
+            .filter(|(scheme, _)| is(scheme, "dpop") || is(scheme, "bearer"))
+            .ok_or_else(by_key)?;
         let token = self
             .tokens
             .verify(&self.keys(), &self.base, token, now)
             .map_err(|detail| unauthenticated(format!("the access token {detail}")))?;
+        match token.claims.cnf {
+            Confirmation::Key(_) if !is(scheme, "dpop") => return Err(by_key()),
+            Confirmation::Certificate(_) if !is(scheme, "bearer") => {
+                return Err(unauthenticated(
+                    "Authorization must be: Bearer TOKEN; this token is bound to a client \
+                     certificate (RFC 8705)"
+                        .to_owned(),
+                ));
+            }
+            _ => {}
+        }
         let client_id = &token.claims.client_id;
         let client = self.client(client_id, now).map_err(|error| {
             tracing::error!(%error, client_id, "a client cannot be read");
@@ -179,16 +203,19 @@ impl Access {
         })
     }
 
-    /// Checks the proof, and counts it as used.
+    /// Checks that the caller holds what the token is bound to; a proof counts as used.
     pub(crate) fn prove(
         &self,
-        headers: &HeaderMap,
-        method: &str,
+        parts: &Parts,
         target: &str,
         token: &Token,
         now: i64,
     ) -> Result<(), Problem> {
-        let proof = check_proof(headers, method, target, Some(token), now)?;
+        if let Some(bound) = token.certificate() {
+            return check_certificate(&parts.extensions, bound);
+        }
+        let method = parts.method.as_str();
+        let proof = check_proof(&parts.headers, method, target, Some(token), now)?;
         match self.proofs.take(&proof.jkt, &proof.jti, now) {
             Use::First => Ok(()),
             Use::Again => Err(replayed()),
@@ -202,18 +229,20 @@ impl Access {
     /// Checks that the request was signed by its client, as it is.
     pub(crate) fn check_message(
         &self,
-        headers: &HeaderMap,
-        method: &str,
+        parts: &Parts,
         target: &str,
         body: &[u8],
-        client: &Client,
+        identity: &Identity,
         now: i64,
     ) -> Result<(), Problem> {
+        let headers = &parts.headers;
         let signed = Signed::find(headers, Some(REQUEST_TAG)).map_err(bad_signature)?;
         check_digest(headers, body)?;
-        check_components(&signed, headers, body)?;
+        let with_proof = identity.token.certificate().is_none();
+        check_components(&signed, headers, with_proof, body)?;
         check_created(&signed, now)?;
-        check_signature(&signed, client, &message(method, target, headers))
+        let message = message(parts.method.as_str(), target, headers);
+        check_signature(&signed, &identity.client, &message)
     }
 }
 
@@ -293,24 +322,52 @@ fn check_proof(
         return Err(bad("cannot be checked without the access token".to_owned()));
     };
     let proof = proof::check(headers, method, target, Some(&token.ath), now).map_err(bad)?;
-    if proof.jkt != token.claims.cnf.jkt {
-        return Err(bad(
+    match &token.claims.cnf {
+        Confirmation::Key(bound) if proof.jkt == *bound => Ok(proof),
+        _ => Err(bad(
             "is made with another key than the one that the access token is bound to".to_owned(),
-        ));
+        )),
     }
-    Ok(proof)
+}
+
+/// Thumbprint of the certificate that the caller showed, if its connection has one.
+pub(crate) fn client_certificate(extensions: &Extensions) -> Option<String> {
+    let tls = extensions.get::<Arc<TlsInfo>>()?;
+    let certificate = tls.peer_certificates.first()?;
+    Some(sha256_base64url(certificate))
+}
+
+/// Checks the certificate of a connection against the thumbprint that a token is bound to.
+fn check_certificate(extensions: &Extensions, bound: &str) -> Result<(), Problem> {
+    let found = match client_certificate(extensions) {
+        Some(thumbprint) if thumbprint == bound => return Ok(()),
+        Some(thumbprint) => format!("has the one of thumbprint {thumbprint}"),
+        None => "has none".to_owned(),
+    };
+    Err(Problem::new(
+        BAD_CERTIFICATE,
+        format!(
+            "the access token is bound to the client certificate of thumbprint {bound}, and this \
+             connection {found}: call with the certificate that the token was asked for with"
+        ),
+    ))
 }
 
 fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
     digest::verify(headers, body).map_err(|detail| Problem::new(BAD_DIGEST, detail))
 }
 
-fn check_components(signed: &Signed, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+fn check_components(
+    signed: &Signed,
+    headers: &HeaderMap,
+    with_proof: bool,
+    body: &[u8],
+) -> Result<(), Problem> {
     let required = [
         ("@method", true),
         ("@target-uri", true),
         ("authorization", true),
-        (DPOP, true),
+        (DPOP, with_proof),
         (digest::CONTENT_DIGEST, !body.is_empty()),
         (IDEMPOTENCY_KEY, headers.contains_key(IDEMPOTENCY_KEY)),
     ];
@@ -328,7 +385,7 @@ fn check_components(signed: &Signed, headers: &HeaderMap, body: &[u8]) -> Result
     )))
 }
 
-fn check_created(signed: &Signed, now: i64) -> Result<(), Problem> {
+pub(crate) fn check_created(signed: &Signed, now: i64) -> Result<(), Problem> {
     let Some(created) = signed.number("created") else {
         return Err(bad_signature("the signature has no parameter created"));
     };

@@ -1,12 +1,12 @@
 //! The service's own keys: one signs tokens and answers, the one before it is still published.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::key::{Algorithm, Jwks, KeyError, SigningKey};
+use super::key::{Algorithm, Jwks, KeyError, SigningKey, create_private};
 
 /// Name of the file in the service's folder.
 const FILE: &str = "signing-keys.pem";
@@ -107,13 +107,11 @@ fn rotate(folder: &Path, before: &str) -> Result<ServerKeys, ServerKeyError> {
 /// Writes the file anew beside the old one, durably, then puts it in its place.
 fn write(path: &Path, pem: &str) -> io::Result<()> {
     let new = path.with_extension("pem.new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
+    // What a crash left there is of no use.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => create_private(&new, pem)?,
+    }
     fs::rename(&new, path)?;
     #[cfg(unix)]
     if let Some(folder) = path.parent() {

@@ -22,7 +22,8 @@ pub struct Signer {
     base: String,
     client_id: String,
     key: SigningKey,
-    proof_key: SigningKey,
+    /// Key of proofs; without one, tokens are bound to the certificate of the connection.
+    proof_key: Option<SigningKey>,
 }
 
 impl Signer {
@@ -33,8 +34,21 @@ impl Signer {
             base: base.to_owned(),
             client_id: client_id.to_owned(),
             key,
-            proof_key: SigningKey::from_pem(&SigningKey::generate(Algorithm::Ed25519)?)?,
+            proof_key: Some(SigningKey::from_pem(&SigningKey::generate(
+                Algorithm::Ed25519,
+            )?)?),
         })
+    }
+
+    /// The same, for connections with a client certificate: it makes no proofs, and its tokens are
+    /// bound to the certificate (RFC 8705).
+    pub fn with_certificate(base: &str, client_id: &str, key: SigningKey) -> Signer {
+        Signer {
+            base: base.to_owned(),
+            client_id: client_id.to_owned(),
+            key,
+            proof_key: None,
+        }
     }
 
     /// Signs with another key from now on, and gives the one before. Proofs stay as they are.
@@ -73,8 +87,10 @@ impl Signer {
         let mut headers = HeaderMap::new();
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, form);
-        let proof = proof::make(&self.proof_key, "POST", &self.token_uri(), None, now)?;
-        headers.insert(DPOP, ascii(proof));
+        if let Some(key) = &self.proof_key {
+            let proof = proof::make(key, "POST", &self.token_uri(), None, now)?;
+            headers.insert(DPOP, ascii(proof));
+        }
         Ok((headers, body))
     }
 
@@ -96,7 +112,7 @@ impl Signer {
         }
     }
 
-    /// Adds token and proof to a request's fields.
+    /// Adds token and proof to a request's fields, or the token alone.
     pub fn prove(
         &self,
         token: &str,
@@ -105,15 +121,19 @@ impl Signer {
         headers: &mut HeaderMap,
         now: i64,
     ) -> Result<(), KeyError> {
+        let Some(key) = &self.proof_key else {
+            headers.insert(header::AUTHORIZATION, ascii(format!("Bearer {token}")));
+            return Ok(());
+        };
         let target = format!("{}{path}", self.base);
         let ath = sha256_base64url(token.as_bytes());
-        let proof = proof::make(&self.proof_key, method, &target, Some(ath), now)?;
+        let proof = proof::make(key, method, &target, Some(ath), now)?;
         headers.insert(header::AUTHORIZATION, ascii(format!("DPoP {token}")));
         headers.insert(DPOP, ascii(proof));
         Ok(())
     }
 
-    /// Adds digest and signature to a request's fields, which have token and proof.
+    /// Adds digest and signature to a request's fields, which have the token and any proof.
     pub fn sign_message(
         &self,
         method: &str,
@@ -127,8 +147,10 @@ impl Signer {
             ("@method", false),
             ("@target-uri", false),
             ("authorization", false),
-            (DPOP, false),
         ];
+        if self.proof_key.is_some() {
+            components.push((DPOP, false));
+        }
         if !body.is_empty() {
             headers.insert(CONTENT_DIGEST, content_digest(body));
             components.push((CONTENT_DIGEST, false));
@@ -158,8 +180,6 @@ impl Signer {
     ) -> Result<(), String> {
         let (method, path, request_headers) = request;
         let (status, headers, body) = answer;
-        digest::verify(headers, body)?;
-        let signed = Signed::find(headers, Some(RESPONSE_TAG))?;
         let required = [
             ("@status", false),
             (CONTENT_DIGEST, false),
@@ -167,33 +187,49 @@ impl Signer {
             ("@target-uri", true),
             (SIGNATURE, true),
         ];
-        for (name, of_request) in required {
-            if !signed.covers(name, of_request) {
-                return Err(format!("the answer's signature does not cover {name}"));
-            }
-        }
-        let kid = signed.text("keyid").unwrap_or_default();
-        let jwk = keys
-            .keys
-            .iter()
-            .find(|jwk| jwk.kid.as_deref() == Some(kid))
-            .ok_or_else(|| {
-                format!("the answer is signed by key {kid:?}, which is not published")
-            })?;
-        let key = PublicKey::from_jwk(jwk).map_err(|error| error.to_string())?;
-        let target = format!("{}{path}", self.base);
-        let base = signed.base(&Message {
+        // A key of a kind that is not known here verifies nothing here.
+        let published = keys.keys.iter().map(PublicKey::from_jwk);
+        let published: Vec<_> = published.filter_map(Result::ok).collect();
+        let message = Message {
             method,
-            target: &target,
+            target: &format!("{}{path}", self.base),
             status: Some(status),
             headers,
             request: Some(request_headers),
-        })?;
-        if key.verify(base.as_bytes(), &signed.signature) {
-            Ok(())
-        } else {
-            Err(format!("key {kid} does not verify the answer's signature"))
+        };
+        verify_answer(&message, body, &required, &published, "is not published")?;
+        Ok(())
+    }
+}
+
+/// Checks that an answer is signed as it must be by one of the keys; `otherwise` is said of a key
+/// that is none of them.
+pub(crate) fn verify_answer(
+    answer: &Message<'_>,
+    body: &[u8],
+    required: &[(&str, bool)],
+    keys: &[PublicKey],
+    otherwise: &str,
+) -> Result<Signed, String> {
+    digest::verify(answer.headers, body)?;
+    let signed = Signed::find(answer.headers, Some(RESPONSE_TAG))?;
+    for (name, of_request) in required {
+        if !signed.covers(name, *of_request) {
+            return Err(format!("the answer's signature does not cover {name}"));
         }
+    }
+    let kid = signed.text("keyid").unwrap_or_default();
+    let mut named = keys.iter().filter(|key| key.kid == kid).peekable();
+    if named.peek().is_none() {
+        return Err(format!(
+            "the answer is signed by key {kid:?}, which {otherwise}"
+        ));
+    }
+    let base = signed.base(answer)?;
+    if named.any(|key| key.verify(base.as_bytes(), &signed.signature)) {
+        Ok(signed)
+    } else {
+        Err(format!("key {kid} does not verify the answer's signature"))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Access tokens: JWT (RFC 9068) that the service signs, bound to a DPoP key.
+//! Access tokens: JWT (RFC 9068) that the service signs, bound to a DPoP key or to a client
+//! certificate.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use super::jose::{self, Jws};
 use super::key::{KeyError, random_id};
 use super::server_keys::ServerKeys;
 
-/// How long a token lives, in seconds.
+/// How long a token lives at the most, in seconds.
 pub(crate) const LIFETIME: i64 = 600;
 /// Tokens whose verification is remembered at most.
 const REMEMBERED: usize = 10_000;
@@ -31,20 +32,35 @@ pub(crate) struct Claims {
     pub(crate) cnf: Confirmation,
 }
 
-/// The key that a token is bound to.
+/// What a token is bound to, by its thumbprint.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Confirmation {
-    pub(crate) jkt: String,
+pub(crate) enum Confirmation {
+    /// The key of the client's proofs (RFC 9449).
+    #[serde(rename = "jkt")]
+    Key(String),
+    /// The certificate of the client's connections (RFC 8705).
+    #[serde(rename = "x5t#S256")]
+    Certificate(String),
 }
 
-/// Makes a token for a client, bound to the key with a thumbprint.
+impl Confirmation {
+    /// Type of the token, and how Authorization names it.
+    pub(crate) fn token_type(&self) -> &'static str {
+        match self {
+            Confirmation::Key(_) => "DPoP",
+            Confirmation::Certificate(_) => "Bearer",
+        }
+    }
+}
+
+/// Makes a token for a client, bound to a key or certificate, from now on for so many seconds.
 pub(crate) fn issue(
     keys: &ServerKeys,
     issuer: &str,
     client: &Client,
     scopes: &Scopes,
-    jkt: &str,
-    now: i64,
+    cnf: Confirmation,
+    (now, lifetime): (i64, i64),
 ) -> Result<String, KeyError> {
     let claims = Claims {
         iss: issuer.to_owned(),
@@ -54,11 +70,9 @@ pub(crate) fn issue(
         party: client.party.clone(),
         scope: scopes.to_string(),
         iat: now,
-        exp: now + LIFETIME,
+        exp: now + lifetime,
         jti: random_id()?,
-        cnf: Confirmation {
-            jkt: jkt.to_owned(),
-        },
+        cnf,
     };
     jose::encode("at+jwt", &claims, keys.signing(), false)
 }
@@ -69,6 +83,16 @@ pub(crate) struct Token {
     pub(crate) scopes: Scopes,
     /// Its hash, as proofs name it.
     pub(crate) ath: String,
+}
+
+impl Token {
+    /// Thumbprint of the certificate that it is bound to, unless it is bound to a key.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        match &self.claims.cnf {
+            Confirmation::Certificate(thumbprint) => Some(thumbprint),
+            Confirmation::Key(_) => None,
+        }
+    }
 }
 
 /// Tokens by their hash, so that each is verified once.

@@ -17,7 +17,7 @@ use super::applications::{amount, show_value};
 use super::shape::Money;
 use super::view::{Seen, View};
 use crate::access::{Access, random_id, system_time};
-use crate::webhooks::{agent, check_url, post};
+use crate::webhooks::{agent, check_url, fields, post};
 
 /// How long a lender's service may take for one try.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -175,12 +175,19 @@ impl Inner {
         let now = system_time();
         let signature = self.access.sign_webhook(id, now, &question.body);
         let signature = signature.map_err(|error| error.to_string())?;
-        let (status, mut body) = post(&self.http, url, &signature, (id, now), &question.body)?;
+        let asked = fields(id, now, &signature);
+        let (parts, mut body) = post(&self.http, url, &asked, &question.body)?.into_parts();
+        let status = parts.status.as_u16();
         if status != 200 {
             return Err(format!("{url} answered {status}, not 200"));
         }
         let answer = body.with_config().limit(ANSWER).read_to_vec();
         let answer = answer.map_err(|error| error.to_string())?;
+        let signed = (status, &parts.headers, answer.as_slice());
+        let signed = self
+            .access
+            .check_decision(&question.lender, (url, &asked), signed);
+        signed.map_err(|error| format!("{url}: {error}"))?;
         let answer = serde_json::from_slice(&answer)
             .map_err(|error| format!("{url} answered what is no decision: {error}"))?;
         read(answer, question).map_err(|error| format!("{url}: {error}"))

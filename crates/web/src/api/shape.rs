@@ -9,6 +9,7 @@ use tandem_domain::money::{Amount, Currency};
 use utoipa::ToSchema;
 
 use crate::access::Check;
+use crate::webhooks::Scheme;
 
 /// Money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -646,6 +647,9 @@ pub struct WebhookRequest {
     /// Number of the last event that is not sent [default: the last one there is].
     #[schema(format = "uint64")]
     pub after: Option<u64>,
+    /// How they are signed: `v1a` by a key of the webhook's own, `v1` with a shared secret.
+    #[serde(default)]
+    pub scheme: Scheme,
 }
 
 /// Where events are sent.
@@ -657,8 +661,15 @@ pub struct Webhook {
     pub url: String,
     /// Names of the events that are wanted; none are all.
     pub events: Vec<String>,
-    /// Verifies what is sent: `whpk_` and an Ed25519 key in base64.
-    pub public_key: String,
+    /// How they are signed.
+    pub scheme: Scheme,
+    /// With `v1a`, verifies what is sent: `whpk_` and an Ed25519 key in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// With `v1`, verifies what is sent: `whsec_` and 32 bytes in base64. It is shown once, in the
+    /// answer to the call that adds the webhook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// `active` or `disabled`.
     pub state: String,
     /// Why it is disabled.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
 
 use super::events::After;
@@ -13,10 +13,11 @@ use super::list::{Cursor, Listed, PageQuery};
 use super::shape::{Delivery, List, Webhook, WebhookRequest};
 use super::{Body, Here, Params};
 use crate::Service;
+use crate::access::Kept;
 use crate::problem::{self, FieldError, Problem};
 use crate::read::EVENT_KINDS;
 use crate::webhooks::{
-    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, WebhookError, last_event,
+    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, Scheme, WebhookError, last_event,
 };
 
 /// What the address names.
@@ -54,21 +55,39 @@ pub(super) async fn add(
         return Err(Problem::fields(errors));
     }
     let last = last_event(&here.view.desk).map_err(|error| failed(&error.into()))?;
-    let added = service.webhooks.add(&NewEndpoint {
+    let new = NewEndpoint {
         agreement: here.view.desk.name(),
         party: &here.caller.party,
         url: &request.url,
         kinds: &request.events,
         after: request.after.map_or(last, |after| after.min(last)),
-    });
+    };
+    let added = match request.scheme {
+        Scheme::V1a => {
+            let added = service.webhooks.add(&new);
+            added.map(|added| added.map(|endpoint| (endpoint, None)))
+        }
+        Scheme::V1 => {
+            let added = service.webhooks.add_shared(&new);
+            added.map(|added| added.map(|(endpoint, secret)| (endpoint, Some(secret))))
+        }
+    };
     let added = added.map_err(|error| failed(&error))?;
-    let endpoint = added.ok_or_else(|| {
+    let (endpoint, secret) = added.ok_or_else(|| {
         let message = format!(
             "a party has {MOST_ENDPOINTS} webhooks in an agreement at the most; delete one"
         );
         Problem::new(problem::STATE, message)
     })?;
-    Ok((StatusCode::CREATED, Json(shown(endpoint)?)))
+    let webhook = shown(endpoint)?;
+    // Whoever repeats the call gets the webhook, but not the secret.
+    let kept = serde_json::to_vec(&webhook).expect("texts become JSON");
+    let webhook = Webhook { secret, ..webhook };
+    Ok((
+        StatusCode::CREATED,
+        Extension(Kept(kept.into())),
+        Json(webhook),
+    ))
 }
 
 /// Where events are sent for the caller.
@@ -204,13 +223,15 @@ fn find(service: &Service, here: &Here, at: &At) -> Result<Endpoint, Problem> {
 }
 
 fn shown(endpoint: Endpoint) -> Result<Webhook, Problem> {
-    let public_key = endpoint.public_key().map_err(|error| failed(&error))?;
+    let key = endpoint.key().map_err(|error| failed(&error))?;
     let state = match endpoint.disabled {
         None => "active",
         Some(_) => "disabled",
     };
     Ok(Webhook {
-        public_key,
+        scheme: key.scheme(),
+        public_key: key.public_key(),
+        secret: None,
         id: endpoint.id,
         url: endpoint.url,
         events: endpoint.kinds,

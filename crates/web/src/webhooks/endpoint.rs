@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::post::{SECRET, WebhookKey, new_secret};
 use super::{WebhookError, Webhooks};
 use crate::access::{Algorithm, SigningKey, random_id};
 
@@ -73,14 +74,22 @@ pub struct Endpoint {
     pub accepted_at: i64,
     /// Why nothing is sent any more, if so.
     pub disabled: Option<String>,
-    pub(super) pem: String,
+    /// What signs, if its seal could be opened.
+    key: Option<WebhookKey>,
 }
 
 impl Endpoint {
-    /// The public key that verifies what is sent: `whpk_` and 32 bytes in base64.
+    /// What signs the messages.
+    pub fn key(&self) -> Result<&WebhookKey, WebhookError> {
+        let sealed = || WebhookError::Sealed(self.id.clone());
+        self.key.as_ref().ok_or_else(sealed)
+    }
+
+    /// What verifies them, for people: a public key, or the beginning of a secret that is not
+    /// shown again.
     pub fn public_key(&self) -> Result<String, WebhookError> {
-        let key = SigningKey::from_pem(&self.pem)?;
-        Ok(format!("whpk_{}", STANDARD.encode(key.public().bytes())))
+        let key = self.key()?.public_key();
+        Ok(key.unwrap_or_else(|| format!("{SECRET}…")))
     }
 
     pub(super) fn wants(&self, kind: &str) -> bool {
@@ -123,6 +132,21 @@ impl Delivery {
 impl Webhooks {
     /// Adds an endpoint with a key of its own; nothing, if the party has too many already.
     pub fn add(&self, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>, WebhookError> {
+        self.insert(new, &SigningKey::generate(Algorithm::Ed25519)?)
+    }
+
+    /// Adds an endpoint with a secret that the receiver shares, and gives the secret, which is not
+    /// given again; nothing, if the party has too many endpoints already.
+    pub fn add_shared(
+        &self,
+        new: &NewEndpoint<'_>,
+    ) -> Result<Option<(Endpoint, String)>, WebhookError> {
+        let secret = new_secret()?;
+        let added = self.insert(new, &secret)?;
+        Ok(added.map(|endpoint| (endpoint, secret)))
+    }
+
+    fn insert(&self, new: &NewEndpoint<'_>, key: &str) -> Result<Option<Endpoint>, WebhookError> {
         let endpoint = Endpoint {
             id: format!("wh_{}", random_id()?),
             agreement: new.agreement.to_owned(),
@@ -132,8 +156,9 @@ impl Webhooks {
             cursor: new.after,
             accepted_at: self.now(),
             disabled: None,
-            pem: SigningKey::generate(Algorithm::Ed25519)?,
+            key: Some(WebhookKey::read(key)?),
         };
+        let sealed = self.sealer.seal(&sealed_as(&endpoint.id), key.as_bytes())?;
         let added = self.registry.with(|connection| {
             connection.execute(
                 "INSERT INTO webhook (id, agreement, party, url, kinds, key, cursor, accepted_at)
@@ -145,7 +170,7 @@ impl Webhooks {
                     endpoint.party,
                     endpoint.url,
                     endpoint.kinds.join(" "),
-                    endpoint.pem,
+                    STANDARD.encode(sealed),
                     endpoint.cursor as i64,
                     endpoint.accepted_at,
                     MOST_ENDPOINTS as i64,
@@ -154,6 +179,12 @@ impl Webhooks {
         })?;
         self.wake();
         Ok((added > 0).then_some(endpoint))
+    }
+
+    fn unsealed(&self, id: &str, sealed: &str) -> Option<WebhookKey> {
+        let sealed = STANDARD.decode(sealed).ok()?;
+        let key = self.sealer.open(&sealed_as(id), &sealed)?;
+        WebhookKey::read(std::str::from_utf8(&key).ok()?).ok()
     }
 
     /// The endpoints of a party in an agreement, oldest first.
@@ -181,9 +212,12 @@ impl Webhooks {
                  FROM webhook WHERE {condition}"
             ))?;
             let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
+                let id: String = row.get(0)?;
                 let kinds: String = row.get(4)?;
+                let sealed: String = row.get(8)?;
                 Ok(Endpoint {
-                    id: row.get(0)?,
+                    key: self.unsealed(&id, &sealed),
+                    id,
                     agreement: row.get(1)?,
                     party: row.get(2)?,
                     url: row.get(3)?,
@@ -191,7 +225,6 @@ impl Webhooks {
                     cursor: row.get::<_, i64>(5)? as u64,
                     accepted_at: row.get(6)?,
                     disabled: row.get(7)?,
-                    pem: row.get(8)?,
                 })
             })?;
             rows.collect()
@@ -349,6 +382,11 @@ impl Webhooks {
         })?;
         Ok(())
     }
+}
+
+/// A key that is sealed as one webhook's is no other's.
+fn sealed_as(id: &str) -> String {
+    format!("webhook\n{id}")
 }
 
 fn insert(

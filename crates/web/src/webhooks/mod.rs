@@ -15,14 +15,15 @@ use tokio::sync::watch;
 
 pub(crate) use address::check_url;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
-pub use post::signature;
-pub(crate) use post::{agent, post};
+pub use post::{Scheme, WebhookKey, signature};
+pub(crate) use post::{WEBHOOK_SIGNATURE, agent, fields, post};
 pub use sender::{PAUSES, run};
 
 use crate::access::{KeyError, system_time};
 use crate::desk::Desk;
 use crate::read::ReadError;
 use crate::registry::Registry;
+use crate::seal::Sealer;
 
 /// Tables of this area.
 pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];
@@ -35,6 +36,7 @@ type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 /// What sends events.
 pub struct Webhooks {
     registry: Registry,
+    sealer: Sealer,
     http: ureq::Agent,
     allow_private: bool,
     woken: watch::Sender<()>,
@@ -53,14 +55,25 @@ pub enum WebhookError {
     /// A key cannot be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A key was changed, or sealed under another key.
+    #[error(
+        "webhook {0}: its key does not open with the vault's key; it was changed, or the vault's \
+         key was: delete the webhook and add it anew"
+    )]
+    Sealed(String),
 }
 
 impl Webhooks {
-    /// Webhooks of a service. Where private addresses are allowed, so are loopback and link-local
-    /// ones, and `http`.
-    pub fn new(registry: &Registry, allow_private: bool) -> rusqlite::Result<Webhooks> {
+    /// Webhooks of a service, whose keys are sealed. Where private addresses are allowed, so are
+    /// loopback and link-local ones, and `http`.
+    pub fn new(
+        registry: &Registry,
+        sealer: &Sealer,
+        allow_private: bool,
+    ) -> rusqlite::Result<Webhooks> {
         Ok(Webhooks {
             registry: registry.another()?,
+            sealer: sealer.clone(),
             http: post::agent(allow_private, PATIENCE),
             allow_private,
             woken: watch::Sender::new(()),

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Delivery, Endpoint, WebhookError, Webhooks, post, signature};
+use super::{Delivery, Endpoint, WebhookError, Webhooks, fields, post};
 use crate::Service;
-use crate::access::SigningKey;
 use crate::api::show_event;
 use crate::api::view::View;
 use crate::desk::{Desk, Role};
@@ -132,12 +131,11 @@ impl Webhooks {
             let wanted: Vec<_> = wanted.map(|row| (row.number, row.kind.as_str())).collect();
             self.take(&endpoint, &wanted, last.number)?;
         }
-        let key = SigningKey::from_pem(&endpoint.pem)?;
         let due = self.due(id, self.now(), STEP)?;
         let full = due.len() == STEP || rows.len() == STEP;
         for delivery in due {
             // Whoever is in trouble is left alone for a second, and may be gone then.
-            if !self.try_once(&view, &endpoint, &key, delivery)? {
+            if !self.try_once(&view, &endpoint, delivery)? {
                 return Ok(Next::At(Some(self.now() + 1)));
             }
         }
@@ -152,7 +150,6 @@ impl Webhooks {
         &self,
         view: &View,
         endpoint: &Endpoint,
-        key: &SigningKey,
         mut delivery: Delivery,
     ) -> Result<bool, WebhookError> {
         let row = view.desk.reader().event(delivery.event)?;
@@ -164,9 +161,10 @@ impl Webhooks {
                 let event = view.look(|seen| show_event(seen, &row));
                 let body = serde_json::to_string(&event).unwrap_or_default();
                 let message = format!("{}-{}", endpoint.id, delivery.event);
-                let signature = signature(key, &message, now, &body)?;
-                let at = (message.as_str(), now);
-                post(&self.http, &endpoint.url, &signature, at, &body).map(|(status, _)| status)
+                let signature = endpoint.key()?.signature(&message, now, &body)?;
+                let fields = fields(&message, now, &signature);
+                let answer = post(&self.http, &endpoint.url, &fields, &body);
+                answer.map(|answer| answer.status().as_u16())
             }
         };
         delivery.tries += 1;

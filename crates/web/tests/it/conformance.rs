@@ -8,22 +8,26 @@ use tandem_web::conformance::{Identity, Target, report, run};
 
 use crate::api::application;
 use crate::service::Running;
+use crate::tls::{start, tls};
 
-fn target(running: &Running, other: bool) -> Target {
+/// What is tried, with all that it takes or with as little as will do.
+fn target(running: &Running, all: bool) -> Target {
     let identity = |party: &str| {
         let (client_id, pem) = running.register(party);
         Identity { client_id, pem }
     };
     Target {
         base: running.base.clone(),
+        tls: tls(None),
+        certified: all.then(|| tls(Some("one"))),
         agreement: crate::service::BOOK.to_owned(),
         client: identity("bazaar"),
-        other: other.then(|| identity("harbour")),
+        other: all.then(|| identity("harbour")),
     }
 }
 
 #[track_caller]
-fn golden(name: &str, found: &str) {
+pub(crate) fn golden(name: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it")
         .join(name);
@@ -40,8 +44,8 @@ fn golden(name: &str, found: &str) {
 
 #[test]
 fn the_service_conforms() {
-    let running = Running::start();
-    let mut platform = running.client("bazaar");
+    let running = start(true);
+    let mut platform = running.client_over(tls(None), "bazaar");
     platform.post("/applications", &application("A-1"));
     let (status, taken) = platform.post("/applications/A-1/acceptance", &Value::Null);
     assert_eq!((status, &taken["state"]), (200, &json!("disbursed")));
@@ -63,5 +67,5 @@ fn what_does_not_conform_is_found() {
     assert!(text.contains("name a client of another party"), "{text}");
     target.base = "http://127.0.0.1:1".to_owned();
     let (text, failed) = report(&run(&target).unwrap());
-    assert_eq!(failed, 30, "{text}");
+    assert_eq!(failed, 31, "{text}");
 }

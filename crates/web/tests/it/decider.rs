@@ -6,11 +6,13 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tandem_web::access::{Jwks, PublicKey};
+use tandem_web::access::{Algorithm, Jwks, PublicKey, SigningKey, sign_decision, system_time};
 use tandem_web::api::Deciders;
+use tandem_web::client::ApiClient;
 
 use crate::api::{application, money};
 use crate::service::{Party, Running};
@@ -18,13 +20,13 @@ use crate::service::{Party, Running};
 /// What the service of a lender was asked: id, time, signature, body.
 type Asked = [String; 4];
 
-/// A lender's service; it gives these answers, each after a while.
-fn lender(answers: Vec<(u64, String)>) -> (String, Receiver<Asked>) {
+/// A lender's service; it gives these answers, each after a while and signed with a key, if any.
+fn lender(answers: Vec<(Option<String>, u64, String)>) -> (String, Receiver<Asked>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/decide", listener.local_addr().unwrap());
     let (sender, asked) = channel();
     std::thread::spawn(move || {
-        for (stream, (wait, answer)) in listener.incoming().zip(answers) {
+        for (stream, (pem, wait, answer)) in listener.incoming().zip(answers) {
             let mut stream = stream.unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut fields = BTreeMap::new();
@@ -52,9 +54,20 @@ fn lender(answers: Vec<(u64, String)>) -> (String, Receiver<Asked>) {
                 .unwrap();
             std::thread::sleep(Duration::from_millis(wait));
             let length = answer.len();
-            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+            let mut head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}");
+            if let Some(pem) = pem {
+                let key = SigningKey::from_pem(&pem).unwrap();
+                let mut question = HeaderMap::new();
+                let signature = HeaderValue::try_from(&fields["webhook-signature"]).unwrap();
+                question.insert("webhook-signature", signature);
+                let signed = sign_decision(&key, &question, answer.as_bytes(), system_time());
+                for (name, value) in &signed.unwrap() {
+                    head += &format!("\r\n{name}: {}", value.to_str().unwrap());
+                }
+            }
             // Whoever has hung up gets nothing.
-            let _ = write!(stream, "{head} {length}\r\n\r\n{answer}");
+            let _ = write!(stream, "{head}\r\n\r\n{answer}");
         }
     });
     (url, asked)
@@ -70,7 +83,8 @@ fn a_lender_decides_by_its_own_service() {
     let (mut platform, mut river) = (running.client("bazaar"), running.client("river"));
     let approval =
         json!({"outcome": "approve", "maximum": money(1_234_500), "rate": "9.5%", "score": 7});
-    let (url, asked) = lender(vec![
+    let (_, pem) = running.register("river");
+    let answers = vec![
         (0, approval.to_string()),
         (
             0,
@@ -94,7 +108,10 @@ fn a_lender_decides_by_its_own_service() {
             0,
             json!({"outcome": "approve", "maximum": money(0), "rate": "9.5%"}).to_string(),
         ),
-    ]);
+    ];
+    let signed = answers.into_iter();
+    let signed = signed.map(|(wait, answer)| (Some(pem.clone()), wait, answer));
+    let (url, asked) = lender(signed.collect());
     let urls = BTreeMap::from([("river".to_owned(), url)]);
     let deciders = Deciders::new(urls, running.service.access.clone()).unwrap();
     running.desk.decide_by(deciders);
@@ -157,6 +174,40 @@ fn a_lender_decides_by_its_own_service() {
             (&json!("decline"), &json!("R-SCORE")),
         );
     }
+}
+
+/// Without a client for it a lender need not sign; with one, what is not signed by it is silence.
+#[test]
+fn a_lender_with_a_key_signs() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    let (name, pem) = running.register_for("river", "applications:read");
+    let key = SigningKey::from_pem(&pem).unwrap();
+    let mut river = Party(ApiClient::new(&running.base, &name, key).unwrap());
+    let own = SigningKey::generate(Algorithm::Es256).unwrap();
+    let (_, of_another) = running.register_for("harbour", "decisions:write");
+    let unsigned = [None, None, None];
+    let wrong = [&pem, &pem, &of_another, &of_another].map(|pem| Some(pem.clone()));
+    let given = unsigned.into_iter().chain(wrong).chain([Some(own.clone())]);
+    let refer = json!({"outcome": "refer", "reasons": ["R-REF"]}).to_string();
+    let (url, asked) = lender(given.map(|pem| (pem, 0, refer.clone())).collect());
+    let urls = BTreeMap::from([("river".to_owned(), url)]);
+    let deciders = Deciders::new(urls, running.service.access.clone()).unwrap();
+    running.desk.decide_by(deciders);
+    let mut outcome = |reference: &str| {
+        let (status, _) = platform.post("/applications", &application(reference));
+        assert_eq!(status, 201);
+        let reason = decided(&mut river, reference)["reasons"][0]["code"].clone();
+        (reason, asked.try_iter().count())
+    };
+    let (refer, silence) = (json!("R-REF"), json!("R-SCORE"));
+    assert_eq!(outcome("A-1"), (refer.clone(), 1));
+    running.register_key("river", "decisions:write", &own);
+    // Unsigned, by a client that may not, by another party: each is tried twice.
+    for reference in ["A-2", "A-3", "A-4"] {
+        assert_eq!(outcome(reference), (silence.clone(), 2), "{reference}");
+    }
+    assert_eq!(outcome("A-5"), (refer, 1));
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod conformance;
 mod decider;
 mod sandbox;
 mod service;
+mod tls;
 mod webhooks;

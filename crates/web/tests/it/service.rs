@@ -13,14 +13,16 @@ use tandem_domain::book::Documents;
 use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
 use tandem_web::access::{self, Access, Algorithm, Client, Jwks, Scopes, Settings, SigningKey};
-use tandem_web::client::{ApiClient, Reply};
+use tandem_web::client::{ApiClient, ClientTls, Reply};
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::{Socket, serve};
+use tandem_web::tls::Tls;
 use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 use tempfile::TempDir;
+use ureq::tls::TlsConfig;
 
 /// Name of the book.
 pub(crate) const BOOK: &str = "marketplace";
@@ -75,23 +77,30 @@ fn documents() -> Documents {
 impl Running {
     /// A new service with an empty book.
     pub(crate) fn start() -> Running {
-        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), true)
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), true, None)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn start_over(tls: Tls) -> Running {
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), true, Some(tls))
     }
 
     /// The same, but no sandbox.
     pub(crate) fn start_for_real() -> Running {
-        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), false)
+        Running::start_in(Arc::new(tempfile::tempdir().unwrap()), false, None)
     }
 
-    fn start_in(folder: Arc<TempDir>, sandbox: bool) -> Running {
+    fn start_in(folder: Arc<TempDir>, sandbox: bool, tls: Option<Tls>) -> Running {
         let path = folder.path();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", listener.local_addr().unwrap());
         let registry =
             Arc::new(Registry::open(&path.join("registry.db"), &tandem_web::schemas()).unwrap());
         let settings = Settings {
             base: base.clone(),
             rate: NonZeroU32::MAX,
+            client_certificates: tls.as_ref().is_some_and(|tls| tls.client_certificates),
         };
         let access = Access::open(&settings, registry.clone(), path).unwrap();
         let setup = Setup {
@@ -103,13 +112,14 @@ impl Running {
         let (desk, working) = Desk::open(setup).unwrap();
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = ahead.clone();
-        let webhooks = Webhooks::new(&registry, true).unwrap();
+        let vault = Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap();
+        let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
             access: Arc::new(access),
             sandbox,
             demo: false,
-            vault: Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap(),
+            vault,
             webhooks: Arc::new(
                 webhooks.with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),
             ),
@@ -120,13 +130,7 @@ impl Running {
         let serving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             // It ends with an error that says that the book was stopped.
-            let _ = runtime.block_on(serve(
-                serving,
-                Socket {
-                    listener,
-                    tls: None,
-                },
-            ));
+            let _ = runtime.block_on(serve(serving, Socket { listener, tls }));
         });
         let running = Running {
             base,
@@ -143,6 +147,7 @@ impl Running {
     fn wait(&self) {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().disable_verification(true).build())
             .build();
         let agent = ureq::Agent::new_with_config(config);
         for _ in 0..500 {
@@ -169,7 +174,7 @@ impl Running {
     /// Stops it and starts it again in the same folder.
     pub(crate) fn again(mut self) -> Running {
         self.stop();
-        Running::start_in(self.folder.clone(), self.service.sandbox)
+        Running::start_in(self.folder.clone(), self.service.sandbox, None)
     }
 
     /// Moves the clock of its webhooks.
@@ -185,25 +190,40 @@ impl Running {
 
     /// A client of a party.
     pub(crate) fn client(&self, party: &str) -> Party {
+        self.client_over(ClientTls::default(), party)
+    }
+
+    /// The same, with TLS of its own kind.
+    pub(crate) fn client_over(&self, tls: ClientTls, party: &str) -> Party {
         let (name, pem) = self.register(party);
         let key = SigningKey::from_pem(&pem).unwrap();
-        Party(ApiClient::new(&self.base, &name, key).unwrap())
+        Party(ApiClient::over(tls, &self.base, &name, key).unwrap())
     }
 
     /// Registers a client of a party, and gives its name and private key.
     pub(crate) fn register(&self, party: &str) -> (String, String) {
+        self.register_for(party, &Scopes::all().to_string())
+    }
+
+    /// The same with scopes.
+    pub(crate) fn register_for(&self, party: &str, scopes: &str) -> (String, String) {
+        let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
+        (self.register_key(party, scopes, &pem), pem)
+    }
+
+    /// The same with a key.
+    pub(crate) fn register_key(&self, party: &str, scopes: &str, pem: &str) -> String {
         let registry =
             Registry::open(&self.folder().join("registry.db"), &tandem_web::schemas()).unwrap();
-        let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
-        let key = SigningKey::from_pem(&pem).unwrap();
+        let key = SigningKey::from_pem(pem).unwrap();
         let keys = serde_json::to_string(&Jwks {
             keys: vec![key.public().to_jwk()],
         })
         .unwrap();
         let name = format!("{party}-{}", access::random_id().unwrap());
-        let client = Client::new(&name, party, &Scopes::all().to_string(), &keys).unwrap();
+        let client = Client::new(&name, party, scopes, &keys).unwrap();
         client.register(&registry).unwrap();
-        (name, pem)
+        name
     }
 }
 

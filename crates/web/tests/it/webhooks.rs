@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::hmac;
 use serde_json::{Value, json};
 use tandem_web::access::{Jwk, PublicKey};
 use tandem_web::webhooks::PAUSES;
@@ -171,6 +172,64 @@ fn events_arrive_signed_and_in_order() {
     assert!(receiving.arrived.try_recv().is_err());
 }
 
+/// Whether something is in a file of a service.
+fn is_written(running: &Running, text: &str) -> bool {
+    let files = std::fs::read_dir(running.folder()).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    files.filter(|file| file.is_file()).any(|file| {
+        let bytes = std::fs::read(file).unwrap();
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    })
+}
+
+/// With a shared secret: it is given once, and lies nowhere as it is.
+#[test]
+fn a_secret_is_shown_once() {
+    let running = Running::start();
+    let receiving = Receiving::start();
+    let mut platform = running.client("bazaar");
+    let wanted = json!({"url": receiving.url, "scheme": "v1"});
+    let added = platform.send("/webhooks", "key-1", &wanted);
+    let mut webhook = added.json();
+    assert_eq!((added.status, &webhook["scheme"]), (201, &json!("v1")));
+    assert_eq!(webhook.get("public_key"), None);
+    let secret = webhook["secret"].take().as_str().unwrap().to_owned();
+    webhook.as_object_mut().unwrap().remove("secret");
+
+    let again = platform.send("/webhooks", "key-1", &wanted);
+    assert_eq!((again.status, again.json()), (201, webhook.clone()));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    let path = format!("/webhooks/{}", webhook["id"].as_str().unwrap());
+    assert_eq!(platform.get(&path), (200, webhook.clone()));
+    assert_eq!(platform.get("/webhooks"), (200, json!([webhook])));
+
+    platform.post("/applications", &application("A-1"));
+    let (headers, body) = receiving.next();
+    let key = secret.strip_prefix("whsec_").unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(key).unwrap());
+    let signature = headers["webhook-signature"].strip_prefix("v1,").unwrap();
+    let (id, at) = (&headers["webhook-id"], &headers["webhook-timestamp"]);
+    let signed = format!("{id}.{at}.{body}");
+    let signature = STANDARD.decode(signature).unwrap();
+    hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
+    assert!(is_written(&running, webhook["id"].as_str().unwrap()));
+    assert!(!is_written(&running, &secret));
+
+    // With another key of the vault nothing is sent, and nobody is told a wrong key.
+    let path_of_key = running.folder().join("vault.key");
+    std::fs::write(&path_of_key, STANDARD.encode([7; 32])).unwrap();
+    let running = running.again();
+    let mut platform = running.client("bazaar");
+    let (status, problem) = platform.get(&path);
+    assert_eq!((status, &problem["code"]), (500, &json!("internal")));
+    platform.post("/applications", &application("A-2"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(receiving.arrived.try_recv().is_err());
+    assert_eq!(platform.delete(&path), 204);
+}
+
 /// Ten tries over three days; what comes in between does not wait for what fails.
 #[test]
 fn what_is_not_accepted_is_tried_for_three_days() {
@@ -284,6 +343,11 @@ fn each_refusal_of_a_webhook_says_why() {
             json!({"url": "ftp://example.com/"}),
             "/url",
             "`ftp://example.com/` must begin with https://",
+        ),
+        (
+            json!({"url": "https://example.com/", "scheme": "v2"}),
+            "/scheme",
+            "unknown variant `v2`, expected `v1a` or `v1` at line 1 column 14",
         ),
         (
             json!({"url": "https://example.com/", "events": ["loan.disbursed", "loan.lost"]}),

@@ -1,5 +1,6 @@
 //! Calls through the middleware, as a partner makes them.
 
+mod decisions;
 mod fuzz;
 mod idempotency;
 mod refusals;
@@ -108,6 +109,7 @@ impl Service {
         let settings = Settings {
             base: BASE.to_owned(),
             rate: NonZeroU32::new(rate).unwrap(),
+            client_certificates: false,
         };
         let time = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&time);
@@ -402,9 +404,12 @@ async fn keys_of_client_and_service_overlap_when_they_are_rotated() {
     assert_eq!(service.loans(&old, &old_token).await.status, 200);
     assert_eq!(service.access.jwks().keys.len(), 2);
 
-    // The next rotation ends the old ones.
+    // The next rotation ends the old ones, also if a crash left half of one.
     Client::remove_key(&service.registry, "bazaar-app", "bazaar-1").unwrap();
+    let left = service.folder.path().join("signing-keys.pem.new");
+    std::fs::write(&left, "-----BEGIN").unwrap();
     service.access.rotate_keys().unwrap();
+    assert!(!left.exists());
     service.later(2);
     assert_eq!(service.ask_token(&old).await.status, 401);
     assert_eq!(service.loans(&old, &old_token).await.status, 401);
@@ -472,6 +477,7 @@ fn a_service_that_cannot_start_says_why() {
     let settings = |base: &str| Settings {
         base: base.to_owned(),
         rate: NonZeroU32::MIN,
+        client_certificates: false,
     };
     let open = |base| Access::open(&settings(base), Arc::clone(&registry), folder.path());
     let mut found = String::new();

@@ -188,6 +188,13 @@ async fn of_token_requests() {
         "scope not allowed",
         &ask(&fresh(), Some(&proof()), admin).await,
     );
+    let none = "&expires_in=0";
+    shown.add("of no second", &ask(&fresh(), Some(&proof()), none).await);
+    for (asked, given) in [("1", 1), ("600", 600), ("6000", 600)] {
+        let more = format!("&expires_in={asked}");
+        let answer = ask(&fresh(), Some(&proof()), &more).await;
+        assert_eq!(answer.json()["expires_in"], given);
+    }
     shown.add("no proof", &ask(&fresh(), None, "").await);
     let get = proof_claims("GET", "/oauth/token");
     shown.add(

@@ -59,7 +59,9 @@ impl Browser {
         let console = Console {
             registry: Arc::clone(&registry),
             desks,
-            webhooks: Arc::new(Webhooks::new(&registry, false).unwrap()),
+            webhooks: Arc::new(
+                Webhooks::new(&registry, &crate::seal::Sealer::new(&[1; 32]), false).unwrap(),
+            ),
             secure,
             base: "https://lending.example".to_owned(),
             sandbox: true,

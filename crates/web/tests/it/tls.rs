@@ -1,0 +1,277 @@
+//! Calls over TLS, and tokens that are bound to a certificate of the caller's. The certificates,
+//! each with its key, are signed by themselves and hold until 2120.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
+use serde_json::{Value, json};
+use tandem_web::access::sign::Signer;
+use tandem_web::access::{SigningKey, system_time};
+use tandem_web::client::{ApiClient, ClientTls, Reply};
+use tandem_web::tls::Tls;
+
+use crate::api::application;
+use crate::conformance::golden;
+use crate::service::{BOOK, Running};
+
+fn file(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
+    folder.join(format!("{name}.pem"))
+}
+
+/// A service over TLS that asks for certificates or does not.
+pub(crate) fn start(client_certificates: bool) -> Running {
+    Running::start_over(Tls {
+        chain: file("server"),
+        key: file("server"),
+        client_certificates,
+    })
+}
+
+/// TLS of a caller that trusts the server, with a certificate of its own or without.
+pub(crate) fn tls(certificate: Option<&str>) -> ClientTls {
+    let read = |name| std::fs::read_to_string(file(name)).unwrap();
+    let mut tls = ClientTls::default();
+    tls.trust(&read("server")).unwrap();
+    if let Some(name) = certificate {
+        tls.show(&read(name)).unwrap();
+    }
+    tls
+}
+
+fn metadata(running: &Running) -> Value {
+    let client = running.client_over(tls(None), "bazaar");
+    let found = client.0.read("/.well-known/oauth-authorization-server");
+    found.unwrap().json()
+}
+
+#[test]
+fn a_service_speaks_tls() {
+    let running = start(false);
+    let mut platform = running.client_over(tls(None), "bazaar");
+    let (status, decided) = platform.post("/applications", &application("A-1"));
+    assert_eq!((status, &decided["state"]), (201, &json!("offered")));
+    assert_eq!(platform.get("/applications/A-1").0, 200);
+    let bound = "tls_client_certificate_bound_access_tokens";
+    assert_eq!(metadata(&running)[bound], false);
+
+    // Whoever does not trust the certificate does not call.
+    let mut stranger = running.client("bazaar");
+    let refused = stranger.0.call("GET", "/v1/agreements", None, None);
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("invalid peer certificate"), "{refused}");
+
+    // A certificate that nobody asked for binds nothing.
+    let mut shows = running.client_over(tls(Some("one")), "bazaar");
+    let refused = shows.0.call("GET", "/v1/agreements", None, None);
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("the DPoP proof is missing"), "{refused}");
+}
+
+/// Shows a certificate with a key of the test's choice.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The status line that a caller gets who shows certificate `one` and has this key.
+fn asked(
+    running: &Running,
+    version: &'static SupportedProtocolVersion,
+    key: &str,
+) -> Option<String> {
+    let provider = Arc::new(ring::default_provider());
+    let certificate = CertificateDer::from_pem_file(file("one")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file(key)).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let shows = Shows(Arc::new(CertifiedKey::new(vec![certificate], key)));
+    let mut trusted = RootCertStore::empty();
+    let server = CertificateDer::from_pem_file(file("server")).unwrap();
+    trusted.add(server).unwrap();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_client_cert_resolver(Arc::new(shows));
+    let (_, address) = running.base.split_once("//").unwrap();
+    let mut connection =
+        ClientConnection::new(Arc::new(config), "127.0.0.1".try_into().unwrap()).unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+    // The server may hang up before all is written.
+    let _ = write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut line = String::new();
+    let read = BufReader::new(stream).read_line(&mut line);
+    read.ok().map(|_| line.trim().to_owned())
+}
+
+#[test]
+fn a_certificate_counts_for_whom_has_its_key() {
+    let running = start(true);
+    for version in [&TLS12, &TLS13] {
+        let with_its_key = asked(&running, version, "one");
+        assert_eq!(with_its_key.as_deref(), Some("HTTP/1.1 200 OK"));
+        assert_eq!(asked(&running, version, "other"), None);
+    }
+}
+
+/// A client whose tokens are bound to certificate `one`.
+struct Bound<'a> {
+    running: &'a Running,
+    signer: Signer,
+    token: String,
+}
+
+impl Bound<'_> {
+    /// Fields of a call with the token, signed if it is a POST.
+    fn fields(&self, method: &str, path: &str, body: &[u8]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        if method == "POST" {
+            fields.insert("idempotency-key", HeaderValue::from_static("key"));
+            fields.insert("content-type", HeaderValue::from_static("application/json"));
+        }
+        let signed = self
+            .signer
+            .sign(&self.token, method, path, &mut fields, body, system_time());
+        signed.unwrap();
+        fields
+    }
+
+    /// Calls over a connection with a certificate or without.
+    fn send(
+        &self,
+        certificate: Option<&str>,
+        method: &str,
+        path: &str,
+        fields: &HeaderMap,
+        body: &[u8],
+    ) -> Reply {
+        let client = self.running.client_over(tls(certificate), "bazaar");
+        client.0.send(method, path, fields, body).unwrap()
+    }
+}
+
+#[test]
+fn a_token_is_bound_to_a_certificate() {
+    let running = start(true);
+    let bound = "tls_client_certificate_bound_access_tokens";
+    assert_eq!(metadata(&running)[bound], true);
+
+    // The whole way, by the client that partners use.
+    let mut platform = running.client_over(tls(Some("one")), "bazaar");
+    let (status, decided) = platform.post("/applications", &application("A-1"));
+    assert_eq!((status, &decided["state"]), (201, &json!("offered")));
+    assert_eq!(platform.get("/applications/A-1").0, 200);
+
+    let (name, pem) = running.register("bazaar");
+    let key = || SigningKey::from_pem(&pem).unwrap();
+    let certified = ApiClient::over(tls(Some("one")), &running.base, &name, key()).unwrap();
+    let signer = Signer::with_certificate(&running.base, &name, key());
+    let (fields, body) = signer.token_request(None, system_time()).unwrap();
+    let answer = certified.send("POST", "/oauth/token", &fields, body.as_bytes());
+    let answer = answer.unwrap().json();
+    assert_eq!(answer["token_type"], "Bearer");
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    let case = Bound {
+        running: &running,
+        signer,
+        token,
+    };
+    let path = format!("/v1/agreements/{BOOK}");
+    let get = case.fields("GET", &path, b"");
+    let post_path = format!("{path}/applications");
+    let body = application("A-2").to_string();
+    let body = body.as_bytes();
+    let post = case.fields("POST", &post_path, body);
+
+    let mut found = String::new();
+    let mut show = |name: &str, reply: &Reply| {
+        let (answer, challenge) = (reply.json(), reply.headers.get("www-authenticate"));
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let challenge = challenge.map_or("", |value| value.to_str().unwrap());
+        let (code, detail) = match answer.get("error") {
+            Some(_) => (text("error"), text("error_description")),
+            None => (text("code"), text("detail")),
+        };
+        writeln!(
+            found,
+            "{name}\n  {} {code}\n  {detail}\n  {challenge}\n",
+            reply.status
+        )
+        .unwrap();
+    };
+    for (kind, certificate) in [
+        ("its certificate", Some("one")),
+        ("another certificate", Some("other")),
+        ("no certificate", None),
+    ] {
+        let reply = case.send(certificate, "GET", &path, &get, b"");
+        show(&format!("with {kind}"), &reply);
+        let reply = case.send(certificate, "POST", &post_path, &post, body);
+        show(&format!("signed, with {kind}"), &reply);
+    }
+    let mut as_dpop = get.clone();
+    let dpop = HeaderValue::try_from(format!("DPoP {}", case.token)).unwrap();
+    as_dpop.insert("authorization", dpop);
+    let reply = case.send(Some("one"), "GET", &path, &as_dpop, b"");
+    show("with its certificate, as a DPoP token", &reply);
+
+    // A proof asks for a token that is bound to its key, whatever the connection shows.
+    let proving = Signer::new(&running.base, &name, key()).unwrap();
+    let (fields, form) = proving.token_request(None, system_time()).unwrap();
+    let answer = case.send(
+        Some("one"),
+        "POST",
+        "/oauth/token",
+        &fields,
+        form.as_bytes(),
+    );
+    assert_eq!(answer.json()["token_type"], "DPoP");
+    let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let mut fields = HeaderMap::new();
+    let as_bearer = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    fields.insert("authorization", as_bearer);
+    let reply = case.send(Some("one"), "GET", &path, &fields, b"");
+    show("a token that is bound to a key, as a bearer token", &reply);
+
+    // Without either there is no token.
+    let (fields, form) = case.signer.token_request(None, system_time()).unwrap();
+    let reply = case.send(None, "POST", "/oauth/token", &fields, form.as_bytes());
+    show("a token, with neither certificate nor proof", &reply);
+
+    // What a sandbox says of it.
+    let check = "/v1/signature-check";
+    for (kind, certificate) in [("its", Some("one")), ("another", Some("other"))] {
+        let fields = case.fields("POST", check, b"{}");
+        let reply = case.send(certificate, "POST", check, &fields, b"{}");
+        for one in reply.json()["checks"].as_array().unwrap() {
+            let text = one["detail"].as_str().unwrap().lines().next().unwrap();
+            let (name, passed) = (one["name"].as_str().unwrap(), &one["passed"]);
+            let certificate = name == "client_certificate";
+            let text = if certificate { text } else { "" };
+            writeln!(found, "checked with {kind}: {name} {passed} {text}").unwrap();
+        }
+    }
+    golden("tls.txt", &found);
+}
