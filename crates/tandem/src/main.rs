@@ -1,6 +1,7 @@
 //! Tandem: joint lending, from application to final settlement.
 
 mod archive;
+mod audit;
 mod bench;
 mod check;
 mod conformance;
@@ -84,6 +85,9 @@ enum Command {
     Client(partner::Options),
     /// Adds somebody who signs in to the console of a service.
     Person(people::Options),
+    /// Exports and checks who saw and did what in the console of a service.
+    #[command(subcommand)]
+    Audit(audit::Action),
     /// Calls a service as one of its clients: signed, and the answer checked.
     Call(partner::Call),
     /// Measures throughput on this machine.
@@ -108,6 +112,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::serve(&options),
         Command::Client(options) => partner::client(&options),
         Command::Person(options) => people::add(&options),
+        Command::Audit(action) => audit::audit(&action),
         Command::Call(options) => partner::call(&options),
         Command::Bench(options) => bench::bench(&options),
     };

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tandem_web::access::system_time;
+use tandem_web::audit::{self, Act, Entry};
 use tandem_web::console::people::{self, NewPerson, Role};
 use tandem_web::registry::Registry;
 
@@ -50,9 +52,37 @@ pub(crate) fn add(options: &Options) -> Outcome {
         roles: roles.collect(),
     };
     let password = people::invite(&registry, new).map_err(|error| Failure(error.to_string()))?;
+    note(&registry, options)?;
     export::show(&format!(
         "{} signs in with the password {password}, which is shown only here; at the first \
          sign-in another is chosen and an authenticator set up\n",
         options.login
     ))
+}
+
+/// Tells the party's auditors that the operator added somebody.
+fn note(registry: &Registry, options: &Options) -> Outcome {
+    let roles: Vec<_> = options.role.iter().map(|role| role.name()).collect();
+    let fields = [
+        ("login", options.login.clone()),
+        ("roles", roles.join(", ")),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), Entry::value(&value)));
+    let entry = Entry {
+        party: options.party.clone(),
+        number: 0,
+        at: system_time(),
+        login: "tandem person".to_owned(),
+        address: "–".to_owned(),
+        book: String::new(),
+        act: Act::Asked,
+        object: "/people".to_owned(),
+        fields: fields.into(),
+        answers: None,
+        status: Some(200),
+    };
+    let noted = audit::append(registry, vec![entry]);
+    noted
+        .map(drop)
+        .map_err(|error| Failure(format!("the audit log cannot be written: {error}")))
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::book::{Application, Command, Refusal};
+use tandem_domain::book::{Application, Command, Refusal as Refused};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Store, snapshot};
+use tandem_web::refusals::{self, Refusal};
+use tandem_web::registry::Registry;
 
 use crate::data::{AnyStore, Place};
 use crate::export;
@@ -22,6 +24,7 @@ use crate::instruct;
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
+use crate::serve::registry_file;
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
 use crate::words::counted;
@@ -85,6 +88,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut run = Run::open(&place, &programme, applications, payments, instructions)?;
     run.live(options.until)?;
     run.snapshot(&place);
+    run.keep_refused(&place)?;
     // The writer lets the journal go before it is read back.
     let Run {
         engine,
@@ -114,7 +118,7 @@ pub(crate) fn fill(programme: &Programme, place: &Place, until: Option<Day>) -> 
     let mut run = Run::open(place, programme, applications, payments, instructions)?;
     run.live(until)?;
     run.snapshot(place);
-    Ok(())
+    run.keep_refused(place)
 }
 
 /// In days.
@@ -136,6 +140,14 @@ impl From<Command> for Asked {
 }
 
 impl Asked {
+    /// Key and loan of a payment or another instruction.
+    fn instructed(&self) -> Option<(String, String)> {
+        match &self.command {
+            Command::Instruct(one) => Some((one.key.clone(), one.application.clone())),
+            _ => None,
+        }
+    }
+
     /// How messages name it; a day's close has no name.
     fn name(&self) -> Option<String> {
         let name = name(&self.command)?;
@@ -157,6 +169,8 @@ struct Run {
     problems: Vec<String>,
     /// Payments and instructions of loans that are archived: were they done before? Nobody knows.
     archived: u64,
+    /// Instructions that the book refused, for the console's cases.
+    refused: Vec<Refusal>,
     /// Fields that the rows were read for.
     fields: Vec<(String, Kind)>,
 }
@@ -217,6 +231,7 @@ impl Run {
             expected: 0,
             problems,
             archived: 0,
+            refused: Vec::new(),
             fields: programme.version.agreement.scope.fields.clone(),
         })
     }
@@ -355,16 +370,48 @@ impl Run {
         self.expected = book.loan_count();
     }
 
+    /// Tells the service in the same folder, if there is one, what was refused: its console makes
+    /// cases of it.
+    fn keep_refused(&self, place: &Place) -> Outcome {
+        let snapshots = place.snapshots();
+        let folder = snapshots.ancestors().nth(2).unwrap_or(Path::new("."));
+        let file = registry_file(folder);
+        let Some(version) = self.engine.book().latest() else {
+            return Ok(());
+        };
+        if self.refused.is_empty() || !file.exists() {
+            return Ok(());
+        }
+        let failed = |error| Failure(format!("{}: {error}", file.display()));
+        let registry = Registry::open(&file, &[refusals::SCHEMA]).map_err(failed)?;
+        let file = &version.agreement.file;
+        refusals::keep(&registry, &file.id, &file.roles.servicer, &self.refused).map_err(failed)
+    }
+
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot
     /// be closed ends the run.
     fn submit(&mut self, commands: &mut Vec<Asked>) -> Outcome {
         let named: Vec<_> = commands.iter().map(Asked::name).collect();
-        for (name, answer) in named.into_iter().zip(
-            self.engine
-                .submit(commands.drain(..).map(|asked| asked.command))?,
-        ) {
+        let instructed: Vec<_> = commands.iter().map(Asked::instructed).collect();
+        let asked = commands.drain(..).map(|asked| asked.command);
+        let answers = self.engine.submit(asked)?;
+        let day = self.engine.book().business_date();
+        for ((name, instructed), answer) in named.into_iter().zip(instructed).zip(answers) {
+            if let (Some((key, loan)), Err(refusal)) = (instructed, &answer)
+                && !matches!(
+                    refusal,
+                    Refused::LoanArchived(_) | Refused::InstructionArchived(_)
+                )
+            {
+                self.refused.push(Refusal {
+                    key,
+                    loan,
+                    detail: refusal.to_string(),
+                    day: day.0,
+                });
+            }
             match (name, answer) {
-                (Some(_), Err(Refusal::LoanArchived(_) | Refusal::InstructionArchived(_))) => {
+                (Some(_), Err(Refused::LoanArchived(_) | Refused::InstructionArchived(_))) => {
                     self.archived += 1
                 }
                 (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),

@@ -13,6 +13,7 @@ use tandem_journal::{BookName, Journal};
 use tandem_web::Service;
 use tandem_web::access::{Access, Scopes, Settings};
 use tandem_web::api::Deciders;
+use tandem_web::audit::Audit;
 use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
@@ -142,6 +143,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     };
     let vault = Vault::open(&folder, &vault_key).map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
+    let mut snapshots = BTreeMap::new();
     let mut threads = Vec::new();
     let mut lenders = BTreeSet::new();
     for path in &options.programmes {
@@ -152,7 +154,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         }
         let policies = programme.version.policies.iter();
         lenders.extend(policies.map(|policy| policy.file.lender.clone()));
-        let (desk, thread) = open(&programme, options, &base)?;
+        let (desk, folder, thread) = open(&programme, options, &base)?;
+        snapshots.insert(desk.name().to_owned(), folder);
         desks.insert(desk.name().to_owned(), desk);
         threads.push(thread);
     }
@@ -162,12 +165,15 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
+    let failed = |error| Failure(format!("{}: {error}", registry_file.display()));
+    let audit = Audit::open(&registry).map_err(failed)?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
-    let webhooks =
-        webhooks.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
+    let webhooks = webhooks.map_err(failed)?;
     let service = Arc::new(Service {
         webhooks: Arc::new(webhooks),
+        audit: Arc::new(audit),
         desks,
+        snapshots,
         registry,
         access,
         sandbox: options.sandbox || options.demo,
@@ -190,7 +196,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         });
         let _ = writeln!(
             out,
-            "console:  {base}/console   sign in as {}, or one of them with -approver behind it; \
+            "console:  {base}/console   sign in as {}, or one of them with -approver or \
+             -auditor behind it; \
              the password is {}\n\
              API:      {base}/openapi.json   clients demo-PARTY, keys in {}",
             parties.unwrap_or_default().join(", "),
@@ -274,11 +281,12 @@ fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path)
     Ok(())
 }
 
+/// Opens a programme's book; with it comes the folder of its snapshots.
 fn open(
     programme: &Programme,
     options: &Options,
     base: &str,
-) -> Outcome<(Arc<Desk>, std::thread::JoinHandle<()>)> {
+) -> Outcome<(Arc<Desk>, PathBuf, std::thread::JoinHandle<()>)> {
     let name = BookName::new(programme.version.agreement.file.id.as_str())?;
     let folder = options.data.join(name.as_str());
     let (store, node) = (options.store.as_deref(), options.node.as_deref());
@@ -286,16 +294,18 @@ fn open(
     if options.demo {
         run::fill(programme, &place, options.until)?;
     }
+    let snapshots = place.snapshots();
     let setup = Setup {
         rows: folder.join("rows.db"),
-        snapshots: place.snapshots(),
+        snapshots: snapshots.clone(),
         source: Box::new(Served {
             place: place.served(base),
             name,
         }),
         documents: programme.version.documents.clone(),
     };
-    Desk::open(setup).map_err(Failure)
+    let (desk, thread) = Desk::open(setup).map_err(Failure)?;
+    Ok((desk, snapshots, thread))
 }
 
 /// A book's journal as a service uses it.

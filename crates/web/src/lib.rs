@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+pub mod audit;
 pub mod chart;
 pub mod client;
 pub mod conformance;
@@ -10,6 +11,7 @@ pub mod desk;
 pub mod metrics;
 pub mod problem;
 pub mod read;
+pub mod refusals;
 pub mod registry;
 pub mod seal;
 pub mod serve;
@@ -18,9 +20,11 @@ pub mod vault;
 pub mod webhooks;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use access::Access;
+use audit::Audit;
 use desk::Desk;
 use metrics::Metrics;
 use registry::Registry;
@@ -31,6 +35,8 @@ use webhooks::Webhooks;
 pub struct Service {
     /// The books, by their agreements' ids.
     pub desks: BTreeMap<String, Arc<Desk>>,
+    /// Folders of the books' snapshots, by the books' names.
+    pub snapshots: BTreeMap<String, PathBuf>,
     /// What the service keeps beside its books.
     pub registry: Arc<Registry>,
     /// Who may call.
@@ -41,6 +47,8 @@ pub struct Service {
     pub demo: bool,
     /// Personal data.
     pub vault: Vault,
+    /// Who saw and did what.
+    pub audit: Arc<Audit>,
     /// What sends events to parties.
     pub webhooks: Arc<Webhooks>,
     /// What is measured.
@@ -57,6 +65,7 @@ pub fn schemas() -> Vec<&'static str> {
     [
         access::SCHEMAS.as_slice(),
         &console::SCHEMAS,
+        &[audit::SCHEMA, refusals::SCHEMA],
         &webhooks::SCHEMAS,
     ]
     .concat()

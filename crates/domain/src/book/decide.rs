@@ -44,6 +44,11 @@ impl Book {
         Ok(event.map(|event| (event, None)))
     }
 
+    /// Why documents would be refused if they were signed now.
+    pub fn can_sign(&self, documents: Documents) -> Result<(), Refusal> {
+        self.decide_sign(documents).map(drop)
+    }
+
     fn decide_sign(&self, documents: Documents) -> Result<Option<Event>, Refusal> {
         let version = Version::parse(documents.clone()).map_err(Refusal::InvalidDocuments)?;
         let file = &version.agreement.file;

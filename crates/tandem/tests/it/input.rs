@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tandem_web::refusals;
+use tandem_web::registry::Registry;
+
 use super::common::{command, marketplace, servicing, tandem, text};
 
 /// Changes one file of a programme.
@@ -240,7 +243,14 @@ fn payments_come_from_the_users_file() {
          P3,{key},2022-05-22,0.00,\nP4,M-99999,2022-05-22,10.00,\nP5,{key},2022-04-30,500.00,\n"
     );
     fs::write(programme.join("payments.csv"), rows).unwrap();
+    // A service in the same folder learns what was refused.
+    let registry = folder.path().join("service/registry.db");
+    fs::create_dir_all(registry.parent().unwrap()).unwrap();
+    let registry = Registry::open(&registry, &tandem_web::schemas()).unwrap();
     run();
+    let refused = refusals::of(&registry, "marketplace", "cloud").unwrap();
+    assert_eq!((refused.len(), refused[0].key.as_str()), (1, "P4"));
+    assert_eq!(refused[0].detail, "there is no application `M-99999`");
     let problems = tables("problems.txt");
     assert!(
         problems.contains("payments.csv, line 4, amount: "),

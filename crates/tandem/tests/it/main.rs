@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod archive;
+mod audit;
 mod common;
 mod conformance;
 mod crash;

@@ -16,6 +16,12 @@ fn somebody_is_added_and_told_a_first_password() {
     let (password, rest) = rest.split_once(',').unwrap();
     assert_eq!(password.len(), 19);
     assert!(rest.contains("an authenticator set up"), "{rest}");
+    let noted = tandem(folder.path(), &["audit", "export", "--party", "river"]);
+    let noted = text(&noted.stdout);
+    assert!(
+        noted.contains(r#""fields":{"login":"li.wei@river.example","roles":"risk, approver"}"#),
+        "{noted}"
+    );
     for (more, expected) in [
         (
             ["--name", "Li Wei"].as_slice(),

@@ -5,8 +5,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -21,7 +22,15 @@ const PARTY = "cloud";
 /** Starts the demo and tells where it listens. */
 async function serve() {
   rmSync(folder, { recursive: true, force: true });
-  const options = ["serve", programme, "--demo", "--data", folder, "--listen", "127.0.0.1:0"];
+  // Passkeys are for a name, so the port must be known before.
+  const port = await new Promise((resolve) => {
+    const probe = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+  const address = ["--listen", `127.0.0.1:${port}`, "--base", `http://localhost:${port}`];
+  const options = ["serve", programme, "--demo", "--data", folder, ...address];
   const server = spawn(tandem, options, { stdio: ["ignore", "pipe", "ignore"] });
   let base, password;
   for await (const line of createInterface({ input: server.stdout })) {
@@ -114,6 +123,35 @@ async function journeys(browser) {
   await other.waitForLoadState();
   await desk.waitForFunction((before) => document.querySelector("#close dd").textContent !== before, before);
 
+  // An amendment: one of the party proposes it, another approves, then the next party sees it.
+  await desk.goto(`${base}/console/agreement`);
+  await follow(desk, "#amendments a[href$=amendments]");
+  const text = await desk.inputValue("[name=agreement]");
+  await desk.fill("[name=agreement]", text.replace("grace_days = 3", "grace_days = 5"));
+  await desk.fill("[name=reason]", "Borrowers ask for two more days of grace.");
+  await desk.click("#draft button");
+  await desk.waitForURL(/amendments\/1$/);
+  assert.match(await desk.textContent("#changes ins >> nth=1"), /grace_days = 5/);
+  const amendment = desk.url();
+  assert.equal((await other.goto(amendment)).status(), 404);
+  found.splice(0, found.length, ...found.filter((line) => !line.includes(amendment)));
+  await approver.goto(amendment);
+  await approver.click("#decide button >> nth=0");
+  await approver.waitForSelector("#consents .badge.good");
+  await other.goto(amendment);
+  await other.click("#decide button >> nth=0");
+  await other.waitForSelector("#consents .badge.warn");
+
+  // Who did that is in the audit log; each party's auditor sees its own.
+  const auditor = await person(browser, `${PARTY}-auditor`);
+  await auditor.goto(`${base}/console/audit?check=yes`);
+  assert.match(await auditor.textContent("#checked .good"), /The chain is whole/);
+  await auditor.fill("[name=object]", "amendments/1/approve");
+  await auditor.click("#filter button");
+  await auditor.waitForURL(/object=/);
+  assert.match(await auditor.textContent("#entries tbody"), /approver.*Sent: done.*approve/s);
+  assert.doesNotMatch(await auditor.textContent("#entries tbody"), /River/);
+
   // A language and a look stay.
   await desk.click("button[value=zh]");
   await desk.waitForLoadState();
@@ -139,16 +177,42 @@ async function journeys(browser) {
     () => {},
   );
 
+  // What the book refuses is a case of who sent it.
+  const payment = `${folder}/payment.json`;
+  writeFileSync(payment, JSON.stringify({ reference: "BANK-4711", amount: { amount: 10_000, currency: "CNY" } }));
+  const caller = ["--client", `demo-${PARTY}`, "--key", `${folder}/service/demo/${PARTY}.pem`, "--base", base];
+  const call = ["call", "POST", "/v1/agreements/marketplace/loans/M-4711/payments", "--body", payment, ...caller];
+  assert.throws(() => execFileSync(tandem, call, { stdio: "ignore" }));
+  await desk.goto(`${base}/console/cases`);
+  assert.match(await desk.textContent("#open tbody"), /BANK-4711/);
+
+  // A passkey is added, and signs in without password and code.
+  const device = await desk.context().newCDPSession(desk);
+  await device.send("WebAuthn.enable");
+  const sort = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true };
+  const options = { ...sort, isUserVerified: true, automaticPresenceSimulation: true };
+  await device.send("WebAuthn.addVirtualAuthenticator", { options });
+  await follow(desk, "#menu .person a");
+  await desk.fill("#add [name=name]", "Laptop");
+  await desk.click("#add button");
+  await desk.waitForSelector("#passkeys tbody tr");
+  const account = await desk.context().cookies();
+  await desk.click("#menu .person button");
+  await desk.waitForURL(/sign-in$/);
+  await desk.click("form.passkey button");
+  await desk.waitForSelector("#menu", { state: "attached" });
+  assert.notDeepEqual(await desk.context().cookies(), account);
+
   // Signed out, nothing is left.
   await other.click("#menu .person button");
   await other.waitForURL(/sign-in$/);
   await other.goto(loan);
   assert.match(other.url(), /sign-in\?next=/);
-  return { loan, key };
+  return { loan, key, amendment, auditor };
 }
 
 /** Addresses of one page of each kind, by name. */
-async function pages(desk, { loan }) {
+async function pages(desk, { loan, amendment }) {
   const first = async (path, selector) => {
     await desk.goto(`${base}${path}`);
     return await desk.locator(selector).first().getAttribute("href");
@@ -162,6 +226,8 @@ async function pages(desk, { loan }) {
     loan: await first(`${console}/loans?state=late`, "#list tbody a"),
     "loan-written-off": loan.slice(base.length),
     agreement: `${console}/agreement`,
+    amendment: amendment.slice(base.length),
+    "amendment-draft": `${console}/agreement/amendments`,
     settlements: `${console}/settlements`,
     settlement: await first(`${console}/settlements`, "#windows tbody a"),
     statement: `${console}/statements`,
@@ -175,6 +241,8 @@ async function pages(desk, { loan }) {
     journal: `${console}/journal`,
     developer: `${console}/developer`,
     client: await first(`${console}/developer`, "#clients tbody a"),
+    archives: `${console}/archives`,
+    "own-account": `${console}/account`,
     people: `${console}/people`,
     person: await first(`${console}/people`, "#people tbody a"),
     nothing: `${console}/nothing`,
@@ -215,6 +283,7 @@ try {
   });
   const addresses = await pages(desk, told);
   const cookies = await desk.context().cookies();
+  const auditor = await told.auditor.context().cookies();
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of ["light", "dark"]) {
       const guest = await person(browser, undefined, { viewport, colorScheme });
@@ -227,6 +296,10 @@ try {
         await look(guest, name, size, colorScheme);
         shown += 1;
       }
+      await guest.context().addCookies(auditor);
+      await guest.goto(`${base}/console/audit`);
+      await look(guest, "audit", size, colorScheme);
+      shown += 1;
     }
   }
 } finally {

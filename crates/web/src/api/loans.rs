@@ -285,11 +285,8 @@ pub(super) async fn pay(
     }
     payment.loan = Some(here.reference.clone());
     let key = payment.reference.clone();
-    let answer = here
-        .view
-        .desk
-        .execute(payment_command(&here.view, payment)?)
-        .await?;
+    let command = payment_command(&here.view, payment);
+    let answer = here.carry_out(&key, command).await?;
     Ok((StatusCode::CREATED, here.money(Json(receipt(key, answer)))))
 }
 
@@ -339,8 +336,8 @@ pub(super) async fn instruct(
 ) -> Result<impl IntoResponse, Problem> {
     here.may("loans:write")?;
     let key = request.reference.clone();
-    let command = instruction(&here.view, &here.reference, request)?;
-    let answer = here.view.desk.execute(command).await?;
+    let command = instruction(&here.view, &here.reference, request);
+    let answer = here.carry_out(&key, command).await?;
     Ok((StatusCode::CREATED, here.money(Json(receipt(key, answer)))))
 }
 
@@ -391,8 +388,8 @@ pub(super) async fn reverse(
 ) -> Result<impl IntoResponse, Problem> {
     here.may("loans:write")?;
     let key = request.reference.clone();
-    let command = reversal(&here.view, &here.reference, request)?;
-    let answer = here.view.desk.execute(command).await?;
+    let command = reversal(&here.view, &here.reference, request);
+    let answer = here.carry_out(&key, command).await?;
     Ok((StatusCode::CREATED, here.money(Json(receipt(key, answer)))))
 }
 

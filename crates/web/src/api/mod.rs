@@ -9,6 +9,7 @@ mod list;
 mod loans;
 mod openapi;
 mod persons;
+mod refused;
 mod sandbox;
 pub mod shape;
 pub mod view;
@@ -31,6 +32,7 @@ use crate::Service;
 use crate::access::{Caller, Gate, Money, layer};
 use crate::problem::{self, FieldError, Problem};
 use crate::read::ReadError;
+use crate::registry::Registry;
 use list::{Cursor, Listed};
 use view::View;
 
@@ -110,7 +112,10 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
     };
     let streams = Router::new()
         .route("/applications/stream", post(bulk::applications))
-        .route("/payments/stream", post(bulk::payments));
+        .route(
+            "/payments/stream",
+            post(bulk::payments).layer(from_fn_with_state(service.clone(), refused::watch)),
+        );
     let gate = Gate::new(access.clone());
     let stream_gate = Gate {
         body_limit: bulk::BODY,
@@ -147,6 +152,7 @@ pub(crate) struct Here {
     pub(crate) sandbox: bool,
     /// Key of the application or loan in the address, if it names one.
     pub(crate) reference: String,
+    registry: Arc<Registry>,
     query: String,
 }
 
@@ -170,6 +176,7 @@ impl FromRequestParts<Arc<Service>> for Here {
             caller,
             view: view.ok_or_else(|| Problem::not_found("agreement"))?,
             sandbox: service.sandbox,
+            registry: service.registry.clone(),
             reference: path.get("reference").cloned().unwrap_or_default(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
         })

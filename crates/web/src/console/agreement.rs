@@ -25,7 +25,7 @@ pub(super) struct Asked {
 
 pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let sheet = signed.look(|scope| {
+    let mut sheet = signed.look(|scope| {
         let versions = scope.book.versions();
         let find = |number: u32| {
             let found = versions
@@ -78,6 +78,8 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         sheet.section(versions_of(visit, versions));
         Ok(sheet)
     })?;
+    let amendments = super::amendments::section(&signed, false)?;
+    sheet.sections.extend(amendments);
     visit.page(&sheet)
 }
 
@@ -312,6 +314,7 @@ fn versions_of(visit: &Visit, versions: &[Version]) -> Section {
         (visit.t("agreement.version"), "#"),
         (visit.t("agreement.effective_from"), "!"),
         ("", ""),
+        ("", "?"),
     ]);
     let mut before: Option<u32> = None;
     for version in versions {
@@ -333,6 +336,10 @@ fn versions_of(visit: &Visit, versions: &[Version]) -> Section {
             ),
             Cell::text(file.effective_from.to_string()),
             compare,
+            Cell::Link(
+                visit.t("amendment.download").to_owned(),
+                format!("/console/agreement/text/{number}"),
+            ),
         ]);
         before = Some(number);
     }
@@ -342,7 +349,7 @@ fn versions_of(visit: &Visit, versions: &[Version]) -> Section {
 }
 
 /// The lines that differ, with some around them.
-fn changed(before: &str, after: &str) -> Vec<(char, String)> {
+pub(super) fn changed(before: &str, after: &str) -> Vec<(char, String)> {
     let lines = diff(
         &before.lines().collect::<Vec<_>>(),
         &after.lines().collect::<Vec<_>>(),

@@ -222,7 +222,6 @@ fn tell<'v>(
     ];
     if let ApplicationState::Disbursed(loan) = record.state
         && scope.sees_loan(loan)
-        && scope.book.loan_at(loan).is_some()
     {
         let link = Cell::Link(decided.key.clone(), super::loans::path(&decided.key));
         facts.push(fact("application.loan", link));

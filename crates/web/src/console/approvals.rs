@@ -7,11 +7,11 @@ use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Book, Command, Event, Instruction, Loan, words};
 use tandem_domain::loan::Status;
 
-use super::Console;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::{self, Person, Role};
 use super::scope::Scope;
+use super::{Console, amendments, audit};
 use crate::read::EventRow;
 
 /// The table of proposals.
@@ -339,6 +339,7 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
     sheet.lead = visit.t("approval.lead").to_owned();
     let section = Section::new("open", visit.t("approval.open"));
     sheet.section(section.with(Block::Table(table(visit, &signed.person, &open, true))));
+    sheet.sections.extend(amendments::section(&signed, true)?);
     let section = Section::new("decided", visit.t("approval.decided"));
     sheet.section(section.with(Block::Table(table(visit, &signed.person, &decided, true))));
     visit.page(&sheet)
@@ -542,6 +543,11 @@ pub(super) async fn decide(
             },
         };
         set("approved", state, &outcome)?;
+        if state == "refused" {
+            let mut answer = go(&format!("/console/approvals/{id}"));
+            answer.extensions_mut().insert(audit::Refused);
+            return Ok(answer);
+        }
     }
     Ok(go(&format!("/console/approvals/{id}")))
 }

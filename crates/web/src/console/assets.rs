@@ -19,6 +19,7 @@ pub(super) struct Asset {
 pub(super) struct Assets {
     pub(super) style: Asset,
     pub(super) script: Asset,
+    pub(super) passkey: Asset,
     pub(super) mark: Asset,
 }
 
@@ -34,6 +35,12 @@ pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
         "js",
         "text/javascript; charset=utf-8",
         include_str!("../../static/live.js"),
+    ),
+    passkey: asset(
+        "passkey",
+        "js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../static/passkey.js"),
     ),
     mark: asset(
         "mark",
@@ -55,7 +62,7 @@ fn asset(name: &str, extension: &str, kind: &'static str, content: &'static str)
 
 /// Serves a file. Its content never changes under its name, so it may be kept.
 pub(super) async fn serve(Path(name): Path<String>) -> Response {
-    let assets = [&ASSETS.style, &ASSETS.script, &ASSETS.mark];
+    let assets = [&ASSETS.style, &ASSETS.script, &ASSETS.passkey, &ASSETS.mark];
     let mut named = assets.into_iter();
     let Some(asset) = named.find(|asset| asset.path.ends_with(&format!("/{name}"))) else {
         return StatusCode::NOT_FOUND.into_response();

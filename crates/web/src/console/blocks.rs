@@ -94,7 +94,7 @@ impl Section {
     }
 
     pub(super) fn with(mut self, block: Block) -> Self {
-        self.still |= matches!(block, Block::Form(_) | Block::Filter(_));
+        self.still |= matches!(block, Block::Form(_) | Block::Filter(_) | Block::Passkey(_));
         self.blocks.push(block);
         self
     }
@@ -110,6 +110,8 @@ pub(super) enum Block {
     Figure(Figure),
     Filter(Filter),
     Form(Form),
+    /// A form that a device fills in.
+    Passkey(PasskeyForm),
     Notice(Tone, String),
     Text(String),
     /// Lines of a text, of which some were added or taken away.
@@ -297,6 +299,16 @@ pub(super) struct Form {
     pub(super) submit: String,
 }
 
+/// What a device needs to make a passkey.
+pub(super) struct PasskeyForm {
+    pub(super) challenge: String,
+    /// Host that it is for.
+    pub(super) party: String,
+    pub(super) user: i64,
+    pub(super) login: String,
+    pub(super) name: String,
+}
+
 /// A place to fill in.
 pub(super) struct Input {
     pub(super) name: &'static str,
@@ -310,6 +322,8 @@ pub(super) enum InputKind {
     Text,
     Day,
     Long,
+    /// A whole document.
+    Document,
     Hidden,
     /// Value and label of each choice.
     Choice(Vec<(String, String)>),

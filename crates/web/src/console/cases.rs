@@ -1,4 +1,4 @@
-//! What needs a person: referrals, payments that were taken back, loans that are about to be
+//! What needs a person: referrals, payments that were taken back or refused, loans that are about to be
 //! written off, limits that are nearly used up, ledgers that do not agree.
 //!
 //! A case is found in the book; the registry keeps only who looks after it, until when, and
@@ -22,6 +22,7 @@ use super::overview::limit_words;
 use super::page::{Fault, Fields, Signed, Visit, form_escaped, go};
 use super::people::{self, Role};
 use super::scope::Scope;
+use crate::refusals::{self, Refusal};
 
 /// What was done about cases.
 pub(super) const SCHEMA: &str = "
@@ -140,6 +141,8 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         Ok((referred, watch.lost.clone()))
     })?;
     let asked = referrals(signed, &referred)?;
+    let registry = &visit.console.registry;
+    let refused = refusals::of(registry, signed.desk.name(), &signed.person.party)?;
     let mut cases = signed.look(|scope| {
         let mut cases = Vec::new();
         let today = scope.book.business_date();
@@ -199,6 +202,29 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
                 path: super::loans::path(key),
                 tone: Tone::Warn,
                 deadline: Some(day.plus_business_days(5)),
+                work: Work::default(),
+            });
+        }
+        // What was sent again and taken is no case any more.
+        let refused = refused.iter();
+        for refusal in refused.filter(|one| scope.book.instruction(&one.key).is_none()) {
+            let Refusal {
+                key,
+                loan,
+                detail,
+                day,
+            } = refusal;
+            let path = match scope.loan(loan) {
+                Ok(_) => super::loans::path(loan),
+                Err(_) => "/console/loans".to_owned(),
+            };
+            cases.push(Case {
+                key: format!("refused:{key}"),
+                kind: "refused",
+                title: visit.language.fill("case.refused", &[key, detail]),
+                path,
+                tone: Tone::Bad,
+                deadline: Some(Day(*day).plus_business_days(1)),
                 work: Work::default(),
             });
         }

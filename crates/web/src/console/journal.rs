@@ -1,7 +1,11 @@
 //! Whether the book is sound: how far its journal is, the last close, and who writes it.
 
-use axum::response::Response;
+use std::time::UNIX_EPOCH;
 
+use axum::response::Response;
+use tandem_journal::snapshot;
+
+use super::audit::time;
 use super::blocks::{Block, Cell, Section, Sheet, Table, Tone, count};
 use super::page::{Fault, Signed, Visit};
 use super::scope::Scope;
@@ -25,6 +29,7 @@ pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
         let text = "SELECT coalesce(max(number), 0) FROM event";
         rows.query_row(text, [], |row| row.get(0))
     })?;
+    let snapshots = snapshots(&signed)?;
     let sheet = signed.look(|scope| {
         let mut sheet = Sheet::new(visit, visit.t("nav.journal"));
         sheet.lead = visit.t("journal.lead").to_owned();
@@ -51,11 +56,48 @@ pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
                 Section::new("close", visit.t("journal.last_close")).with(Block::Facts(facts)),
             );
         }
+        sheet.section(snapshots);
         let section = Section::new("checks", visit.t("journal.checks"));
         sheet.section(section.with(Block::Table(checks(visit, scope))));
         Ok(sheet)
     })?;
     visit.page(&sheet)
+}
+
+/// From what the book opens again without reading its whole journal.
+fn snapshots(signed: &Signed) -> Result<Section, Fault> {
+    let visit = &signed.visit;
+    let failed = |error: std::io::Error| Fault::Failed(format!("snapshots: {error}"));
+    let folder = visit.console.snapshots.get(signed.desk.name());
+    let found = folder.map_or(Ok(Vec::new()), |folder| snapshot::list(folder));
+    let mut table = Table::new(&[
+        (visit.t("journal.after"), "!"),
+        (visit.t("journal.written"), "!"),
+        (visit.t("journal.age"), "#"),
+        (visit.t("journal.size"), "#"),
+    ])
+    .empty(visit.t("journal.no_snapshot"));
+    for (path, seq) in found.map_err(failed)? {
+        // One that is deleted meanwhile, because newer ones are there, is not shown.
+        let Ok(about) = std::fs::metadata(&path) else {
+            continue;
+        };
+        let written = about.modified().map_err(failed)?.duration_since(UNIX_EPOCH);
+        let written = written.map_or(0, |since| since.as_secs() as i64);
+        let age = (visit.console.now() - written).max(0);
+        let age = [(age / 3600).to_string(), (age / 60 % 60).to_string()];
+        let age = age.each_ref().map(String::as_str);
+        let kibibytes = about.len().div_ceil(1024);
+        table.row(vec![
+            Cell::text(count(seq as i64)),
+            Cell::text(time(written)),
+            Cell::number(visit.language.fill("journal.hours", &age)),
+            Cell::number(format!("{} KiB", count(kibibytes as i64))),
+        ]);
+    }
+    Ok(Section::new("snapshots", visit.t("journal.snapshots"))
+        .measured(visit.t("audit.utc"))
+        .with(Block::Table(table)))
 }
 
 /// What must hold of the party's own ledger.

@@ -25,7 +25,7 @@ pub(super) fn account_name(visit: &Visit, scope: &Scope<'_>, account: Account) -
     }
 }
 
-fn account(scope: &Scope<'_>, number: u16) -> Option<Account> {
+pub(super) fn account(scope: &Scope<'_>, number: u16) -> Option<Account> {
     let parties = scope.agreement().file.party.len();
     Account::chart(parties).find(|account| account.number() == number)
 }
@@ -98,7 +98,7 @@ pub(super) async fn balances(signed: Signed) -> Result<Response, Fault> {
 }
 
 /// A balance with its side.
-fn sided(visit: &Visit, balance: Amount, scope: &Scope<'_>) -> String {
+pub(super) fn sided(visit: &Visit, balance: Amount, scope: &Scope<'_>) -> String {
     let side = match balance.0 {
         0 => return "–".to_owned(),
         1.. => visit.t("ledger.debit_short"),

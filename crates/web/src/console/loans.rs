@@ -8,7 +8,6 @@ use tandem_domain::loan::{Action, Due, Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency};
 
 use super::applications::Asked;
-use super::approvals;
 use super::blocks::{
     Block, Cell, Moment, Section, Sheet, Table, Tone, count, money, percent, rate,
 };
@@ -16,6 +15,7 @@ use super::ledger;
 use super::overview::amounts_in;
 use super::page::{Fault, Signed, Visit, form_escaped};
 use super::scope::Scope;
+use super::{approvals, archives};
 use crate::read::{EventRow, Page, PostingFilter};
 
 /// Path of the list.
@@ -67,7 +67,9 @@ fn is_asked(scope: &Scope<'_>, loan: &Loan, state: &str) -> bool {
 pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<Response, Fault> {
     let visit = &signed.visit;
     let key = asked.key.trim();
-    if !key.is_empty() && signed.look(|scope| scope.loan(key).map(|_| ())).is_ok() {
+    let is_known =
+        |scope: &Scope<'_>| scope.loan(key).is_ok() || archives::place(scope, key).is_some();
+    if !key.is_empty() && signed.look(|scope| Ok(is_known(scope)))? {
         return Ok(super::page::go(&path(key)));
     }
     let sheet = signed.look(|scope| {
@@ -103,6 +105,13 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         });
         let list = Section::new("list", "").measured(amounts_in(visit, currency));
         sheet.section(list.with(Block::Table(table)));
+        if scope.book.archived() > 0 {
+            let link = (
+                visit.t("archive.title").to_owned(),
+                "/console/archives".to_owned(),
+            );
+            sheet.add("archives", vec![Block::Links(vec![link])]);
+        }
         sheet.lead = amounts_in(visit, currency);
         Ok(sheet)
     })?;
@@ -131,6 +140,9 @@ fn row(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Vec
 
 pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Response, Fault> {
     let visit = &signed.visit;
+    if let Some(place) = signed.look(|scope| Ok(archives::place(scope, &key)))? {
+        return archives::loan(&signed, &key, place);
+    }
     let (place, application) = signed.look(|scope| {
         let (place, loan) = scope.loan(&key)?;
         Ok((place, loan.application))
@@ -159,7 +171,7 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
             vec![Block::Facts(facts(visit, scope, &loan, currency))],
         );
         sheet.section(parts(visit, scope, &loan, currency));
-        let moments = Block::Timeline(timeline(visit, scope, &loan, &events));
+        let moments = Block::Timeline(timeline(visit, scope, Some(loan.principal), &events));
         sheet.section(
             Section::new("timeline", visit.t("loan.timeline"))
                 .half()
@@ -269,9 +281,13 @@ fn parts(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> S
 }
 
 /// What happened, newest first.
-fn timeline(visit: &Visit, scope: &Scope<'_>, loan: &Loan, events: &[EventRow]) -> Vec<Moment> {
-    let agreement = &scope.book.version_of(loan).agreement;
-    let currency = agreement.currency();
+pub(super) fn timeline(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    principal: Option<Amount>,
+    events: &[EventRow],
+) -> Vec<Moment> {
+    let currency = scope.currency();
     let mut keys = std::collections::BTreeMap::new();
     let mut moments = Vec::new();
     for row in events {
@@ -279,7 +295,7 @@ fn timeline(visit: &Visit, scope: &Scope<'_>, loan: &Loan, events: &[EventRow]) 
         let (title, tone) = match &row.event {
             Event::Decided(_) => (visit.t("moment.decided").to_owned(), Tone::Plain),
             Event::Disbursed { .. } => {
-                details.push(currency.show(loan.principal));
+                details.extend(principal.map(|principal| currency.show(principal)));
                 (visit.t("moment.disbursed").to_owned(), Tone::Good)
             }
             Event::Withdrawn { .. } => (visit.t("moment.withdrawn").to_owned(), Tone::Plain),

@@ -3,10 +3,14 @@
 //! Pages are rendered here (`templates/`), in English or Chinese (`texts.toml`), and work without
 //! a script. Who is not signed in sees the sign-in; who is sees what its party may see.
 
+mod account;
 mod agreement;
+mod amendments;
 mod applications;
 mod approvals;
+mod archives;
 mod assets;
+mod audit;
 mod blocks;
 mod cases;
 mod developer;
@@ -17,6 +21,7 @@ mod live;
 mod loans;
 mod overview;
 mod page;
+mod passkey;
 pub mod people;
 mod scope;
 mod session;
@@ -30,6 +35,7 @@ mod webhooks;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -39,15 +45,18 @@ use tokio::sync::Semaphore;
 
 use crate::Service;
 use crate::access::system_time;
+use crate::audit::Audit;
 use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
 
 /// Tables of the console in the registry.
-pub const SCHEMAS: [&str; 4] = [
+pub const SCHEMAS: [&str; 6] = [
     people::SCHEMA,
     session::SCHEMA,
     approvals::SCHEMA,
+    amendments::SCHEMA,
+    passkey::SCHEMA,
     cases::SCHEMA,
 ];
 
@@ -62,7 +71,10 @@ type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct Console {
     registry: Arc<Registry>,
     desks: BTreeMap<String, Arc<Desk>>,
+    /// Folders of the books' snapshots.
+    snapshots: BTreeMap<String, PathBuf>,
     webhooks: Arc<Webhooks>,
+    audit: Arc<Audit>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
     /// What callers write before paths.
@@ -71,11 +83,16 @@ pub struct Console {
     sandbox: bool,
     /// True if everybody may know how to sign in.
     demo: bool,
+    /// For whom passkeys are; none where browsers make none.
+    relying_party: Option<passkey::RelyingParty>,
+    challenges: passkey::Challenges,
     clock: Clock,
     checks: Semaphore,
     /// Sums of each party's postings, by book and its place in the agreement.
     figures: Mutex<BTreeMap<(String, u8), figures::Figures>>,
     watch: Mutex<BTreeMap<String, cases::Watch>>,
+    /// Pages that were noted lately and may be taken anew.
+    fresh: Mutex<audit::Fresh>,
 }
 
 impl Console {
@@ -84,15 +101,20 @@ impl Console {
         Console {
             registry: Arc::clone(&service.registry),
             desks: service.desks.clone(),
+            snapshots: service.snapshots.clone(),
             webhooks: Arc::clone(&service.webhooks),
+            audit: Arc::clone(&service.audit),
             secure: service.access.base().starts_with("https:"),
             base: service.access.base().to_owned(),
             sandbox: service.sandbox,
             demo: service.demo,
+            relying_party: passkey::RelyingParty::of(service.access.base()),
+            challenges: passkey::Challenges::new(),
             clock: Arc::new(system_time),
             checks: Semaphore::new(CHECKS),
             figures: Mutex::default(),
             watch: Mutex::default(),
+            fresh: Mutex::default(),
         }
     }
 
@@ -110,7 +132,19 @@ pub fn router(console: Console) -> Router {
         .route("/applications/{key}", get(applications::show))
         .route("/loans", get(loans::list))
         .route("/loans/{key}", get(loans::show))
+        .route("/archives", get(archives::list))
+        .route("/archives/{number}", get(archives::show))
         .route("/agreement", get(agreement::show))
+        .route("/agreement/text/{version}", get(amendments::text))
+        .route(
+            "/agreement/amendments",
+            get(amendments::draft).post(amendments::propose),
+        )
+        .route("/agreement/amendments/{id}", get(amendments::show))
+        .route(
+            "/agreement/amendments/{id}/{what}",
+            post(amendments::decide),
+        )
         .route("/settlements", get(settlements::list))
         .route("/settlements/{window}", get(settlements::show))
         .route("/statements", get(settlements::statement))
@@ -130,11 +164,16 @@ pub fn router(console: Console) -> Router {
         .route("/webhooks/{id}", get(webhooks::show))
         .route("/webhooks/{id}/{what}", post(webhooks::change))
         .route("/journal", get(journal::show))
+        .route("/account", get(account::show).post(account::add))
+        .route("/account/remove", post(account::remove))
+        .route("/audit", get(audit::show))
+        .route("/audit/export", get(audit::export))
         .route("/people", get(team::list).post(team::add))
         .route("/people/{id}", get(team::show).post(team::save))
         .route("/people/{id}/reset", post(team::reset))
         .route("/changes", get(live::changes))
         .route("/sign-in", get(sign_in::ask).post(sign_in::password))
+        .route("/sign-in/passkey", post(sign_in::passkey))
         .route("/sign-in/code", get(sign_in::ask_code).post(sign_in::code))
         .route(
             "/sign-in/enrol",

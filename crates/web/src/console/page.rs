@@ -1,13 +1,14 @@
 //! What all pages have in common: who asks, in which language, the frame around the content,
 //! errors as pages, and the headers that keep others out.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Form, RequestExt};
@@ -60,8 +61,15 @@ pub(super) struct Visit {
     pub(super) console: Arc<Console>,
     pub(super) language: Language,
     pub(super) theme: Theme,
+    pub(super) method: Method,
     /// Path and query.
     pub(super) path: String,
+    /// Address that the request came from.
+    pub(super) address: String,
+    /// True if an open page takes its parts anew.
+    pub(super) follows: bool,
+    /// Number of the entry in the audit log that says what was asked for.
+    pub(super) asked: OnceLock<i64>,
     pub(super) token: Token,
     /// True if the browser does not have the token yet.
     fresh: bool,
@@ -195,6 +203,11 @@ const NAVIGATION: &[NavGroup] = &[
                 key: "nav.people",
                 only: Some(Role::Admin),
             },
+            NavLink {
+                path: "/console/audit",
+                key: "nav.audit",
+                only: Some(Role::Auditor),
+            },
         ],
     },
 ];
@@ -219,25 +232,28 @@ impl Top {
                 let agreement = &book.latest()?.agreement;
                 let id = agreement.party_id(&person.party)?;
                 let name = agreement.party(id).name.clone();
+                let parties = agreement.parties().map(|(_, party)| party.id.clone());
+                let parties: Vec<_> = parties.collect();
                 let title = agreement.file.title.clone();
-                Some((desk, id, name, title, book.business_date()))
+                Some((desk, id, name, title, book.business_date(), parties))
             })
         });
         let own: Vec<_> = own.collect();
         let wanted = own.iter().find(|(desk, ..)| chosen == Some(desk.name()));
-        let Some((desk, party_id, party, _, day)) = wanted.or(own.first()) else {
+        let Some((desk, party_id, party, _, day, parties)) = wanted.or(own.first()) else {
             return Ok(None);
         };
         let books = own
             .iter()
-            .map(|(desk, _, _, title, _)| (desk.name().to_owned(), title.clone()));
+            .map(|(desk, _, _, title, ..)| (desk.name().to_owned(), title.clone()));
         Ok(Some(Top {
             desk: Arc::clone(desk),
             party_id: *party_id,
             books: books.collect(),
             party: party.clone(),
             day: day.to_string(),
-            waiting: super::approvals::waiting(console, desk.name(), person)?,
+            waiting: super::approvals::waiting(console, desk.name(), person)?
+                + super::amendments::waiting(console, desk.name(), person, parties)?,
         }))
     }
 
@@ -278,6 +294,15 @@ impl Visit {
                     .filter(|rest| rest.is_empty() || rest.starts_with('?'));
                 format!("/console{}", rest.unwrap_or(path))
             },
+            method: request.method().clone(),
+            address: {
+                let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+                from.map_or("–".to_owned(), |ConnectInfo(from)| from.ip().to_string())
+            },
+            follows: headers
+                .get("sec-fetch-dest")
+                .is_some_and(|to| to == "empty"),
+            asked: OnceLock::new(),
             fresh: known.is_none(),
             token: known.unwrap_or_else(Token::new),
             session,
@@ -423,7 +448,8 @@ fn visit(parts: &Parts) -> Result<Arc<Visit>, Fault> {
     visit.ok_or_else(|| Fault::Failed("the page has no frame".to_owned()))
 }
 
-/// What a form says, once it is known to come from a page that this browser was given.
+/// What a form says, once it is known to come from a page that this browser was given, and once it is
+/// noted that it was sent.
 #[derive(Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
@@ -432,6 +458,12 @@ impl Fields {
     pub(super) fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(key, _)| key == name);
         found.map_or("", |(_, value)| value)
+    }
+
+    /// All fields, as they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.0.iter();
+        fields.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// All values of a field that may be ticked more than once.
@@ -453,8 +485,11 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
         let request = Request::from_parts(parts, Body::from(body));
         let form: Result<Form<Vec<(String, String)>>, _> = request.extract().await;
         let fields = Fields(form.map_err(|_| Fault::Unreadable)?.0);
-        let own = !visit.fresh && visit.token.made(fields.get("form"));
-        own.then_some(fields).ok_or(Fault::Stale)
+        if visit.fresh || !visit.token.made(fields.get("form")) {
+            return Err(Fault::Stale);
+        }
+        super::audit::asked(&visit, &fields).await?;
+        Ok(fields)
     }
 }
 
@@ -545,6 +580,10 @@ pub(super) async fn frame(
     request.extensions_mut().insert(Arc::clone(&visit));
     let mut response = next.run(request).await;
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {
+        response = fault.page(&visit);
+    }
+    let status = super::audit::status(&response);
+    if let Err(fault) = super::audit::answered(&visit, status).await {
         response = fault.page(&visit);
     }
     protect(response.headers_mut(), console.secure);

@@ -46,17 +46,20 @@ pub enum Role {
     Approver,
     /// Adds people and looks after the party's clients.
     Admin,
+    /// Reads who saw and did what.
+    Auditor,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Role; 6] = [
+    pub const ALL: [Role; 7] = [
         Role::Viewer,
         Role::Operations,
         Role::Risk,
         Role::Finance,
         Role::Approver,
         Role::Admin,
+        Role::Auditor,
     ];
 
     /// Name of the role.
@@ -68,6 +71,7 @@ impl Role {
             Role::Finance => "finance",
             Role::Approver => "approver",
             Role::Admin => "admin",
+            Role::Auditor => "auditor",
         }
     }
 
@@ -189,19 +193,23 @@ pub fn add(
 }
 
 /// Adds people of a party to try the console as, unless they are there: one who works, named as the
-/// party, and one who approves. Everybody knows their password, and [`Console`](super::Console)
+/// party, one who approves, and one who audits. Everybody knows their password, and [`Console`](super::Console)
 /// shows their codes.
 pub fn add_for_demo(registry: &Registry, party: &str, name: &str) -> Result<(), PersonError> {
-    use Role::{Admin, Approver, Finance, Operations, Risk, Viewer};
+    use Role::{Admin, Approver, Auditor, Finance, Operations, Risk, Viewer};
     let working: &[Role] = &[Viewer, Operations, Risk, Finance, Admin];
-    let approver = format!("{party}-approver");
-    for (login, roles) in [(party, working), (&approver, &[Viewer, Approver])] {
+    for (does, roles) in [
+        ("desk", working),
+        ("approver", &[Viewer, Approver]),
+        ("auditor", &[Viewer, Auditor]),
+    ] {
+        let login = match does {
+            "desk" => party.to_owned(),
+            does => format!("{party}-{does}"),
+        };
         let new = NewPerson {
-            login,
-            name: &format!(
-                "{name}, {}",
-                if roles.len() > 2 { "desk" } else { "approver" }
-            ),
+            login: &login,
+            name: &format!("{name}, {does}"),
             party,
             roles: roles.iter().copied().collect(),
         };
@@ -235,6 +243,15 @@ pub(super) fn find(registry: &Registry, party: &str, id: i64) -> rusqlite::Resul
     })
 }
 
+/// The person that signs in with a name.
+pub(super) fn by_login(registry: &Registry, login: &str) -> rusqlite::Result<Option<Person>> {
+    registry.with(|connection| {
+        let text = format!("select {COLUMNS} from person where login = ?1");
+        let mut statement = connection.prepare_cached(&text)?;
+        statement.query_row([login.trim()], read).optional()
+    })
+}
+
 /// Sets what a person may do. Sessions end, so that it counts at once.
 pub(super) fn change(registry: &Registry, person: &Person) -> rusqlite::Result<()> {
     registry.with(|connection| {
@@ -255,6 +272,8 @@ pub(super) fn reset(registry: &Registry, person: i64) -> rusqlite::Result<String
             "update person set password = ?2, totp = null where id = ?1",
             params![person, hash],
         )?;
+        // Whoever asks for it may have lost the device too.
+        connection.execute("delete from passkey where person = ?1", [person])?;
         end_sessions(connection, person)
     })?;
     Ok(password)

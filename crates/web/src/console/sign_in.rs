@@ -13,10 +13,11 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Console;
 use super::page::{Anybody, Fault, Fields, Visit, form_escaped, go, own_path, set_cookie};
+use super::passkey::{self, Asked, Purpose, SignIn};
 use super::people::{self, PASSWORD_LENGTH, Person};
 use super::session::{self, Session, Stage, Token};
+use super::{Console, audit};
 
 /// How long somebody waits while others' passwords are checked.
 const QUEUE: Duration = Duration::from_secs(5);
@@ -36,6 +37,8 @@ struct SignInPage<'a> {
     login: &'a str,
     error: String,
     notice: bool,
+    /// Challenge and host for a passkey, where there are any.
+    passkey: Option<(String, String)>,
     /// In a demo: who can sign in.
     demo: Vec<String>,
 }
@@ -86,6 +89,7 @@ pub(super) async fn ask(
         login: "",
         error: String::new(),
         notice: !next.next.is_empty(),
+        passkey: passkey_asked(&visit),
         demo: logins(&visit.console),
     })
 }
@@ -107,12 +111,14 @@ pub(super) async fn password(
                 login,
                 error,
                 notice: false,
+                passkey: passkey_asked(&visit),
                 demo: logins(&console),
             },
         )
     };
     let wait = session::wait(registry, login, now)?;
     if wait > 0 {
+        audit::sign_in_failed(&visit, login).await?;
         let minutes = ((wait + 59) / 60).to_string();
         let error = visit.language.fill("sign_in.blocked", &[&minutes]);
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, error)?;
@@ -126,6 +132,7 @@ pub(super) async fn password(
     });
     let Some(person) = person.await? else {
         session::failed(registry, login, now)?;
+        audit::sign_in_failed(&visit, login).await?;
         let error = visit.t("sign_in.wrong").to_owned();
         return again(StatusCode::FORBIDDEN, error);
     };
@@ -136,6 +143,48 @@ pub(super) async fn password(
     };
     let next = form_escaped(fields.get("next"));
     proceed(&console, &person, stage, &format!("{path}?next={next}"))
+}
+
+/// What a device is asked, where browsers make passkeys.
+fn passkey_asked(visit: &Visit) -> Option<(String, String)> {
+    let console = &visit.console;
+    let party = console.relying_party.as_ref()?;
+    let challenges = &console.challenges;
+    let challenge = challenges.make(&visit.token, Purpose::SignIn, console.now());
+    Some((challenge, party.id.clone()))
+}
+
+/// Checks what a device says: it has asked for more than a password, so nothing else is asked.
+pub(super) async fn passkey(
+    State(console): State<Arc<Console>>,
+    Anybody(visit): Anybody,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    let party = console.relying_party.as_ref().ok_or(Fault::NotFound)?;
+    let asked = Asked {
+        party,
+        challenges: &console.challenges,
+        token: &visit.token,
+        now: console.now(),
+    };
+    let answer = super::account::answer(&fields);
+    match passkey::sign_in(&console.registry, &asked, answer)? {
+        SignIn::Right(person) => finish(&console, &visit, &person, fields.get("next")).await,
+        SignIn::Wrong(person) => {
+            let login = person.map_or(String::new(), |person| person.login);
+            audit::sign_in_failed(&visit, &login).await?;
+            let page = SignInPage {
+                visit: &visit,
+                next: fields.get("next"),
+                login: "",
+                error: visit.t("sign_in.wrong_passkey").to_owned(),
+                notice: false,
+                passkey: passkey_asked(&visit),
+                demo: logins(&console),
+            };
+            visit.page_with(StatusCode::FORBIDDEN, &page)
+        }
+    }
 }
 
 /// Does what takes the processor for a while, a few at a time.
@@ -232,6 +281,7 @@ pub(super) async fn code(
     }
     if !people::use_code(registry, person.id, fields.get("code"), now)? {
         session::failed(registry, &person.login, now)?;
+        audit::sign_in_failed(&visit, &person.login).await?;
         let page = CodePage {
             visit: &visit,
             next: fields.get("next"),
@@ -240,15 +290,16 @@ pub(super) async fn code(
         };
         return visit.page_with(StatusCode::FORBIDDEN, &page);
     }
-    finish(&console, &visit, person, fields.get("next"))
+    finish(&console, &visit, person, fields.get("next")).await
 }
 
-fn finish(
+async fn finish(
     console: &Console,
     visit: &Visit,
     person: &Person,
     next: &str,
 ) -> Result<Response, Fault> {
+    audit::signed_in(visit, person).await?;
     session::end(&console.registry, &visit.token)?;
     session::succeeded(&console.registry, &person.login)?;
     proceed(console, person, Stage::Full, own_path(next))
@@ -326,7 +377,7 @@ pub(super) async fn enrol(
             .map_err(|error| Fault::Failed(error.to_string()))
     });
     enrolled.await?;
-    finish(&console, &visit, &person, next)
+    finish(&console, &visit, &person, next).await
 }
 
 /// Signs out.

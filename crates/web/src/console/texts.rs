@@ -114,6 +114,8 @@ mod tests {
         "account_class",
         "action",
         "amortisation",
+        "audit_act",
+        "audit_outcome",
         "case_kind",
         "class",
         "component",

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::service::Running;
+use tandem_web::refusals;
+
+use crate::service::{BOOK, Running};
 
 pub(crate) fn application(reference: &str) -> Value {
     json!({
@@ -89,6 +91,26 @@ fn a_loan_lives_through_the_api() {
     );
     let (_, again) = servicer.post("/loans/A-1/payments", &payment);
     assert_eq!(again["outcome"], "known");
+    // What the book refuses, one by one or in a stream, is kept for the people of who sent it.
+    let none = json!({"reference": "P-2", "amount": money(0), "value_date": day});
+    servicer.post("/loans/A-1/payments", &none);
+    servicer.post(
+        "/loans/A-7/payments",
+        &json!({"reference": "P-3", "amount": money(1)}),
+    );
+    let line = r#"{"reference":"P-4","loan":"A-8","amount":{"amount":1,"currency":"CNY"}}"#;
+    servicer.stream("/payments/stream", line);
+    let refused = |party| refusals::of(&running.service.registry, BOOK, party).unwrap();
+    let found: Vec<_> = refused("cloud")
+        .into_iter()
+        .map(|one| (one.key, one.loan))
+        .collect();
+    let expected = [("P-2", "A-1"), ("P-3", "A-7"), ("P-4", "A-8")];
+    assert_eq!(
+        found,
+        expected.map(|(key, loan)| (key.to_owned(), loan.to_owned()))
+    );
+    assert!(refused("river").is_empty());
     let (_, loan) = lender.get("/loans/A-1");
     assert_eq!(loan["amount_due"], money(0), "{loan}");
     assert_eq!(loan["totals"]["received"], money(due));

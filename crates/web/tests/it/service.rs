@@ -13,6 +13,7 @@ use tandem_domain::book::Documents;
 use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
 use tandem_web::access::{self, Access, Algorithm, Client, Jwks, Scopes, Settings, SigningKey};
+use tandem_web::audit::Audit;
 use tandem_web::client::{ApiClient, ClientTls, Reply};
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
@@ -116,9 +117,11 @@ impl Running {
         let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
+            snapshots: BTreeMap::from([(BOOK.to_owned(), path.join("snapshots"))]),
             access: Arc::new(access),
             sandbox,
             demo: false,
+            audit: Arc::new(Audit::open(&registry).unwrap()),
             vault,
             webhooks: Arc::new(
                 webhooks.with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),

@@ -1,7 +1,7 @@
 //! A book with a bit of everything: loans of different lenders, applications that became none, a
 //! payment that was taken back, a settlement.
 
-use tandem_domain::book::{Answer, Application, Command, Documents, Instruction};
+use tandem_domain::book::{Answer, Application, Archiving, Command, Documents, Instruction};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::Action;
@@ -16,7 +16,7 @@ use crate::desk::{AnyStore, NotOwned, Owned, Setup, Source};
 /// A desk whose files go when it does.
 pub(super) struct Book {
     pub(super) desk: Arc<Desk>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 struct File(std::path::PathBuf);
@@ -75,12 +75,14 @@ impl Book {
         let owner = |role: &crate::desk::Role| *role == crate::desk::Role::Owner;
         roles.wait_for(owner).await.unwrap();
         desk.reader().settled().await;
-        let book = Book {
-            desk,
-            _folder: folder,
-        };
+        let book = Book { desk, folder };
         book.fill().await;
         book
+    }
+
+    /// Folder of its snapshots.
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.folder.path().join("snapshots")
     }
 
     async fn fill(&self) {
@@ -162,6 +164,55 @@ impl Book {
                 decisions: decisions.collect(),
             }))
         })
+    }
+
+    /// Does something to loan A-1 on the business date.
+    pub(super) async fn pay(&self, key: &str, action: Action) {
+        self.instruct("A-1", key, action).await;
+    }
+
+    async fn instruct(&self, loan: &str, key: &str, action: Action) {
+        let instruction = Instruction {
+            key: key.to_owned(),
+            application: loan.to_owned(),
+            value_date: self.desk.look(|book| book.business_date()),
+            action,
+        };
+        let done = self.desk.execute(Command::Instruct(instruction)).await;
+        assert_eq!(done.unwrap(), Answer::Done);
+    }
+
+    /// Signs a version that archives, and archives a loan that was made under it and repaid.
+    pub(super) async fn archive(&self) {
+        use Says::{No, Yes};
+        let mut documents = documents();
+        let agreement = documents
+            .agreement
+            .replace("version = 1\n", "version = 2\n");
+        documents.agreement = agreement + "\n[archive]\nafter_days = 2\n";
+        let application = "A-6".to_owned();
+        for command in [
+            Command::Sign(Box::new(documents)),
+            self.apply("A-6", "NY", true, [Yes, No, Yes]),
+            Command::Accept { application },
+        ] {
+            assert_eq!(self.desk.execute(command).await.unwrap(), Answer::Done);
+        }
+        self.close_day().await;
+        let payoff = self.desk.look(|book| {
+            let (_, loan) = book.loan("A-6").unwrap();
+            let today = book.business_date();
+            let now = book.position_on(&loan, today);
+            now.payoff(&book.terms(&loan), today).total()
+        });
+        self.instruct("A-6", "S-1", Action::Settle(payoff)).await;
+        self.close_day().await;
+        self.close_day().await;
+        let loans = self.desk.look(|book| book.due_for_archive());
+        assert_eq!(loans.len(), 1);
+        let name = "2022-02".to_owned();
+        let archive = Command::Archive(Archiving { name, loans });
+        assert_eq!(self.desk.execute(archive).await.unwrap(), Answer::Done);
     }
 
     /// Closes the business date.

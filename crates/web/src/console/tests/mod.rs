@@ -1,12 +1,17 @@
 //! The console, as browsers of people of several parties use it.
 
+mod amendments;
+mod audit;
 mod book;
 mod pages;
+mod passkeys;
 mod sign_in;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
 use tower::ServiceExt;
 
@@ -22,6 +27,8 @@ struct Browser {
     registry: Arc<Registry>,
     time: Arc<AtomicI64>,
     cookies: Vec<(String, String)>,
+    /// True if it is an open page that follows the book.
+    follows: bool,
 }
 
 /// An answer.
@@ -47,11 +54,15 @@ impl Page {
 
 impl Browser {
     fn new(secure: bool) -> Browser {
-        Browser::of(BTreeMap::new(), secure)
+        Browser::of(BTreeMap::new(), BTreeMap::new(), secure)
     }
 
     /// A browser before a console of books.
-    fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
+    fn of(
+        desks: BTreeMap<String, Arc<Desk>>,
+        snapshots: BTreeMap<String, PathBuf>,
+        secure: bool,
+    ) -> Browser {
         let registry = Arc::new(Registry::in_memory(&crate::schemas()).unwrap());
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);
@@ -59,6 +70,8 @@ impl Browser {
         let console = Console {
             registry: Arc::clone(&registry),
             desks,
+            snapshots,
+            audit: Arc::new(Audit::open(&registry).unwrap()),
             webhooks: Arc::new(
                 Webhooks::new(&registry, &crate::seal::Sealer::new(&[1; 32]), false).unwrap(),
             ),
@@ -66,16 +79,20 @@ impl Browser {
             base: "https://lending.example".to_owned(),
             sandbox: true,
             demo: false,
+            relying_party: passkey::RelyingParty::of("https://lending.example"),
+            challenges: passkey::Challenges::new(),
             clock,
             checks: Semaphore::new(CHECKS),
             figures: Mutex::default(),
             watch: Mutex::default(),
+            fresh: Mutex::default(),
         };
         Browser {
             app: router(console),
             registry,
             time,
             cookies: Vec::new(),
+            follows: false,
         }
     }
 
@@ -86,6 +103,7 @@ impl Browser {
             registry: Arc::clone(&self.registry),
             time: Arc::clone(&self.time),
             cookies: Vec::new(),
+            follows: false,
         }
     }
 
@@ -136,6 +154,11 @@ impl Browser {
             .uri(path)
             .header(header::COOKIE, cookies.join("; "))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                "sec-fetch-dest",
+                if self.follows { "empty" } else { "document" },
+            )
+            .extension(ConnectInfo(SocketAddr::from(([203, 0, 113, 7], 50_000))))
             .body(Body::from(body))
             .unwrap();
         let response = self.app.clone().oneshot(request).await.unwrap();

@@ -2,25 +2,32 @@
 
 use futures_util::StreamExt;
 
+use tandem_domain::loan::Action;
+use tandem_domain::money::Amount;
+
 use super::book::Book;
 use super::*;
 use crate::access::{Algorithm, Jwks, SigningKey};
+use crate::refusals;
 
-const ALL: [Role; 5] = [
+const ALL: [Role; 6] = [
     Role::Viewer,
     Role::Operations,
     Role::Risk,
     Role::Finance,
     Role::Admin,
+    Role::Auditor,
 ];
 
-async fn console(book: &Book) -> Browser {
-    let desks = [("marketplace".to_owned(), Arc::clone(&book.desk))];
-    Browser::of(desks.into_iter().collect(), false)
+pub(super) async fn console(book: &Book) -> Browser {
+    let name = || "marketplace".to_owned();
+    let desks = [(name(), Arc::clone(&book.desk))];
+    let snapshots = [(name(), book.snapshots())];
+    Browser::of(desks.into(), snapshots.into(), false)
 }
 
 /// The words of a page's main part, a line for each row, heading and paragraph.
-fn words(page: &Page) -> String {
+pub(super) fn words(page: &Page) -> String {
     let main = page
         .body
         .split("<main")
@@ -48,7 +55,7 @@ fn words(page: &Page) -> String {
 }
 
 /// Compares with what was agreed, or writes it anew with TANDEM_UPDATE.
-fn is_golden(name: &str, found: &str) {
+pub(super) fn is_golden(name: &str, found: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/tests/golden");
     let path = std::path::Path::new(folder).join(name);
     if std::env::var_os("TANDEM_UPDATE").is_some() {
@@ -111,6 +118,9 @@ async fn every_page_opens_for_every_party() {
             "/journal",
             "/developer",
             "/people",
+            "/audit",
+            "/agreement/amendments",
+            "/agreement/text/1",
         ] {
             let page = browser.get(&format!("/console{path}")).await;
             assert_eq!(page.status, StatusCode::OK, "{party}: {path}");
@@ -219,6 +229,10 @@ async fn nothing_is_shown_to_whoever_is_not_signed_in() {
         "/applications",
         "/people",
         "/approvals/1",
+        "/audit",
+        "/audit/export",
+        "/agreement/amendments/1",
+        "/agreement/text/1",
         "/changes",
     ] {
         let page = browser.get(&format!("/console{path}")).await;
@@ -628,4 +642,113 @@ async fn an_open_page_is_told_what_changes_until_its_session_ends() {
     browser.pass(12 * 60 * 60);
     book.close_day().await;
     assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_the_book_refused_is_a_case_until_it_takes_it() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut cloud = console.signed_in("cloud", "cloud", &ALL).await;
+    let mut river = console.signed_in("river", "river", &ALL).await;
+    let refused = ["P-9", "P-10"].map(|key| refusals::Refusal {
+        key: key.to_owned(),
+        loan: "A-1".to_owned(),
+        detail: "the amount is not above zero".to_owned(),
+        day: book.desk.look(|book| book.business_date()).0,
+    });
+    refusals::keep(&console.registry, "marketplace", "cloud", &refused).unwrap();
+    let path = "/console/cases";
+    let page = cloud.get(path).await;
+    page.says("Instruction P-9 was refused: the amount is not above zero");
+    page.says("2022-02-14");
+    cloud
+        .get("/console/cases/refused:P-9")
+        .await
+        .says("/console/loans/A-1");
+    let case = "/console/cases/refused:P-10";
+    cloud
+        .fill(case, case, &[("owner", "1"), ("closed", "1")])
+        .await;
+    assert!(!river.get(path).await.body.contains("P-9"));
+    assert_eq!(river.get(case).await.status, StatusCode::NOT_FOUND);
+    book.pay("P-9", Action::Repay(Amount(100))).await;
+    let page = cloud.get(path).await;
+    assert!(!page.body.contains("P-9"));
+    page.says("P-10");
+}
+
+#[tokio::test]
+async fn an_archived_loan_has_a_page_for_whom_it_concerned() {
+    let book = Book::open().await;
+    book.archive().await;
+    let console = console(&book).await;
+    let mut river = console.signed_in("river", "river", &ALL).await;
+    let mut harbour = console.signed_in("harbour", "harbour", &ALL).await;
+    river.get("/console/loans").await.says("Archived loans");
+    is_golden(
+        "archives.txt",
+        &words(&river.get("/console/archives").await),
+    );
+    let archive = river.get("/console/archives").await;
+    let from = archive.body.find("/console/archives/").unwrap();
+    let archive: String = archive.body[from..]
+        .chars()
+        .take_while(|one| *one != '"')
+        .collect();
+    river.get(&archive).await.says("/console/loans/A-6");
+    is_golden(
+        "archived.txt",
+        &words(&river.get("/console/loans/A-6").await),
+    );
+    assert_eq!(
+        river.get("/console/loans?key=A-6").await.location,
+        "/console/loans/A-6"
+    );
+    river
+        .get("/console/applications/A-6")
+        .await
+        .says("/console/loans/A-6");
+    // Whom it did not concern learns nothing of it.
+    harbour
+        .get("/console/archives")
+        .await
+        .says("No loan of yours is archived.");
+    for (path, missing) in [
+        ("/console/loans/A-6", "/console/loans/A-9"),
+        (archive.as_str(), "/console/archives/99999"),
+        ("/console/archives/1", "/console/archives/99999"),
+    ] {
+        let (page, none) = (harbour.get(path).await, harbour.get(missing).await);
+        let same = none.body.replace(missing, path);
+        assert_eq!(
+            (page.status, page.body),
+            (StatusCode::NOT_FOUND, same),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_journal_s_page_shows_its_snapshots() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut river = console.signed_in("river", "river", &ALL).await;
+    river
+        .get("/console/journal")
+        .await
+        .says("There is no snapshot yet.");
+    // One is written when the book ends.
+    let mut roles = book.desk.roles();
+    book.desk.stop();
+    let stopped = |role: &crate::desk::Role| matches!(role, crate::desk::Role::Stopped(_));
+    roles.wait_for(stopped).await.unwrap();
+    let batch = book.desk.reader().head().seq;
+    let page = river.get("/console/journal").await;
+    let table = page.body.split("id=\"snapshots\"").nth(1).unwrap();
+    let table = table.split("</section>").next().unwrap();
+    assert!(table.contains(&format!(">{batch}<")), "{table}");
+    assert!(
+        table.contains("0 h 0 min") && table.contains("KiB"),
+        "{table}"
+    );
 }

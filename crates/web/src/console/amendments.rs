@@ -1,0 +1,583 @@
+//! Amendments: the next version of the agreement, proposed by one party and approved by two people
+//! of every party before the book signs it.
+
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rusqlite::{Row, params};
+use tandem_domain::book::{Book, Command, Documents, Refusal, Version};
+
+use super::agreement::changed;
+use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
+use super::page::{Fault, Fields, Signed, Visit, go};
+use super::people::{Person, Role};
+use super::scope::Scope;
+use super::{Console, audit};
+
+/// Tables of amendments.
+pub(super) const SCHEMA: &str = "
+create table if not exists amendment (
+    id integer primary key,
+    book text not null,
+    -- The whole text; policies, rulebook and calendar stay as they are signed.
+    agreement text not null,
+    version integer not null,
+    reason text not null,
+    -- The party that proposes it.
+    party text not null,
+    proposed_at integer not null,
+    state text not null default 'open',
+    outcome text not null default ''
+) strict;
+create index if not exists amendment_book on amendment (book, id);
+create table if not exists amendment_consent (
+    amendment integer not null references amendment (id),
+    party text not null,
+    -- The person who stands behind it, and the other who approves.
+    proposer integer not null references person (id),
+    approver integer references person (id),
+    primary key (amendment, party)
+) strict, without rowid;
+";
+
+/// An amendment.
+struct Amendment {
+    id: i64,
+    agreement: String,
+    version: u32,
+    reason: String,
+    party: String,
+    state: String,
+    outcome: String,
+    consents: Vec<Consent>,
+}
+
+/// What a party's people have said to it.
+struct Consent {
+    party: String,
+    proposer: i64,
+    proposer_name: String,
+    approver_name: Option<String>,
+}
+
+/// What somebody can do about an amendment now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Stand behind it, as the first of the party.
+    Support,
+    /// Approve it, as the second.
+    Approve,
+    /// Have it signed again, where the book could not be reached.
+    Sign,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Step::Support => "support",
+            Step::Approve => "approve",
+            Step::Sign => "sign",
+        }
+    }
+}
+
+impl Amendment {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Amendment> {
+        Ok(Amendment {
+            id: row.get(0)?,
+            agreement: row.get(1)?,
+            version: row.get(2)?,
+            reason: row.get(3)?,
+            party: row.get(4)?,
+            state: row.get(5)?,
+            outcome: row.get(6)?,
+            consents: Vec::new(),
+        })
+    }
+
+    fn consent(&self, party: &str) -> Option<&Consent> {
+        self.consents.iter().find(|consent| consent.party == party)
+    }
+
+    /// True if two people of a party stand behind it.
+    fn has(&self, party: &str) -> bool {
+        let consent = self.consent(party);
+        consent.is_some_and(|consent| consent.approver_name.is_some())
+    }
+
+    /// True if a person proposed it.
+    fn is_by(&self, person: &Person) -> bool {
+        let consent = self.consent(&self.party);
+        consent.is_some_and(|consent| consent.proposer == person.id)
+    }
+
+    /// True if somebody can still decide on it.
+    fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "open" | "approved")
+    }
+
+    /// A party shows it to the others once two of its people stand behind it.
+    fn is_shown_to(&self, party: &str) -> bool {
+        self.party == party || self.has(&self.party)
+    }
+
+    /// What a person can do now, where these are all parties.
+    fn step(&self, person: &Person, parties: &[String]) -> Option<Step> {
+        let may = |role| person.roles.has(role);
+        if !self.is_open() || !self.is_shown_to(&person.party) {
+            return None;
+        }
+        if parties.iter().all(|party| self.has(party)) {
+            return may(Role::Approver).then_some(Step::Sign);
+        }
+        match self.consent(&person.party) {
+            None => may(Role::Operations).then_some(Step::Support),
+            Some(consent) => {
+                let other = consent.approver_name.is_none() && consent.proposer != person.id;
+                (other && may(Role::Approver)).then_some(Step::Approve)
+            }
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match self.state.as_str() {
+            "done" => Tone::Good,
+            "open" | "approved" => Tone::Warn,
+            "refused" => Tone::Bad,
+            _ => Tone::Plain,
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("/console/agreement/amendments/{}", self.id)
+    }
+}
+
+/// The latest documents with another agreement.
+fn documents(book: &Book, agreement: &str) -> Result<Documents, Fault> {
+    let latest = book.latest().ok_or(Fault::NotFound)?;
+    Ok(Documents {
+        agreement: agreement.to_owned(),
+        ..latest.documents.clone()
+    })
+}
+
+/// Ids of all parties of the agreement as last signed: each must approve.
+fn parties(scope: &Scope<'_>) -> Vec<String> {
+    let parties = scope.agreement().parties();
+    parties.map(|(_, party)| party.id.clone()).collect()
+}
+
+/// Amendments of a book that a party is shown, newest first.
+fn all(console: &Console, book: &str, party: &str) -> rusqlite::Result<Vec<Amendment>> {
+    console.registry.with(|connection| {
+        let mut select = connection.prepare_cached(
+            "select id, agreement, version, reason, party, state, outcome from amendment
+             where book = ?1 order by id desc",
+        )?;
+        let found = select.query_map([book], Amendment::read)?;
+        let mut found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
+        let mut select = connection.prepare_cached(
+            "select amendment_consent.party, proposer, one.name, other.name from amendment_consent
+             join person one on one.id = proposer left join person other on other.id = approver
+             where amendment = ?1",
+        )?;
+        for amendment in &mut found {
+            let consents = select.query_map([amendment.id], |row| {
+                Ok(Consent {
+                    party: row.get(0)?,
+                    proposer: row.get(1)?,
+                    proposer_name: row.get(2)?,
+                    approver_name: row.get(3)?,
+                })
+            })?;
+            amendment.consents = consents.collect::<rusqlite::Result<_>>()?;
+        }
+        found.retain(|amendment| amendment.is_shown_to(party));
+        Ok(found)
+    })
+}
+
+/// Number of amendments that wait for this person.
+pub(super) fn waiting(
+    console: &Console,
+    book: &str,
+    person: &Person,
+    parties: &[String],
+) -> rusqlite::Result<i64> {
+    let all = all(console, book, &person.party)?;
+    let waiting = all.iter().filter(|one| one.step(person, parties).is_some());
+    Ok(waiting.count() as i64)
+}
+
+/// Amendments, for the pages of the agreement and of approvals; none if there is nothing to show.
+pub(super) fn section(signed: &Signed, only_open: bool) -> Result<Option<Section>, Fault> {
+    let visit = &signed.visit;
+    let mut all = all(&visit.console, signed.desk.name(), &signed.person.party)?;
+    if only_open {
+        all.retain(Amendment::is_open);
+    }
+    let proposes = !only_open && signed.person.roles.has(Role::Operations);
+    if all.is_empty() && !proposes {
+        return Ok(None);
+    }
+    let mut table = Table::new(&[
+        (visit.t("agreement.version"), "#"),
+        (visit.t("approval.reason"), ""),
+        (visit.t("amendment.by"), "?"),
+        (visit.t("amendment.approved_by"), "?"),
+        (visit.t("list.state"), ""),
+    ])
+    .empty(visit.t("amendment.none"));
+    signed.look(|scope| {
+        let parties = parties(scope);
+        for amendment in &all {
+            let approved = parties.iter().filter(|party| amendment.has(party)).count();
+            let values = [approved.to_string(), parties.len().to_string()];
+            let values = values.each_ref().map(String::as_str);
+            table.row(vec![
+                Cell::NumberLink(amendment.version.to_string(), amendment.path()),
+                Cell::Link(amendment.reason.clone(), amendment.path()),
+                Cell::text(name(scope, &amendment.party)),
+                Cell::text(visit.language.fill("amendment.of", &values)),
+                state(visit, amendment),
+            ]);
+        }
+        Ok(())
+    })?;
+    let mut section =
+        Section::new("amendments", visit.t("amendment.title")).with(Block::Table(table));
+    if proposes {
+        let propose = visit.t("amendment.propose").to_owned();
+        let path = "/console/agreement/amendments".to_owned();
+        section = section.with(Block::Links(vec![(propose, path)]));
+    }
+    Ok(Some(section))
+}
+
+fn state(visit: &Visit, amendment: &Amendment) -> Cell {
+    let word = visit.word("proposal", &amendment.state);
+    Cell::Badge(amendment.tone(), word.to_owned())
+}
+
+fn name(scope: &Scope<'_>, party: &str) -> String {
+    let found = scope.agreement().party_id(party);
+    found.map_or(party, |party| scope.name(party)).to_owned()
+}
+
+/// The text of the agreement as it was signed.
+pub(super) async fn text(signed: Signed, Path(version): Path<u32>) -> Result<Response, Fault> {
+    let text = signed.look(|scope| {
+        let versions = scope.book.versions().iter();
+        let mut found = versions.filter(|one| one.agreement.file.version == version);
+        let found = found.next().ok_or(Fault::NotFound)?;
+        Ok(found.documents.agreement.clone())
+    })?;
+    let name = format!("attachment; filename=\"agreement-{version}.toml\"");
+    let headers = [
+        (header::CONTENT_TYPE, "application/toml; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, name.as_str()),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// The form for an amendment, with the agreement as last signed to begin from.
+pub(super) async fn draft(signed: Signed) -> Result<Response, Fault> {
+    signed.must(&[Role::Operations])?;
+    let text = signed.look(|scope| {
+        let latest = scope.book.latest().ok_or(Fault::NotFound)?;
+        let version = latest.agreement.file.version;
+        let (now, next) = (
+            format!("version = {version}\n"),
+            format!("version = {}\n", version + 1),
+        );
+        Ok(latest.documents.agreement.replacen(&now, &next, 1))
+    })?;
+    form(&signed, StatusCode::OK, &text, "", Vec::new())
+}
+
+fn form(
+    signed: &Signed,
+    status: StatusCode,
+    text: &str,
+    reason: &str,
+    wrong: Vec<String>,
+) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let mut sheet = Sheet::new(visit, visit.t("amendment.propose"))
+        .below("nav.agreement", "/console/agreement");
+    sheet.lead = visit.t("amendment.lead").to_owned();
+    if !wrong.is_empty() {
+        let wrong = wrong
+            .into_iter()
+            .map(|wrong| Block::Notice(Tone::Bad, wrong));
+        sheet.add("wrong", wrong.collect());
+    }
+    let form = Form {
+        action: "/console/agreement/amendments".to_owned(),
+        inputs: vec![
+            Input::new(
+                "agreement",
+                visit.t("amendment.text"),
+                text,
+                InputKind::Document,
+            ),
+            Input::new(
+                "reason",
+                visit.t("approval.reason"),
+                reason,
+                InputKind::Text,
+            ),
+        ],
+        submit: visit.t("approval.propose").to_owned(),
+    };
+    sheet.section(Section::new("draft", "").with(Block::Form(form)));
+    visit.page_with(status, &sheet)
+}
+
+pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, Fault> {
+    signed.must(&[Role::Operations])?;
+    let visit = &signed.visit;
+    // Browsers end lines in two characters; documents are compared byte by byte.
+    let text = fields.get("agreement").replace("\r\n", "\n");
+    let reason = fields.get("reason").trim();
+    let mut wrong = Vec::new();
+    if reason.is_empty() {
+        wrong.push(visit.t("amendment.no_reason").to_owned());
+    }
+    let version = signed.look(|scope| {
+        let documents = documents(scope.book, &text)?;
+        let mut versions = scope.book.versions().iter();
+        if versions.any(|one| one.documents == documents) {
+            wrong.push(visit.t("agreement.no_changes").to_owned());
+        }
+        match scope.book.can_sign(documents.clone()) {
+            Ok(()) => {}
+            Err(Refusal::InvalidDocuments(problems)) => {
+                wrong.extend(problems.iter().map(ToString::to_string));
+            }
+            Err(refusal) => wrong.push(refusal.to_string()),
+        }
+        let version = Version::parse(documents).ok();
+        Ok(version.map_or(0, |version| version.agreement.file.version))
+    })?;
+    if !wrong.is_empty() {
+        return form(
+            &signed,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &text,
+            reason,
+            wrong,
+        );
+    }
+    let party = &signed.person.party;
+    let id = visit.console.registry.with(|connection| {
+        let transaction = connection.transaction()?;
+        transaction.execute(
+            "insert into amendment (book, agreement, version, reason, party, proposed_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                signed.desk.name(),
+                text,
+                version,
+                reason,
+                party,
+                visit.console.now()
+            ],
+        )?;
+        let id = transaction.last_insert_rowid();
+        stand_behind(&transaction, id, &signed.person)?;
+        transaction.commit()?;
+        Ok(id)
+    })?;
+    Ok(go(&format!("/console/agreement/amendments/{id}")))
+}
+
+fn stand_behind(
+    connection: &rusqlite::Connection,
+    id: i64,
+    person: &Person,
+) -> rusqlite::Result<()> {
+    let text = "insert into amendment_consent (amendment, party, proposer) values (?1, ?2, ?3)
+                on conflict do nothing";
+    connection
+        .execute(text, params![id, person.party, person.id])
+        .map(drop)
+}
+
+/// An amendment that is shown to the person's party.
+fn one(signed: &Signed, id: i64) -> Result<Amendment, Fault> {
+    let all = all(
+        &signed.visit.console,
+        signed.desk.name(),
+        &signed.person.party,
+    )?;
+    all.into_iter()
+        .find(|one| one.id == id)
+        .ok_or(Fault::NotFound)
+}
+
+pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let amendment = one(&signed, id)?;
+    let person = &signed.person;
+    let sheet = signed.look(|scope| {
+        let number = amendment.version.to_string();
+        let mut sheet = Sheet::new(visit, visit.language.fill("amendment.one", &[&number]))
+            .below("nav.agreement", "/console/agreement");
+        sheet.lead = amendment.reason.clone();
+        sheet.status = Some((
+            amendment.tone(),
+            visit.word("proposal", &amendment.state).to_owned(),
+        ));
+        if !amendment.outcome.is_empty() {
+            let outcome = amendment.outcome.clone();
+            sheet.add("outcome", vec![Block::Notice(Tone::Bad, outcome)]);
+        }
+        let parties = parties(scope);
+        sheet.section(
+            Section::new("consents", visit.t("amendment.consents"))
+                .measured(visit.t("amendment.two"))
+                .with(Block::Table(consents(visit, scope, &amendment, &parties))),
+        );
+        let versions = scope.book.versions().iter();
+        let mut before = versions.filter(|one| one.agreement.file.version < amendment.version);
+        let before = before.next_back().ok_or(Fault::NotFound)?;
+        let since = before.agreement.file.version.to_string();
+        let title = visit.language.fill("agreement.changes", &[&since, &number]);
+        let lines = changed(&before.documents.agreement, &amendment.agreement);
+        sheet.section(Section::new("changes", title).with(Block::Diff(lines)));
+        decision(visit, person, &amendment, &parties, &mut sheet);
+        Ok(sheet)
+    })?;
+    visit.page(&sheet)
+}
+
+/// Who of each party stands behind it.
+fn consents(visit: &Visit, scope: &Scope<'_>, amendment: &Amendment, parties: &[String]) -> Table {
+    let mut table = Table::new(&[
+        (visit.t("agreement.party"), ""),
+        (visit.t("approval.proposer"), "?"),
+        (visit.t("amendment.approver"), "?"),
+        (visit.t("list.state"), ""),
+    ]);
+    for party in parties {
+        let consent = amendment.consent(party);
+        let proposer = consent.map(|consent| consent.proposer_name.clone());
+        let approver = consent.and_then(|consent| consent.approver_name.clone());
+        let (tone, key) = match (&proposer, &approver) {
+            (_, Some(_)) => (Tone::Good, "amendment.approved"),
+            (Some(_), None) => (Tone::Warn, "amendment.half"),
+            (None, None) => (Tone::Plain, "amendment.not_yet"),
+        };
+        let shown = |name: Option<String>| Cell::text(name.unwrap_or("–".to_owned()));
+        table.row(vec![
+            Cell::text(name(scope, party)),
+            shown(proposer),
+            shown(approver),
+            Cell::Badge(tone, visit.t(key).to_owned()),
+        ]);
+    }
+    table
+}
+
+/// What the person can do.
+fn decision(
+    visit: &Visit,
+    person: &Person,
+    amendment: &Amendment,
+    parties: &[String],
+    sheet: &mut Sheet<'_>,
+) {
+    let form = |what: &str, key: &str| {
+        Block::Form(Form {
+            action: format!("{}/{what}", amendment.path()),
+            inputs: Vec::new(),
+            submit: visit.t(key).to_owned(),
+        })
+    };
+    let own = amendment.is_by(person);
+    let mut section = Section::new("decide", visit.t("approval.decide"));
+    if let Some(step) = amendment.step(person, parties) {
+        let (text, key) = match step {
+            Step::Support => ("amendment.support_text", "amendment.support"),
+            Step::Approve => ("amendment.approve_text", "amendment.approve"),
+            Step::Sign => ("amendment.sign_text", "amendment.sign"),
+        };
+        section = section
+            .with(Block::Text(visit.t(text).to_owned()))
+            .with(form(step.name(), key));
+    }
+    let approver = person.roles.has(Role::Approver);
+    match amendment.is_open() {
+        true if own => sheet.section(section.with(form("withdraw", "approval.withdraw"))),
+        true if approver => sheet.section(section.with(form("reject", "approval.reject"))),
+        _ if section.blocks.is_empty() => {}
+        _ => sheet.section(section),
+    }
+}
+
+/// Decides on an amendment: `support`, `approve`, `sign`, `reject` or `withdraw`.
+pub(super) async fn decide(
+    signed: Signed,
+    Path((id, what)): Path<(i64, String)>,
+    _: Fields,
+) -> Result<Response, Fault> {
+    let amendment = one(&signed, id)?;
+    let person = &signed.person;
+    let registry = &signed.visit.console.registry;
+    let parties = signed.look(|scope| Ok(parties(scope)))?;
+    let step = amendment.step(person, &parties);
+    let own = amendment.is_by(person);
+    match what.as_str() {
+        "support" | "approve" | "sign" if step.is_none_or(|step| step.name() != what) => {
+            return Err(Fault::Forbidden);
+        }
+        "support" => registry.with(|connection| stand_behind(connection, id, person))?,
+        "approve" => registry.with(|connection| {
+            let text = "update amendment_consent set approver = ?3
+                        where amendment = ?1 and party = ?2 and approver is null and proposer <> ?3";
+            connection.execute(text, params![id, person.party, person.id]).map(drop)
+        })?,
+        "sign" => {}
+        "withdraw" if own => set(&signed, id, "withdrawn", "")?,
+        "reject" if person.roles.has(Role::Approver) && !own => set(&signed, id, "rejected", "")?,
+        "withdraw" | "reject" => return Err(Fault::Forbidden),
+        _ => return Err(Fault::NotFound),
+    }
+    let mut answer = go(&amendment.path());
+    let amendment = one(&signed, id)?;
+    if amendment.is_open() && parties.iter().all(|party| amendment.has(party)) {
+        let refused = sign(&signed, &amendment).await?;
+        if refused {
+            answer.extensions_mut().insert(audit::Refused);
+        }
+    }
+    Ok(answer)
+}
+
+/// Ends an amendment that is open, or says how far it is.
+fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result<()> {
+    signed.visit.console.registry.with(|connection| {
+        let text = "update amendment set state = ?2, outcome = ?3
+                    where id = ?1 and state in ('open', 'approved')";
+        connection
+            .execute(text, params![id, state, outcome])
+            .map(drop)
+    })
+}
+
+/// Has the book sign what all parties approved; signing it again changes nothing. True if the book
+/// refuses it.
+async fn sign(signed: &Signed, amendment: &Amendment) -> Result<bool, Fault> {
+    set(signed, amendment.id, "approved", "")?;
+    let documents = signed.look(|scope| documents(scope.book, &amendment.agreement))?;
+    let command = Command::Sign(Box::new(documents));
+    let (state, outcome) = match signed.desk.execute(command).await {
+        Ok(_) => ("done", String::new()),
+        Err(problem) if problem.retryable => ("approved", problem.detail),
+        Err(problem) => ("refused", problem.detail),
+    };
+    set(signed, amendment.id, state, &outcome)?;
+    Ok(state == "refused")
+}

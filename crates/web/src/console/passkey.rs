@@ -1,0 +1,416 @@
+//! Passkeys (WebAuthn level 2): a key in the person's device, which asks for a finger, a face or a
+//! PIN before it signs, and signs for our address only.
+//!
+//! What is used of the standard: keys that the device finds by itself, user verification, no
+//! attestation. Signatures are checked by ring; ES256, EdDSA and RS256 are what devices make.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minicbor::Decoder;
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey,
+};
+use rusqlite::{OptionalExtension, params};
+use serde::Deserialize;
+
+use super::people::{self, Person};
+use super::session::Token;
+use crate::registry::Registry;
+
+/// The table of passkeys.
+pub(super) const SCHEMA: &str = "
+create table if not exists passkey (
+    id blob primary key,
+    person integer not null references person (id),
+    name text not null,
+    -- The public key as the device gave it (COSE).
+    key blob not null,
+    -- How often it has signed, if the device counts.
+    counter integer not null,
+    added_at integer not null,
+    used_at integer
+) strict, without rowid;
+create index if not exists passkey_person on passkey (person);
+";
+
+/// Seconds for which a challenge can be answered.
+const PATIENCE: i64 = 10 * 60;
+
+/// Passkeys of a person at most.
+pub(super) const MOST: usize = 10;
+
+/// Flags of what the authenticator says: somebody was there, and was verified.
+const PRESENT_AND_VERIFIED: u8 = 0b101;
+/// The flag that a new key follows.
+const HAS_KEY: u8 = 0b100_0000;
+
+/// Who keys are for: the host that callers write, unless it is a bare address, for which browsers
+/// make none.
+#[derive(Clone, Debug)]
+pub(super) struct RelyingParty {
+    /// Scheme, host and port.
+    origin: String,
+    /// The host.
+    pub(super) id: String,
+}
+
+impl RelyingParty {
+    pub(super) fn of(base: &str) -> Option<RelyingParty> {
+        let (scheme, rest) = base.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+        (!host.is_empty() && !is_address).then(|| RelyingParty {
+            origin: format!("{scheme}://{authority}"),
+            id: host.to_owned(),
+        })
+    }
+}
+
+/// What a challenge is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Signing in.
+    SignIn,
+    /// A new key.
+    Register,
+}
+
+impl Purpose {
+    /// What the browser calls it.
+    fn kind(self) -> &'static str {
+        match self {
+            Purpose::SignIn => "webauthn.get",
+            Purpose::Register => "webauthn.create",
+        }
+    }
+}
+
+/// Makes challenges and knows them again: each is for one browser and purpose, and counts once.
+/// Nothing is kept of those that nobody answers.
+pub(super) struct Challenges {
+    key: hmac::Key,
+    /// Those that were answered, until they are too old anyway.
+    used: Mutex<HashMap<Vec<u8>, i64>>,
+}
+
+impl Challenges {
+    pub(super) fn new() -> Challenges {
+        Challenges {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &people::random::<32>()),
+            used: Mutex::default(),
+        }
+    }
+
+    /// A challenge, as it stands in a page.
+    pub(super) fn make(&self, token: &Token, purpose: Purpose, now: i64) -> String {
+        let mut challenge = people::random::<16>().to_vec();
+        challenge.extend((now + PATIENCE).to_be_bytes());
+        let code = self.code(&challenge, token, purpose);
+        challenge.extend(code.as_ref());
+        URL_SAFE_NO_PAD.encode(challenge)
+    }
+
+    fn code(&self, of: &[u8], token: &Token, purpose: Purpose) -> hmac::Tag {
+        hmac::sign(&self.key, &bound(of, token, purpose))
+    }
+
+    /// True if a challenge is one of ours that can still be answered; it cannot be again.
+    fn take(&self, challenge: &[u8], token: &Token, purpose: Purpose, now: i64) -> bool {
+        let Some((of, code)) = challenge.split_at_checked(24) else {
+            return false;
+        };
+        let mut until = [0; 8];
+        until.copy_from_slice(&of[16..]);
+        let until = i64::from_be_bytes(until);
+        let own = hmac::verify(&self.key, &bound(of, token, purpose), code).is_ok();
+        if !own || until <= now {
+            return false;
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, until| *until > now);
+        used.insert(of.to_vec(), until).is_none()
+    }
+}
+
+fn bound(of: &[u8], token: &Token, purpose: Purpose) -> Vec<u8> {
+    [of, purpose.kind().as_bytes(), token.form_code().as_bytes()].concat()
+}
+
+/// What a browser sends of an answer, each part in base64url.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    /// Id of the key.
+    pub(super) credential: &'a str,
+    /// What the browser says that it did.
+    pub(super) client: &'a str,
+    /// What the authenticator says.
+    pub(super) authenticator: &'a str,
+    /// Its signature over both.
+    pub(super) signature: &'a str,
+}
+
+/// Where and when an answer is asked for.
+pub(super) struct Asked<'a> {
+    pub(super) party: &'a RelyingParty,
+    pub(super) challenges: &'a Challenges,
+    pub(super) token: &'a Token,
+    pub(super) now: i64,
+}
+
+/// What the browser says that it did.
+#[derive(Deserialize)]
+struct ClientData {
+    #[serde(rename = "type")]
+    kind: String,
+    challenge: String,
+    origin: String,
+    #[serde(rename = "crossOrigin", default)]
+    cross_origin: bool,
+}
+
+/// What the authenticator says.
+struct Authenticated {
+    counter: u32,
+    /// Id and public key of a new key.
+    new: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Asked<'_> {
+    /// Checks what the browser says; its bytes are what was signed.
+    fn client(&self, text: &str, purpose: Purpose) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let data: ClientData = serde_json::from_slice(&bytes).ok()?;
+        let challenge = URL_SAFE_NO_PAD.decode(&data.challenge).ok()?;
+        let right = data.kind == purpose.kind()
+            && data.origin == self.party.origin
+            && !data.cross_origin
+            && self
+                .challenges
+                .take(&challenge, self.token, purpose, self.now);
+        right.then_some(bytes)
+    }
+
+    /// Checks what the authenticator says: for us, with somebody there who was verified.
+    fn authenticator(&self, bytes: &[u8]) -> Option<Authenticated> {
+        let (party, rest) = bytes.split_at_checked(32)?;
+        let (&[flags, c0, c1, c2, c3], rest) = rest.split_first_chunk::<5>()?;
+        let ours = party == digest(&SHA256, self.party.id.as_bytes()).as_ref();
+        if !ours || flags & PRESENT_AND_VERIFIED != PRESENT_AND_VERIFIED {
+            return None;
+        }
+        let new = match flags & HAS_KEY {
+            0 => None,
+            _ => {
+                // The model of the device, then the length of the key's id.
+                let (_, rest) = rest.split_at_checked(16)?;
+                let (length, rest) = rest.split_first_chunk::<2>()?;
+                let (id, key) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+                let mut decoder = Decoder::new(key);
+                decoder.skip().ok()?;
+                // Extensions may follow it.
+                Some((id.to_vec(), key[..decoder.position()].to_vec()))
+            }
+        };
+        Some(Authenticated {
+            counter: u32::from_be_bytes([c0, c1, c2, c3]),
+            new,
+        })
+    }
+}
+
+/// A public key as devices give it (COSE, RFC 9053).
+enum Key {
+    Es256(Vec<u8>),
+    EdDsa(Vec<u8>),
+    Rs256 { n: Vec<u8>, e: Vec<u8> },
+}
+
+impl Key {
+    fn read(bytes: &[u8]) -> Option<Key> {
+        let mut decoder = Decoder::new(bytes);
+        let mut numbers = HashMap::new();
+        let mut texts = HashMap::new();
+        for _ in 0..decoder.map().ok()?? {
+            let name = decoder.i32().ok()?;
+            match decoder.datatype().ok()? {
+                minicbor::data::Type::Bytes => texts.insert(name, decoder.bytes().ok()?.to_vec()),
+                _ => {
+                    numbers.insert(name, decoder.i32().ok()?);
+                    None
+                }
+            };
+        }
+        // Kind (1), algorithm (3), curve (-1) or parts of the key (-1, -2, -3).
+        let number = |name| numbers.get(&name).copied();
+        let mut text = |name| texts.remove(&name);
+        match (number(1)?, number(3)?, number(-1)) {
+            (2, -7, Some(1)) => {
+                let (x, y) = (text(-2)?, text(-3)?);
+                let whole = x.len() == 32 && y.len() == 32;
+                whole.then(|| Key::Es256([vec![4], x, y].concat()))
+            }
+            (1, -8, Some(6)) => text(-2).filter(|x| x.len() == 32).map(Key::EdDsa),
+            (3, -257, None) => Some(Key::Rs256 {
+                n: text(-1)?,
+                e: text(-2)?,
+            }),
+            _ => None,
+        }
+    }
+
+    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let checked = match self {
+            Key::Es256(point) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, signature)
+            }
+            Key::EdDsa(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
+            Key::Rs256 { n, e } => RsaPublicKeyComponents { n, e }.verify(
+                &RSA_PKCS1_2048_8192_SHA256,
+                message,
+                signature,
+            ),
+        };
+        checked.is_ok()
+    }
+}
+
+/// Adds a passkey to a person; false if the answer is not one to our challenge.
+pub(super) fn register(
+    registry: &Registry,
+    asked: &Asked<'_>,
+    person: &Person,
+    name: &str,
+    answer: Answer<'_>,
+) -> rusqlite::Result<bool> {
+    let client = asked.client(answer.client, Purpose::Register);
+    let authenticator = URL_SAFE_NO_PAD.decode(answer.authenticator).ok();
+    let said = authenticator.and_then(|bytes| asked.authenticator(&bytes));
+    let (Some(_), Some(said)) = (client, said) else {
+        return Ok(false);
+    };
+    let Some((id, key)) = said.new.filter(|(_, key)| Key::read(key).is_some()) else {
+        return Ok(false);
+    };
+    registry.with(|connection| {
+        let text = "insert into passkey (id, person, name, key, counter, added_at)
+                    select ?1, ?2, ?3, ?4, ?5, ?6
+                    where (select count(*) from passkey where person = ?2) < ?7
+                    on conflict do nothing";
+        let values = params![
+            id,
+            person.id,
+            name,
+            key,
+            said.counter,
+            asked.now,
+            MOST as i64
+        ];
+        Ok(connection.execute(text, values)? > 0)
+    })
+}
+
+/// The person who signs in with a passkey, or whose passkey the answer names.
+pub(super) enum SignIn {
+    /// Whose it is.
+    Right(Box<Person>),
+    /// Who it was said to be, if anybody.
+    Wrong(Option<Box<Person>>),
+}
+
+/// Checks an answer to a challenge for signing in.
+pub(super) fn sign_in(
+    registry: &Registry,
+    asked: &Asked<'_>,
+    answer: Answer<'_>,
+) -> rusqlite::Result<SignIn> {
+    let id = URL_SAFE_NO_PAD
+        .decode(answer.credential)
+        .unwrap_or_default();
+    let known = registry.with(|connection| {
+        let text = format!(
+            "select {}, key, counter from passkey join person on person.id = person
+             where passkey.id = ?1 and active",
+            people::COLUMNS
+        );
+        let mut select = connection.prepare_cached(&text)?;
+        let found = select.query_row([&id], |row| {
+            let key: Vec<u8> = row.get("key")?;
+            Ok((people::read(row)?, key, row.get::<_, u32>("counter")?))
+        });
+        found.optional()
+    })?;
+    let client = asked.client(answer.client, Purpose::SignIn);
+    let Some((person, key, counter)) = known else {
+        return Ok(SignIn::Wrong(None));
+    };
+    let person = Box::new(person);
+    let checked = || {
+        let authenticator = URL_SAFE_NO_PAD.decode(answer.authenticator).ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(answer.signature).ok()?;
+        let said = asked.authenticator(&authenticator)?;
+        let message = [authenticator, digest(&SHA256, &client?).as_ref().to_vec()].concat();
+        Key::read(&key)?
+            .signed(&message, &signature)
+            .then_some(said.counter)
+    };
+    let Some(signed) = checked() else {
+        return Ok(SignIn::Wrong(Some(person)));
+    };
+    // A device that counts and is behind was copied. Two answers at once are told apart here too.
+    let counted = registry.with(|connection| {
+        let text = "update passkey set counter = ?2, used_at = ?4
+                    where id = ?1 and counter = ?3 and (?2 > ?3 or ?2 = 0 and ?3 = 0)";
+        connection.execute(text, params![id, signed, counter, asked.now])
+    })?;
+    Ok(match counted {
+        0 => SignIn::Wrong(Some(person)),
+        _ => SignIn::Right(person),
+    })
+}
+
+/// A passkey of a person.
+pub(super) struct Passkey {
+    /// Its id in hexadecimal digits.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) added_at: i64,
+    pub(super) used_at: Option<i64>,
+}
+
+/// Passkeys of a person, oldest first.
+pub(super) fn of_person(registry: &Registry, person: i64) -> rusqlite::Result<Vec<Passkey>> {
+    registry.with(|connection| {
+        let mut select = connection.prepare_cached(
+            "select lower(hex(id)), name, added_at, used_at from passkey where person = ?1
+             order by added_at, id",
+        )?;
+        let rows = select.query_map([person], |row| {
+            Ok(Passkey {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                added_at: row.get(2)?,
+                used_at: row.get(3)?,
+            })
+        })?;
+        rows.collect()
+    })
+}
+
+/// Removes a passkey of a person; false if there is none of this id.
+pub(super) fn remove(registry: &Registry, person: i64, id: &str) -> rusqlite::Result<bool> {
+    registry.with(|connection| {
+        let text = "delete from passkey where person = ?1 and lower(hex(id)) = ?2";
+        Ok(connection.execute(text, params![person, id])? > 0)
+    })
+}

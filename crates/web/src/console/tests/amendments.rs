@@ -1,0 +1,186 @@
+//! Amendments of the agreement, from a proposal to the book's signature.
+
+use tandem_domain::book::{Command, Documents};
+
+use super::book::{Book, documents};
+use super::pages::{console, is_golden, words};
+use super::*;
+
+const PARTIES: [&str; 5] = ["harbour", "river", "cloud", "bazaar", "shield"];
+const NEW: &str = "/console/agreement/amendments";
+const ONE: &str = "/console/agreement/amendments/1";
+
+/// The agreement's next version, with a longer grace period.
+fn amended() -> String {
+    let now = documents().agreement;
+    let next = now.replace("version = 1\n", "version = 2\n");
+    let next = next.replace("grace_days = 3", "grace_days = 5");
+    assert_ne!(now, next);
+    next
+}
+
+/// Two people of each party, who work and approve.
+async fn people(console: &Browser) -> Vec<(Browser, Browser)> {
+    let mut people = Vec::new();
+    for party in PARTIES {
+        let desk = console.signed_in(party, party, &[Role::Operations]).await;
+        let roles = [Role::Operations, Role::Approver];
+        let approver = console
+            .signed_in(&format!("{party}-2"), party, &roles)
+            .await;
+        people.push((desk, approver));
+    }
+    people
+}
+
+async fn propose(desk: &mut Browser) -> Page {
+    let text = amended().replace('\n', "\r\n");
+    let fields = [
+        ("agreement", text.as_str()),
+        ("reason", "Borrowers ask for it."),
+    ];
+    desk.fill(NEW, NEW, &fields).await
+}
+
+async fn act(browser: &mut Browser, what: &str) -> Page {
+    browser.fill(ONE, &format!("{ONE}/{what}"), &[]).await
+}
+
+fn versions(book: &Book) -> usize {
+    book.desk.look(|book| book.versions().len())
+}
+
+#[tokio::test]
+async fn an_amendment_takes_two_people_of_every_party() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut people = people(&console).await;
+    let draft = people[0].0.get(NEW).await;
+    draft.says("version = 2");
+    let page = propose(&mut people[0].0).await;
+    assert_eq!(page.location, ONE, "{}", page.body);
+    is_golden("amendment.txt", &words(&people[0].0.get(ONE).await));
+    // Nobody else sees what one person of a party thought of.
+    assert_eq!(people[1].0.get(ONE).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        act(&mut people[0].0, "approve").await.status,
+        StatusCode::FORBIDDEN
+    );
+    people[0]
+        .1
+        .get("/console")
+        .await
+        .says("<span class=\"waiting\">1</span>");
+    assert_eq!(act(&mut people[0].1, "approve").await.location, ONE);
+    for (desk, approver) in &mut people[1..] {
+        desk.get("/console/agreement")
+            .await
+            .says("Borrowers ask for it.");
+        assert_eq!(act(approver, "approve").await.status, StatusCode::FORBIDDEN);
+        assert_eq!(act(desk, "support").await.location, ONE);
+        assert_eq!(act(desk, "support").await.status, StatusCode::FORBIDDEN);
+        assert_eq!(versions(&book), 1);
+        assert_eq!(act(approver, "approve").await.location, ONE);
+    }
+    assert_eq!(versions(&book), 2);
+    let signed = book
+        .desk
+        .look(|book| book.latest().unwrap().documents.clone());
+    assert_eq!(signed.agreement, amended());
+    assert_eq!(signed.policies, documents().policies);
+    is_golden("amendment-signed.txt", &words(&people[4].1.get(ONE).await));
+    let text = people[2].0.get("/console/agreement/text/2").await;
+    assert_eq!(text.body, amended());
+    // It is over.
+    assert_eq!(
+        act(&mut people[1].1, "sign").await.status,
+        StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn any_party_rejects_and_who_proposed_withdraws() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut people = people(&console).await;
+    propose(&mut people[0].0).await;
+    act(&mut people[0].1, "approve").await;
+    assert_eq!(
+        act(&mut people[1].0, "reject").await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        act(&mut people[1].0, "withdraw").await.status,
+        StatusCode::FORBIDDEN
+    );
+    act(&mut people[1].1, "reject").await;
+    people[0].0.get(ONE).await.says("Rejected");
+    propose(&mut people[0].0).await;
+    let two = "/console/agreement/amendments/2";
+    people[0].0.fill(two, &format!("{two}/withdraw"), &[]).await;
+    people[0].0.get(two).await.says("Withdrawn");
+    assert_eq!(versions(&book), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_amendment_is_said_with_its_place() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut desk = console
+        .signed_in("desk", "river", &[Role::Operations])
+        .await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    assert_eq!(viewer.get(NEW).await.status, StatusCode::FORBIDDEN);
+    let good = amended();
+    for (text, reason, said) in [
+        (good.clone(), " ", "An amendment needs a reason."),
+        (documents().agreement, "Why not.", "The text is the same."),
+        (
+            good.replace("version = 2\n", "version = 3\n"),
+            "Why not.",
+            "version 3 does not follow version 1",
+        ),
+        (
+            good.replace("id = \"marketplace\"", "id = \"market\""),
+            "Why not.",
+            "the id has changed",
+        ),
+        (
+            good.replace("grace_days = 5", "grace_days = \"five\""),
+            "Why not.",
+            "line ",
+        ),
+    ] {
+        let fields = [("agreement", text.as_str()), ("reason", reason)];
+        let page = desk.fill(NEW, NEW, &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{said}");
+        page.says(said);
+        // What was written is not lost.
+        page.says("class=\"document\"");
+    }
+}
+
+#[tokio::test]
+async fn the_book_may_have_gone_on() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut people = people(&console).await;
+    propose(&mut people[0].0).await;
+    let other = amended().replace("grace_days = 5", "grace_days = 7");
+    let other = Documents {
+        agreement: other,
+        ..documents()
+    };
+    book.desk
+        .execute(Command::Sign(Box::new(other)))
+        .await
+        .unwrap();
+    act(&mut people[0].1, "approve").await;
+    for (desk, approver) in &mut people[1..] {
+        act(desk, "support").await;
+        act(approver, "approve").await;
+    }
+    let page = people[0].0.get(ONE).await;
+    page.says("Refused by the book");
+    page.says("is signed with other content; a change needs version 3");
+}
