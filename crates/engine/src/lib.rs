@@ -18,7 +18,7 @@ use crate::disclosure::Disclosure;
 
 pub use replay::{ReplayError, Step, apply_checked, replay};
 pub use replica::Replica;
-pub use writer::{Client, Request, Writer, Written};
+pub use writer::{Client, Origin, Request, Writer, Written};
 
 /// A book and the journal that makes it durable.
 ///

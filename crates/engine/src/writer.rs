@@ -13,10 +13,11 @@
 //! their way the writer waits, the queue fills, and clients wait: nobody can fill the memory.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::{mem, panic};
+use std::{iter, mem, panic};
 
 use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
 use tandem_journal::snapshot::SnapshotError;
@@ -46,6 +47,9 @@ pub struct Writer<S: Store> {
     flusher: JoinHandle<(Tail<S>, Result<(), EngineError>)>,
 }
 
+/// Where a command comes from: bytes of its caller's own, which go along with its events.
+pub type Origin = [u8; 25];
+
 /// Commands that go to the writer together, and come back as their answers once they are durable.
 ///
 /// Each command is carried out or refused for itself; no other client's come between them.
@@ -53,6 +57,9 @@ pub struct Writer<S: Store> {
 pub struct Request {
     /// What is asked; empty when it comes back, so that it can be filled again.
     pub commands: Vec<Command>,
+    /// Where each command comes from, in their order, for whoever observes the writer; commands
+    /// beyond the last come from nowhere.
+    pub origins: Vec<Option<Origin>>,
     /// The answers, in the order of the commands.
     pub answers: Vec<Result<Answer, Refusal>>,
 }
@@ -185,7 +192,7 @@ impl Client {
     ) -> Result<Vec<Result<Answer, Refusal>>, EngineError> {
         self.send(Request {
             commands: commands.into_iter().collect(),
-            answers: Vec::new(),
+            ..Request::default()
         });
         while self.under_way > 1 {
             self.take_reply();
@@ -328,6 +335,8 @@ enum Reply {
 #[derive(Default)]
 struct Flight {
     events: Vec<Event>,
+    /// Which of the events come from where.
+    origins: Vec<(Range<usize>, Origin)>,
     replies: Vec<Reply>,
 }
 
@@ -375,10 +384,20 @@ fn write(
         job = job.and_then(|writing| writing.step(book, false));
         match message {
             Message::Commands(mut parcel) => {
-                let Request { commands, answers } = parcel.request();
+                let Request {
+                    commands,
+                    origins,
+                    answers,
+                } = parcel.request();
                 answers.clear();
-                for command in commands.drain(..) {
+                let origins = origins.drain(..).chain(iter::repeat(None));
+                for (command, origin) in commands.drain(..).zip(origins) {
+                    let before = line.filling.events.len();
                     answers.push(book.execute(command, &mut line.filling.events, &mut |_| {}));
+                    let made = before..line.filling.events.len();
+                    if let Some(origin) = origin.filter(|_| !made.is_empty()) {
+                        line.filling.origins.push((made, origin));
+                    }
                     if line.filling.events.len() >= EVENTS {
                         line.hand_over()?;
                     }
@@ -420,6 +439,8 @@ fn write(
 pub struct Written {
     /// The events, each with the number of its batch.
     pub events: Vec<(u64, Event)>,
+    /// Which of the events, by their places, come from where.
+    pub origins: Vec<(Range<usize>, Origin)>,
     /// The last batch.
     pub head: Head,
 }
@@ -446,11 +467,15 @@ fn flush<S: Store>(
                 })?;
                 tail.flush()?;
                 if !events.is_empty() {
-                    let head = tail.journal.head();
-                    observe(Written { events, head });
+                    observe(Written {
+                        events,
+                        origins: mem::take(&mut flight.origins),
+                        head: tail.journal.head(),
+                    });
                 }
             }
         }
+        flight.origins.clear();
         for reply in flight.replies.drain(..) {
             match reply {
                 Reply::Request(parcel) => parcel.answer(),

@@ -81,6 +81,9 @@ enum Measure {
     },
 }
 
+/// What the system tells of this process.
+const OWN_STATUS: &str = "/proc/self/status";
+
 /// Applications in a request.
 const BATCH: usize = 1_000;
 
@@ -196,7 +199,7 @@ fn measure<S: Store + Send + 'static>(
             "writer_us_per_application": round(writing),
             "flusher_us_per_application": round(flushing),
             "decision_ns": decision_ns.round(),
-            "peak_memory_mib": memory_bytes("VmHWM").map(|bytes| bytes >> 20),
+            "peak_memory_mib": memory_bytes(OWN_STATUS, "VmHWM").map(|bytes| bytes >> 20),
         })
     ))
 }
@@ -337,9 +340,9 @@ fn cpu_seconds(stat: impl AsRef<Path>) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_A_SECOND
 }
 
-/// A figure of this process's memory, in bytes, where the system tells.
-fn memory_bytes(figure: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+/// A figure of a process's memory, in bytes, where the system tells.
+fn memory_bytes(status: impl AsRef<Path>, figure: &str) -> Option<u64> {
+    let status = fs::read_to_string(status).ok()?;
     let line = status.lines().find(|line| line.starts_with(figure))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib << 10)

@@ -7,6 +7,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::access::sign::Signer;
 use crate::access::{Jwks, SigningKey, system_time};
+use crate::trace::{TRACEPARENT, Trace};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +21,7 @@ pub struct ApiClient {
     pub(crate) signer: Signer,
     http: ureq::Agent,
     token: Option<(String, i64)>,
+    trace: Option<Trace>,
     keys: Option<Jwks>,
 }
 
@@ -110,8 +112,14 @@ impl ApiClient {
             signer,
             http: config.into(),
             token: None,
+            trace: None,
             keys: None,
         })
+    }
+
+    /// Sends a trace with the calls from now on, so that the service's log can be found by it.
+    pub fn follow(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
     }
 
     /// Calls; `body` is a media type and its content, `key` the Idempotency-Key of a POST. A signed
@@ -149,6 +157,11 @@ impl ApiClient {
         let content = body.map_or(&[][..], |(_, content)| content);
         if let Some((kind, _)) = body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        if let Some(trace) = self.trace {
+            let trace =
+                HeaderValue::try_from(trace.to_string()).map_err(|error| error.to_string())?;
+            headers.insert(HeaderName::from_static(TRACEPARENT), trace);
         }
         if let Some(key) = key {
             let key = HeaderValue::from_str(key).map_err(|error| error.to_string())?;

@@ -9,6 +9,7 @@
 //!  readers ◄── reader (a replica and its rows) ◄─────┘
 //! ```
 
+use std::iter;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -17,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tandem_domain::book::{Answer, Book, Command, Documents, Refusal};
-use tandem_engine::{Client, EngineError, Writer, Written};
+use tandem_engine::{Client, EngineError, Origin, Request, Writer, Written};
 use tandem_journal::lease::Node;
 use tandem_journal::{Journal, Store};
 use tokio::sync::{oneshot, watch};
@@ -25,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 use crate::api::Deciders;
 use crate::problem::{self, Problem};
 use crate::read::Reader;
+use crate::trace::{self, Stage};
 
 /// Any store of a journal.
 pub type AnyStore = Box<dyn Store + Send>;
@@ -40,6 +42,10 @@ const REQUESTS: usize = 4;
 
 /// Parcels between writer and reader.
 const PARCELS: usize = 64;
+
+/// Commands go to the writer this often at the most: what comes between is written and flushed
+/// together. A call that comes after a pause waits for nobody.
+pub(crate) const PACE: Duration = Duration::from_millis(2);
 
 /// How often the desk looks up from an empty queue.
 const TICK: Duration = Duration::from_millis(50);
@@ -113,7 +119,14 @@ pub struct Setup {
 /// Commands, and whom to answer.
 struct Job {
     commands: Vec<Command>,
-    reply: oneshot::Sender<Answers>,
+    origin: Option<Origin>,
+    reply: oneshot::Sender<Carried>,
+}
+
+/// What became of a job, and when it went to the writer.
+struct Carried {
+    answers: Answers,
+    sent: Instant,
 }
 
 /// What became of commands, in their order.
@@ -226,8 +239,14 @@ impl Desk {
     /// are durable and can be seen.
     pub async fn submit(&self, commands: Vec<Command>) -> Result<Answers, Problem> {
         self.must_own()?;
-        let (reply, answers) = oneshot::channel();
-        match self.jobs.try_send(Job { commands, reply }) {
+        let (reply, carried) = oneshot::channel();
+        let queued = Instant::now();
+        let job = Job {
+            commands,
+            origin: trace::current().map(Origin::from),
+            reply,
+        };
+        match self.jobs.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 let message = "too many calls wait for this book; come again in a second";
@@ -238,8 +257,10 @@ impl Desk {
             }
             Err(TrySendError::Disconnected(_)) => return Err(self.stopped()),
         }
-        let answers = answers.await.map_err(|_| self.stopped())?;
-        self.reader.settled().await;
+        let Carried { answers, sent } = carried.await.map_err(|_| self.stopped())?;
+        trace::note(Stage::Queue, sent.duration_since(queued));
+        trace::note(Stage::Append, sent.elapsed());
+        trace::stage(Stage::Seen, self.reader.settled()).await;
         Ok(answers)
     }
 
@@ -449,6 +470,7 @@ impl Working {
         }
         self.desk.become_role(Role::Owner);
         let mut last = (Instant::now(), self.desk.reader.head());
+        let mut sent = Instant::now();
         loop {
             if self.desk.is_stopping() {
                 return End::Stopped;
@@ -474,22 +496,30 @@ impl Working {
                 }
                 Err(RecvTimeoutError::Disconnected) => return End::Stopped,
             };
-            let mut commands = first.commands;
-            let mut replies = vec![(commands.len(), first.reply)];
-            while commands.len() < TOGETHER {
-                let Ok(mut job) = self.waiting.try_recv() else {
-                    break;
+            thread::sleep(PACE.saturating_sub(sent.elapsed()));
+            let mut request = Request::default();
+            let mut replies = Vec::new();
+            let mut next = Some(first);
+            while let Some(mut job) = next {
+                let count = job.commands.len();
+                request.commands.append(&mut job.commands);
+                request.origins.extend(iter::repeat_n(job.origin, count));
+                replies.push((count, job.reply));
+                next = match request.commands.len() < TOGETHER {
+                    true => self.waiting.try_recv().ok(),
+                    false => None,
                 };
-                replies.push((job.commands.len(), job.reply));
-                commands.append(&mut job.commands);
             }
+            sent = Instant::now();
+            client.send(request);
             // When the writer has failed, dropping the replies tells the callers.
-            let Ok(answers) = client.submit(commands) else {
+            let Some(Ok(request)) = client.receive() else {
                 return End::Lost;
             };
-            let mut answers = answers.into_iter();
+            let mut answers = request.answers.into_iter();
             for (count, reply) in replies {
-                let _ = reply.send(answers.by_ref().take(count).collect());
+                let answers = answers.by_ref().take(count).collect();
+                let _ = reply.send(Carried { answers, sent });
             }
         }
     }

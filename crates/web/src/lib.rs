@@ -16,6 +16,7 @@ pub mod registry;
 pub mod seal;
 pub mod serve;
 pub mod tls;
+pub mod trace;
 pub mod vault;
 pub mod webhooks;
 

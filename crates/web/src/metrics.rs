@@ -24,6 +24,11 @@ struct Call {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Book {
     book: String,
 }
@@ -33,6 +38,7 @@ pub struct Metrics {
     registry: Registry,
     calls: Family<Call, Counter>,
     seconds: Histogram,
+    stages: Family<Stage, Histogram>,
     batches: Family<Book, Gauge>,
     loans: Family<Book, Gauge>,
     owner: Family<Book, Gauge>,
@@ -43,8 +49,11 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("tandem");
         let calls = Family::default();
         registry.register("calls", "Calls by route and status", calls.clone());
-        let seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
+        let buckets = || Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
+        let seconds = buckets();
         registry.register("call_seconds", "Time of a call", seconds.clone());
+        let stages = Family::new_with_constructor(buckets as fn() -> Histogram);
+        registry.register("stage_seconds", "Time of a call's stages", stages.clone());
         let batches = Family::default();
         registry.register("book_batches", "Batches in the journal", batches.clone());
         let loans = Family::default();
@@ -59,6 +68,7 @@ impl Default for Metrics {
             registry,
             calls,
             seconds,
+            stages,
             batches,
             loans,
             owner,
@@ -67,7 +77,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn call(&self, method: &Method, route: &str, status: u16, took: Duration) {
+    pub(crate) fn call(
+        &self,
+        method: &Method,
+        route: &str,
+        status: u16,
+        took: Duration,
+        stages: impl Iterator<Item = (&'static str, Duration)>,
+    ) {
         let call = Call {
             method: method.to_string(),
             route: route.to_owned(),
@@ -75,6 +92,10 @@ impl Metrics {
         };
         self.calls.get_or_create(&call).inc();
         self.seconds.observe(took.as_secs_f64());
+        for (stage, took) in stages {
+            let stage = self.stages.get_or_create(&Stage { stage });
+            stage.observe(took.as_secs_f64());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use tandem_journal::snapshot::SnapshotError;
 use tandem_journal::{Head, Journal, Store};
 use tokio::sync::watch;
 
+use crate::registry::keep_plans;
 pub use rows::{EVENT_KINDS, EventRow, Page, PostingFilter, PostingRow};
 use rows::{Row, SCHEMA};
 
@@ -92,7 +93,7 @@ impl Reader {
         let mut written = Ok(());
         replica.advance(journal, &mut |step, disclosure| {
             if step.batch > known && written.is_ok() {
-                rows.push(Row::of(&step, disclosure));
+                rows.push(Row::of(&step, disclosure, None));
                 if rows.len() >= CHUNK {
                     written = rows::write(&mut writing, &rows, None);
                     rows.clear();
@@ -124,8 +125,17 @@ impl Reader {
         {
             let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
             for written in parcels {
+                let mut origins = written.origins.iter().peekable();
+                let mut place = 0;
                 replica.feed(written, &mut |step, disclosure| {
-                    rows.push(Row::of(&step, disclosure));
+                    while origins.next_if(|(made, _)| made.end <= place).is_some() {}
+                    let origin = origins.peek().filter(|(made, _)| made.contains(&place));
+                    rows.push(Row::of(
+                        &step,
+                        disclosure,
+                        origin.map(|(_, origin)| *origin),
+                    ));
+                    place += 1;
                 })?;
             }
         }
@@ -254,6 +264,7 @@ impl Reader {
 /// or of another format, is made anew.
 fn open<S: Store>(path: &Path, journal: &mut Journal<S>) -> rusqlite::Result<(Connection, u64)> {
     let connection = Connection::open(path)?;
+    keep_plans(&connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // What a crash takes is made again.
     connection.pragma_update(None, "synchronous", "normal")?;
@@ -276,6 +287,7 @@ fn open<S: Store>(path: &Path, journal: &mut Journal<S>) -> rusqlite::Result<(Co
 fn reading(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

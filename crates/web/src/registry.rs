@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 /// How long a statement waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,6 +44,7 @@ impl Registry {
 
     fn prepare(connection: Connection, schemas: &[&str]) -> rusqlite::Result<Registry> {
         connection.busy_timeout(PATIENCE)?;
+        keep_plans(&connection)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -65,4 +67,11 @@ impl Registry {
             .lock()
             .unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Keeps the plan of a statement whatever values it is run with. Otherwise SQLite, as it is built
+/// here, prepares a statement anew each time a value is compared that it had not seen.
+pub(crate) fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
 use crate::tls::Tls;
-use crate::{Service, access, api, metrics, webhooks};
+use crate::{Service, access, api, metrics, trace, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -173,11 +173,13 @@ async fn measure(State(service): State<Arc<Service>>, request: Request, next: Ne
         .to_owned();
     let method = request.method().clone();
     let begun = std::time::Instant::now();
-    let mut response = next.run(request).await;
-    let status = response.status().as_u16();
+    let parent = trace::sent(request.headers());
+    let (mut response, followed) = trace::follow(parent, next.run(request)).await;
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
     service
         .metrics
-        .call(&method, &route, status, begun.elapsed());
+        .call(&method, &route, status, took, followed.stages());
+    followed.log(&method, &route, &response, took);
     let headers = response.headers_mut();
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);

@@ -150,11 +150,34 @@ pub(crate) fn fix(day: i32) -> Command {
 fn asking(days: impl IntoIterator<Item = i32>) -> Request {
     Request {
         commands: days.into_iter().map(fix).collect(),
-        answers: Vec::new(),
+        ..Request::default()
     }
 }
 
 const DONE: Result<Answer, Refusal> = Ok(Answer::Done);
+
+#[test]
+fn events_come_with_the_origins_of_their_commands() {
+    let memory = Memory::new(BookName::new("example").unwrap());
+    let mut engine = Engine::open(Journal::open(memory).unwrap()).unwrap();
+    engine
+        .submit([Command::Sign(Box::new(documents()))])
+        .unwrap();
+    let (seen, written) = channel();
+    let writer = Writer::observed(engine, 4, move |written| seen.send(written).unwrap()).unwrap();
+    let mut client = writer.client();
+    // The second fixing of day 2 is known already, and the last has no origin.
+    client.send(Request {
+        origins: vec![Some([1; 25]), None, Some([2; 25]), Some([3; 25])],
+        ..asking([1, 2, 2, 3, 4])
+    });
+    let request = client.receive().unwrap().unwrap();
+    assert_eq!(request.answers[2], Ok(Answer::Known));
+    let written = written.recv().unwrap();
+    assert_eq!(written.events.len(), 4);
+    assert_eq!(written.origins, [(0..1, [1; 25]), (2..3, [3; 25])]);
+    writer.stop().unwrap();
+}
 
 #[test]
 fn answers_come_in_order_and_say_what_became_of_each_command() {

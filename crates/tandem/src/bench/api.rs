@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 use tandem_web::access::{SigningKey, random_id};
 use tandem_web::client::ApiClient;
 
+use super::memory_bytes;
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::read_text;
+
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Which service, and what is sent.
 #[derive(clap::Args)]
@@ -49,6 +53,9 @@ pub(super) struct Load {
     /// Calls a second that are sent at the most [default: as many as go].
     #[arg(long)]
     rate: Option<f64>,
+    /// A process whose memory is looked at meanwhile: the service, on this machine.
+    #[arg(long, value_name = "PID")]
+    watch: Option<u32>,
     /// Applications in a call: with more than one they go as a stream of lines.
     #[arg(long, default_value_t = 1)]
     lines: u64,
@@ -62,6 +69,10 @@ pub(super) fn measure(load: &Load) -> Outcome {
     let run = random_id().map_err(|error| Failure(error.to_string()))?;
     let (next, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (times, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let status = load.watch.map(|pid| format!("/proc/{pid}/status"));
+    let memory = |status: &String| memory_bytes(status, "VmRSS").unwrap_or_default();
+    let before = status.as_ref().map(memory);
+    let highest = AtomicU64::new(0);
     let begun = Instant::now();
     let caller = || -> Result<(), String> {
         let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
@@ -88,12 +99,20 @@ pub(super) fn measure(load: &Load) -> Outcome {
         Ok(())
     };
     thread::scope(|scope| {
-        for _ in 0..load.callers {
+        let callers = (0..load.callers).map(|_| {
             scope.spawn(|| {
                 if let Err(message) = caller() {
                     *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
                 }
-            });
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        while let Some(status) = status
+            .as_ref()
+            .filter(|_| !callers.iter().all(|caller| caller.is_finished()))
+        {
+            highest.fetch_max(memory(status), Ordering::Relaxed);
+            thread::sleep(LOOK);
         }
     });
     let took = begun.elapsed();
@@ -116,6 +135,10 @@ pub(super) fn measure(load: &Load) -> Outcome {
         "refused": refused.load(Ordering::Relaxed),
         "calls_per_second": done.round(),
         "applications_per_second": (done * load.lines as f64).round(),
+        "memory_mib": before.map(|before| json!({
+            "before": before >> 20,
+            "highest": highest.load(Ordering::Relaxed) >> 20,
+        })),
         "ms": {"p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": quantile(1.0)},
     });
     export::show(&format!("{figures}\n"))

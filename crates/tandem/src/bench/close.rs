@@ -7,7 +7,7 @@ use serde_json::json;
 use tandem_domain::book::Book;
 
 use super::portfolio::{BookDesk, Desk, PAYMENTS, Portfolio, close};
-use super::{cpu_seconds, memory_bytes, round};
+use super::{OWN_STATUS, cpu_seconds, memory_bytes, round};
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
@@ -18,14 +18,14 @@ const CLOSES: usize = 3;
 
 pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
     let mut portfolio = Portfolio::of(programme, loans)?;
-    let before = memory_bytes("VmRSS");
+    let before = memory_bytes(OWN_STATUS, "VmRSS");
     let mut desk = BookDesk::default();
     let bar = progress(portfolio.steps(), "commands");
     let started = Instant::now();
     portfolio.grow(&mut desk, &bar)?;
     let grown = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let per_loan = memory_bytes("VmRSS")
+    let per_loan = memory_bytes(OWN_STATUS, "VmRSS")
         .zip(before)
         .map(|(after, before)| (after - before) as f64 / loans as f64);
     let overdue = count_overdue(desk.book());

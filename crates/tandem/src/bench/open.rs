@@ -48,7 +48,7 @@ pub(super) fn from_snapshot(programme: &Programme, loans: u64, folder: &Path) ->
             "snapshot_mb": round(megabytes),
             "write_s": round(writing),
             "open_s": round(opening),
-            "peak_memory_mib": memory_bytes("VmHWM").map(|bytes| bytes >> 20),
+            "peak_memory_mib": memory_bytes(super::OWN_STATUS, "VmHWM").map(|bytes| bytes >> 20),
         })
     ))?;
     for (path, _) in snapshot::list(folder).map_err(|error| Failure::io(folder, &error))? {

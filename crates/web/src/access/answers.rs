@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -14,6 +16,7 @@ use ring::digest::{Context, SHA256};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::desk::PACE;
 use crate::problem::{self, Problem};
 use crate::registry::Registry;
 
@@ -109,7 +112,7 @@ impl Answers {
     pub(crate) fn open(registry: &Registry) -> rusqlite::Result<Answers> {
         let (writer, queue) = mpsc::channel(QUEUE);
         let own = registry.another()?;
-        let thread = std::thread::Builder::new().name("answers".to_owned());
+        let thread = thread::Builder::new().name("answers".to_owned());
         let spawned: io::Result<_> = thread.spawn(move || write_all(&own, queue));
         spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         Ok(Answers {
@@ -251,7 +254,10 @@ fn headers_from(text: &str) -> HeaderMap {
 
 /// Writes what comes, until nobody is left to send.
 fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Record>) {
+    let mut written_at = Instant::now();
     while let Some(first) = queue.blocking_recv() {
+        thread::sleep(PACE.saturating_sub(written_at.elapsed()));
+        written_at = Instant::now();
         let mut batch = vec![first];
         while batch.len() < BATCH
             && let Ok(next) = queue.try_recv()

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair, UnparsedPublicKey,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -109,6 +110,8 @@ pub struct PublicKey {
     /// How it signs.
     pub algorithm: Algorithm,
     bytes: Vec<u8>,
+    /// The point of an Ed25519 key; bytes that are none, or a weak one, verify nothing.
+    point: Option<VerifyingKey>,
 }
 
 impl PublicKey {
@@ -136,10 +139,16 @@ impl PublicKey {
     }
 
     fn new(algorithm: Algorithm, bytes: Vec<u8>) -> PublicKey {
+        let point = match algorithm {
+            Algorithm::Ed25519 => bytes.as_slice().try_into().ok(),
+            Algorithm::Es256 => None,
+        };
+        let point = point.and_then(|bytes| VerifyingKey::from_bytes(bytes).ok());
         let mut key = PublicKey {
             kid: String::new(),
             algorithm,
             bytes,
+            point: point.filter(|point| !point.is_weak()),
         };
         key.kid = key.thumbprint();
         key
@@ -180,13 +189,14 @@ impl PublicKey {
 
     /// Whether the key's owner signed the message.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &'static dyn VerificationAlgorithm = match self.algorithm {
-            Algorithm::Ed25519 => &ED25519,
-            Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
-        };
-        UnparsedPublicKey::new(algorithm, &self.bytes)
-            .verify(message, signature)
-            .is_ok()
+        match (self.algorithm, &self.point) {
+            (Algorithm::Ed25519, Some(point)) => Signature::from_slice(signature)
+                .is_ok_and(|signature| point.verify(message, &signature).is_ok()),
+            (Algorithm::Ed25519, None) => false,
+            (Algorithm::Es256, _) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.bytes)
+                .verify(message, signature)
+                .is_ok(),
+        }
     }
 
     fn coordinates(&self) -> (String, Option<String>) {
@@ -342,4 +352,18 @@ pub fn random_id() -> Result<String, KeyError> {
 /// SHA-256 in base64url, as thumbprints and `ath` are written.
 pub(crate) fn sha256_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_small_order_verifies_nothing() {
+        // With the neutral point as key it would be a signature of any message.
+        let mut neutral = [0; 64];
+        neutral[0] = 1;
+        let key = PublicKey::new(Algorithm::Ed25519, neutral[..32].to_vec());
+        assert!(!key.verify(b"anything", &neutral));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -20,6 +21,7 @@ use super::{Access, Caller};
 use crate::problem::{
     BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE,
 };
+use crate::trace::{self, Stage};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;
@@ -98,6 +100,8 @@ fn refusal(problem: Problem) -> Response {
 impl Gate {
     async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
         let access = &*self.access;
+        let begun = Instant::now();
+        let _room = access.room(self.body_limit)?;
         let now = access.now();
         let (mut parts, body) = request.into_parts();
         let target = access.target(&parts);
@@ -107,10 +111,12 @@ impl Gate {
         access.prove(&parts, &target, &identity.token, now)?;
         parts.extensions.insert(identity.caller.clone());
         if is_safe(&method) {
+            trace::note(Stage::Verify, begun.elapsed());
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
         let body = self.read(body).await?;
         access.check_message(&parts, &target, &body, &identity, now)?;
+        trace::note(Stage::Verify, begun.elapsed());
         let request = Signature {
             method,
             target,
@@ -120,7 +126,7 @@ impl Gate {
             .answer(parts, body, next, &request, &identity.caller, now)
             .await
             .unwrap_or_else(|problem| problem.into_response());
-        access.sign(answer, &request).await
+        trace::stage(Stage::Sign, access.sign(answer, &request)).await
     }
 
     /// Carries out a request, or gives the answer that it got before.
@@ -167,7 +173,7 @@ impl Gate {
         let money = response.extensions().get::<Money>().is_some();
         let kept = response.extensions().get::<Kept>().cloned();
         let answer = Answer::read(response).await?;
-        flight.land(&answer, kept, money, now).await?;
+        trace::stage(Stage::Keep, flight.land(&answer, kept, money, now)).await?;
         Ok(answer.into_response())
     }
 

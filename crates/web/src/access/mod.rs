@@ -30,6 +30,7 @@ use axum::http::request::Parts;
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use answers::{Kept, Money};
 pub use client::{Client, ClientError, SCOPES, Scopes};
@@ -56,6 +57,9 @@ pub const SCHEMAS: [&str; 2] = [client::SCHEMA, answers::SCHEMA];
 pub const WINDOW: i64 = 60;
 /// How long an assertion may be valid, in seconds; clocks may differ by the window beyond it.
 pub const ASSERTION_LIFETIME: i64 = 300;
+/// Bytes that the bodies of all calls under way may have, in MiB; a call counts with what its body
+/// may have. Whoever comes when they are used up is told to come again.
+const ROOM: usize = 512;
 /// How old what is known of a client may be, in seconds: how soon a change of it counts.
 const CLIENT_AGE: i64 = 1;
 
@@ -138,6 +142,7 @@ pub struct Access {
     assertions: Once,
     answers: Answers,
     limits: DefaultKeyedRateLimiter<String>,
+    room: Semaphore,
     clock: Clock,
 }
 
@@ -167,6 +172,7 @@ impl Access {
             answers: Answers::open(&registry)?,
             registry,
             limits: RateLimiter::keyed(Quota::per_second(settings.rate)),
+            room: Semaphore::new(ROOM),
             clock: Box::new(system_time),
         })
     }
@@ -226,6 +232,18 @@ impl Access {
             clients.insert(client_id.to_owned(), (now, Arc::clone(&client)));
             client
         }))
+    }
+
+    /// Room for a call whose body may have so many bytes, until it is given back.
+    fn room(&self, body_limit: usize) -> Result<SemaphorePermit<'_>, Problem> {
+        let share = u32::try_from(body_limit >> 20).unwrap_or(u32::MAX).max(1);
+        self.room.try_acquire_many(share).map_err(|_| Problem {
+            retry_after: Some(1),
+            ..Problem::new(
+                problem::UNAVAILABLE,
+                "too many calls are under way; come again in a second",
+            )
+        })
     }
 
     /// Seconds until a party may call again, or nothing if it may now.

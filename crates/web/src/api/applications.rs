@@ -23,6 +23,7 @@ use super::shape::{Application, ApplicationRequest, Decision, List, Money, Offer
 use super::view::{Role, Seen, View};
 use super::{Api, Body, Here, Params};
 use crate::problem::{FieldError, Problem};
+use crate::trace::{self, Stage};
 
 /// Submits an application. Each lender judges it for itself, and the answer says what came of it.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications", tag = "applications",
@@ -36,7 +37,11 @@ pub(super) async fn submit(
     here.may("applications:write")?;
     here.view.must_be(Role::Platform)?;
     let reference = request.reference.clone();
-    let command = decided(&here.view, command(&here.view, request)?).await;
+    let deciding = async {
+        let command = command(&here.view, request)?;
+        Ok::<_, Problem>(decided(&here.view, command).await)
+    };
+    let command = trace::stage(Stage::Decide, deciding).await?;
     here.view.desk.execute(command).await?;
     let application = show(&here.view, &reference)?;
     Ok((StatusCode::CREATED, here.money(Json(application))))

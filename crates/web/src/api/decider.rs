@@ -17,6 +17,7 @@ use super::applications::{amount, show_value};
 use super::shape::Money;
 use super::view::{Seen, View};
 use crate::access::{Access, random_id, system_time};
+use crate::trace::{self, Trace};
 use crate::webhooks::{agent, check_url, fields, post};
 
 /// How long a lender's service may take for one try.
@@ -87,12 +88,13 @@ pub(super) async fn decided(view: &View, command: Command) -> Command {
     let Command::Apply(mut application) = command else {
         return command;
     };
+    let trace = trace::current();
     let questions = view.look(|seen| questions(seen, deciders, &application));
     let answers = questions.into_iter().map(|question| {
         let deciders = deciders.clone();
         async move {
             let place = question.place;
-            let decision = spawn_blocking(move || deciders.decide(&question)).await;
+            let decision = spawn_blocking(move || deciders.decide(&question, trace)).await;
             (place, decision)
         }
     });
@@ -150,11 +152,11 @@ fn questions(seen: &Seen<'_>, deciders: &Inner, application: &Application) -> Ve
 impl Inner {
     /// Asks a lender. One that says nothing that can be used declines, for the reason that its
     /// policy has where it offers nothing.
-    fn decide(&self, question: &Question) -> Decision {
+    fn decide(&self, question: &Question, trace: Option<Trace>) -> Decision {
         let mut last = String::new();
         let id = random_id().unwrap_or_default();
         for _ in 0..TRIES {
-            match self.ask(question, &format!("dec_{id}")) {
+            match self.ask(question, &format!("dec_{id}"), trace) {
                 Ok(decision) => return decision,
                 Err(error) => last = error,
             }
@@ -170,13 +172,14 @@ impl Inner {
         }
     }
 
-    fn ask(&self, question: &Question, id: &str) -> Result<Decision, String> {
+    fn ask(&self, question: &Question, id: &str, trace: Option<Trace>) -> Result<Decision, String> {
         let url = &self.urls[&question.lender];
         let now = system_time();
         let signature = self.access.sign_webhook(id, now, &question.body);
         let signature = signature.map_err(|error| error.to_string())?;
         let asked = fields(id, now, &signature);
-        let (parts, mut body) = post(&self.http, url, &asked, &question.body)?.into_parts();
+        let sent = post(&self.http, url, &asked, &question.body, trace)?;
+        let (parts, mut body) = sent.into_parts();
         let status = parts.status.as_u16();
         if status != 200 {
             return Err(format!("{url} answered {status}, not 200"));

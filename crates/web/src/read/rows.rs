@@ -6,12 +6,14 @@ use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
-use tandem_engine::Step;
 use tandem_engine::disclosure::{Disclosure, Parties, only};
+use tandem_engine::{Origin, Step};
 use tandem_journal::{Hash, Head};
 
+use crate::trace::Trace;
+
 /// Version of the tables; a file of another one is made anew.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE head (batch INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
@@ -23,7 +25,8 @@ pub(super) const SCHEMA: &str = "
         application INTEGER,
         loan INTEGER,
         parties INTEGER NOT NULL,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        trace BLOB
     ) STRICT;
     CREATE INDEX event_application ON event (application) WHERE application IS NOT NULL;
     CREATE INDEX event_settlement ON event (kind, number) WHERE kind LIKE 'settlement.%';
@@ -52,11 +55,12 @@ pub(super) struct Row {
     loan: Option<u32>,
     parties: Parties,
     body: Vec<u8>,
+    trace: Option<Origin>,
     entries: Vec<Entry>,
 }
 
 impl Row {
-    pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure) -> Row {
+    pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure, trace: Option<Origin>) -> Row {
         let (kind, application, loan) = subject(step);
         let of_loan = |place: u32| step.book.loan_at(place).map(|loan| loan.application);
         let parties = match (step.event, loan, application) {
@@ -89,6 +93,7 @@ impl Row {
             loan,
             parties,
             body: minicbor::to_vec(step.event).unwrap_or_default(),
+            trace,
             entries: step.entries.to_vec(),
         }
     }
@@ -169,8 +174,8 @@ pub(super) fn write(
     let transaction = file.transaction()?;
     {
         let mut event = transaction.prepare_cached(
-            "INSERT INTO event (batch, day, kind, application, loan, parties, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO event (batch, day, kind, application, loan, parties, body, trace)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
         let mut posting = transaction.prepare_cached(
             "INSERT INTO posting (entry, line, event, day, kind, loan, party, account, amount)
@@ -185,6 +190,7 @@ pub(super) fn write(
                 row.loan,
                 row.parties,
                 row.body,
+                row.trace,
             ])?;
             for entry in &row.entries {
                 for (line, made) in entry.postings.iter().enumerate() {
@@ -228,11 +234,14 @@ pub struct EventRow {
     pub loan: Option<u32>,
     /// Whom it concerns.
     pub parties: Parties,
+    /// The trace of the call that made it, where that is known: the journal does not have it.
+    pub trace: Option<Trace>,
     /// The event.
     pub event: Event,
 }
 
-const EVENT: &str = "SELECT number, batch, day, kind, application, loan, parties, body FROM event";
+const EVENT: &str =
+    "SELECT number, batch, day, kind, application, loan, parties, body, trace FROM event";
 
 impl EventRow {
     fn read(row: &Found<'_>) -> rusqlite::Result<EventRow> {
@@ -249,6 +258,7 @@ impl EventRow {
             application: row.get(4)?,
             loan: row.get(5)?,
             parties: row.get(6)?,
+            trace: row.get::<_, Option<Origin>>(8)?.map(Trace::from),
             event,
         })
     }

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 
 use super::address::PublicOnly;
 use crate::access::{KeyError, SigningKey, random_bytes};
+use crate::trace::{Sending, TRACEPARENT, Trace};
+
+const WEBHOOK_ID: &str = "webhook-id";
 
 /// Name of the field with the signature.
 pub(crate) const WEBHOOK_SIGNATURE: &str = "webhook-signature";
@@ -130,24 +133,36 @@ pub(crate) fn fields(id: &str, timestamp: i64, signature: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     let json = HeaderValue::from_static("application/json");
     fields.insert(header::CONTENT_TYPE, json);
-    fields.insert("webhook-id", value(id));
+    fields.insert(WEBHOOK_ID, value(id));
     fields.insert("webhook-timestamp", timestamp.into());
     fields.insert(WEBHOOK_SIGNATURE, value(signature));
     fields
 }
 
-/// Sends a message and gives the answer, or what went wrong.
+/// Sends a message, in the trace of the call that it is about, and gives the answer, or what went
+/// wrong.
 pub(crate) fn post(
     http: &ureq::Agent,
     url: &str,
     fields: &HeaderMap,
     body: &str,
+    trace: Option<Trace>,
 ) -> Result<Response<ureq::Body>, String> {
+    let sending = trace.map(Sending::begin);
     let mut request = http.post(url);
     for (name, value) in fields {
         request = request.header(name, value);
     }
-    match request.send(body) {
+    if let Some(sending) = &sending {
+        request = request.header(TRACEPARENT, sending.trace.to_string());
+    }
+    let sent = request.send(body);
+    if let Some(sending) = &sending {
+        let id = fields.get(WEBHOOK_ID).and_then(|id| id.to_str().ok());
+        let status = sent.as_ref().ok().map(|answer| answer.status().as_u16());
+        sending.log(id.unwrap_or_default(), status);
+    }
+    match sent {
         Ok(answer) => Ok(answer),
         Err(ureq::Error::Other(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),

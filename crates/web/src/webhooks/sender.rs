@@ -163,7 +163,7 @@ impl Webhooks {
                 let message = format!("{}-{}", endpoint.id, delivery.event);
                 let signature = endpoint.key()?.signature(&message, now, &body)?;
                 let fields = fields(&message, now, &signature);
-                let answer = post(&self.http, &endpoint.url, &fields, &body);
+                let answer = post(&self.http, &endpoint.url, &fields, &body, row.trace);
                 answer.map(|answer| answer.status().as_u16())
             }
         };

@@ -8,4 +8,5 @@ mod decider;
 mod sandbox;
 mod service;
 mod tls;
+mod trace;
 mod webhooks;

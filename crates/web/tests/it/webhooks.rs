@@ -18,17 +18,17 @@ use crate::api::application;
 use crate::service::{Party, Running};
 
 /// What arrives: fields and body.
-type Arrived = (HashMap<String, String>, String);
+pub(crate) type Arrived = (HashMap<String, String>, String);
 
 /// A receiver: answers with what it is told, and with 204 otherwise.
-struct Receiving {
-    url: String,
+pub(crate) struct Receiving {
+    pub(crate) url: String,
     answers: Arc<Mutex<VecDeque<u16>>>,
     arrived: Receiver<Arrived>,
 }
 
 impl Receiving {
-    fn start() -> Receiving {
+    pub(crate) fn start() -> Receiving {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/events", listener.local_addr().unwrap());
         let answers = Arc::new(Mutex::new(VecDeque::new()));
@@ -47,7 +47,7 @@ impl Receiving {
         }
     }
 
-    fn next(&self) -> Arrived {
+    pub(crate) fn next(&self) -> Arrived {
         self.arrived.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 

@@ -630,6 +630,12 @@ async fn of_a_service_in_trouble() {
         &service.ask_token(&signer).await,
     );
 
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::open(folder, 100, |access| access.room = Semaphore::new(0));
+    let full = service.loans(&signer, &token).await;
+    assert_eq!(full.headers["retry-after"], "1");
+    shown.add("no room for a call", &full);
+
     let service = Service::new();
     let signer = service.bazaar();
     let token = service.token(&signer).await;
