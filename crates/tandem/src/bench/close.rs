@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 use tandem_domain::book::Book;
 
-use super::portfolio::{BookDesk, Desk, PAYMENTS, Portfolio, close};
+use super::portfolio::{BookDesk, Desk, OVERDUE, PAYMENTS, Portfolio, SPREAD, close};
 use super::{OWN_STATUS, cpu_seconds, memory_bytes, round};
 use crate::export;
 use crate::fail::{Failure, Outcome};
@@ -58,11 +58,15 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
         }
     }
     let (paid, unpaid, processor) = (median(paid), median(unpaid), median(processor));
-    let due = loans as f64 / super::portfolio::SPREAD as f64;
-    // Every loan that falls due is read and written once: its place and its bytes.
-    let touched = due * (2.0 * desk.book().loan_bytes() as f64 / loans as f64 + 16.0);
+    let due = loans as f64 / SPREAD as f64;
+    // Of every loan on the agenda its place and its next day are read; one that falls due is read
+    // and written once.
+    let own = desk.book().loan_bytes() as f64 / loans as f64;
+    let touched = |unpaid: f64| 8.0 * due + unpaid * (2.0 * own + 16.0);
+    let (touched, unpaid_touched) = (touched(due / OVERDUE as f64), touched(due));
     let bandwidth = read_bandwidth();
-    let streaming = touched / bandwidth;
+    let (streaming, unpaid_streaming) = (touched / bandwidth, unpaid_touched / bandwidth);
+    let all_streaming = loans as f64 * own / bandwidth;
     if let Some(finding) = desk.book().findings().first() {
         return Err(Failure(format!(
             "the book is wrong after the run: {finding}"
@@ -71,30 +75,36 @@ pub(super) fn measure(programme: &Programme, loans: u64) -> Outcome {
     let per_loan_shown = per_loan.map_or("unknown".into(), |bytes| format!("{bytes:.0}"));
     export::show(&format!(
         "{loans} active loans with {PAYMENTS} payments each, {overdue} of them overdue, grown in {grown:.0} s\n\
-         {per_loan_shown} bytes of memory a loan, {:.0} of them its own\n\
-         closing a day, {due:.0} loans due: {:.0} ms if all have paid, {:.0} ms if none has \
-         ({:.0} ms of processor time)\n\
-         the latter touches {:.0} MB, which streams in {:.1} ms at {:.1} GB/s: {:.0} times as long\n\
+         {per_loan_shown} bytes of memory a loan, {own:.0} of them its own\n\
+         closing a day, {due:.0} loans on the agenda:\n\
+         all but the overdue have paid: {:.1} ms; touches {:.1} MB, {:.0} times as long as these stream at \
+         {:.1} GB/s, {:.2} times as long as all loans do\n\
+         none has paid: {:.0} ms ({:.0} ms of processor time); touches {:.0} MB, {:.0} times as long as \
+         these stream\n\
          {:.2} µs a payment; the book is right\n{}\n",
-        desk.book().loan_bytes() as f64 / loans as f64,
         paid * 1e3,
+        touched / 1e6,
+        paid / streaming,
+        bandwidth / 1e9,
+        paid / all_streaming,
         unpaid * 1e3,
         processor * 1e3,
-        touched / 1e6,
-        streaming * 1e3,
-        bandwidth / 1e9,
-        unpaid / streaming,
+        unpaid_touched / 1e6,
+        unpaid / unpaid_streaming,
         paying * 1e6 / (due * CLOSES as f64),
         json!({
             "loans": loans,
             "overdue": overdue,
             "bytes_per_loan": per_loan.map(f64::round),
-            "close_paid_ms": round(paid * 1e3),
+            "close_ms": round(paid * 1e3),
+            "touched_mb": round(touched / 1e6),
+            "times_streaming": round(paid / streaming),
+            "times_streaming_all": round(paid / all_streaming),
             "close_unpaid_ms": round(unpaid * 1e3),
             "close_unpaid_cpu_ms": round(processor * 1e3),
-            "touched_mb": round(touched / 1e6),
+            "unpaid_touched_mb": round(unpaid_touched / 1e6),
+            "unpaid_times_streaming": round(unpaid / unpaid_streaming),
             "read_gb_per_s": round(bandwidth / 1e9),
-            "times_streaming": round(unpaid / streaming),
             "payment_us": round(paying * 1e6 / (due * CLOSES as f64)),
             "grown_s": round(grown),
         })

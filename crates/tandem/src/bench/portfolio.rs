@@ -22,7 +22,7 @@ pub(super) const SPREAD: u64 = 28;
 /// Payments that most loans have behind them.
 pub(super) const PAYMENTS: u32 = 12;
 /// One loan in so many is overdue.
-const OVERDUE: u64 = 33;
+pub(super) const OVERDUE: u64 = 33;
 
 /// Carries out commands, as a book or an engine does.
 pub(super) trait Desk {

@@ -39,7 +39,7 @@ pub enum Scheme {
 /// What signs messages.
 pub enum WebhookKey {
     /// For [`Scheme::V1a`].
-    Key(SigningKey),
+    Key(Box<SigningKey>),
     /// For [`Scheme::V1`].
     Secret(hmac::Key),
 }
@@ -48,7 +48,7 @@ impl WebhookKey {
     /// Reads what signs: a private key in PEM, or a shared secret as the receiver has it.
     pub fn read(text: &str) -> Result<WebhookKey, KeyError> {
         let Some(secret) = text.strip_prefix(SECRET) else {
-            return Ok(WebhookKey::Key(SigningKey::from_pem(text)?));
+            return Ok(WebhookKey::Key(Box::new(SigningKey::from_pem(text)?)));
         };
         let secret = STANDARD.decode(secret).map_err(|_| KeyError::Pem)?;
         Ok(WebhookKey::Secret(hmac::Key::new(
