@@ -194,8 +194,13 @@ async function journeys(browser) {
   await device.send("WebAuthn.addVirtualAuthenticator", { options });
   await follow(desk, "#menu .person a");
   await desk.fill("#add [name=name]", "Laptop");
+  await desk.fill("#add [name=password]", password);
   await desk.click("#add button");
-  await desk.waitForSelector("#passkeys tbody tr");
+  await desk.waitForSelector("#passkeys tbody tr button");
+  // A device that has a key makes no other.
+  await desk.fill("#add [name=password]", password);
+  await desk.click("#add button");
+  await desk.waitForSelector("#add [role=alert]:not([hidden])");
   const account = await desk.context().cookies();
   await desk.click("#menu .person button");
   await desk.waitForURL(/sign-in$/);

@@ -8,18 +8,19 @@ use super::blocks::{Block, Cell, PasskeyForm, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, go};
 use super::passkey::{self, Answer, Asked, MOST, Passkey, Purpose};
 use super::people::Role;
+use super::{session, sign_in};
 
 const PATH: &str = "/console/account";
 
 pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
-    page(&signed, StatusCode::OK, false)
+    page(&signed, StatusCode::OK, None)
 }
 
-fn page(signed: &Signed, status: StatusCode, wrong: bool) -> Result<Response, Fault> {
+fn page(signed: &Signed, status: StatusCode, wrong: Option<&str>) -> Result<Response, Fault> {
     let (visit, person) = (&signed.visit, &signed.person);
     let mut sheet = Sheet::new(visit, visit.t("own.title"));
-    if wrong {
-        let text = visit.t("own.wrong").to_owned();
+    if let Some(wrong) = wrong {
+        let text = visit.t(wrong).to_owned();
         sheet.add("wrong", vec![Block::Notice(Tone::Bad, text)]);
     }
     let roles: Vec<_> = person.roles.iter().map(Role::name).collect();
@@ -36,6 +37,7 @@ fn page(signed: &Signed, status: StatusCode, wrong: bool) -> Result<Response, Fa
     sheet.add("facts", vec![Block::Facts(facts)]);
     let passkeys = passkey::of_person(&visit.console.registry, person.id)?;
     let few = passkeys.len() < MOST;
+    let known: Vec<_> = passkeys.iter().map(|key| key.id.clone()).collect();
     let section = Section::new("passkeys", visit.t("own.passkeys"))
         .with(Block::Text(visit.t("own.text").to_owned()))
         .with(Block::Table(table(signed, passkeys)));
@@ -49,6 +51,7 @@ fn page(signed: &Signed, status: StatusCode, wrong: bool) -> Result<Response, Fa
                 user: person.id,
                 login: person.login.clone(),
                 name: person.name.clone(),
+                known: known.join(" "),
             };
             let section = Section::new("add", visit.t("own.add"));
             sheet.section(section.with(Block::Passkey(form)));
@@ -89,6 +92,7 @@ fn table(signed: &Signed, passkeys: Vec<Passkey>) -> Table {
 pub(super) fn answer(fields: &Fields) -> Answer<'_> {
     Answer {
         credential: fields.get("credential"),
+        user: fields.get("user"),
         client: fields.get("client"),
         authenticator: fields.get("authenticator"),
         signature: fields.get("signature"),
@@ -105,22 +109,29 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         token: &visit.token,
         now: console.now(),
     };
+    let person = &signed.person;
+    let refuse = |wrong| page(&signed, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong));
+    // Who found an open session must not be able to come back when it is over.
+    if !sign_in::is_password(console, person, fields.get("password")).await? {
+        return refuse("own.wrong_password");
+    }
     let name = match fields.get("name").trim() {
         "" => visit.t("own.unnamed"),
         name => name,
     };
     let name: String = name.chars().take(60).collect();
-    let person = &signed.person;
     match passkey::register(&console.registry, &asked, person, &name, answer(&fields))? {
         true => Ok(go(PATH)),
-        false => page(&signed, StatusCode::UNPROCESSABLE_ENTITY, true),
+        false => refuse("own.wrong"),
     }
 }
 
 pub(super) async fn remove(signed: Signed, fields: Fields) -> Result<Response, Fault> {
-    let registry = &signed.visit.console.registry;
-    match passkey::remove(registry, signed.person.id, fields.get("passkey"))? {
-        true => Ok(go(PATH)),
-        false => Err(Fault::NotFound),
+    let (registry, person) = (&signed.visit.console.registry, signed.person.id);
+    if !passkey::remove(registry, person, fields.get("passkey"))? {
+        return Err(Fault::NotFound);
     }
+    // Who lost a device may be signed in on it.
+    session::end_others(registry, person, &signed.visit.token)?;
+    Ok(go(PATH))
 }

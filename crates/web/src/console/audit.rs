@@ -46,8 +46,14 @@ const SECRET: [&str; 8] = [
     "signature",
 ];
 
-/// When a person was last noted to look at a page.
-pub(super) type Fresh = HashMap<(String, String), i64>;
+/// Parts of a secret that may be pasted where a public key belongs: as JWK, and in PEM.
+const PRIVATE: [&str; 2] = ["\"d\"", "PRIVATE KEY"];
+
+/// Fields of one entry at most; forms have fewer.
+const FIELDS: usize = 50;
+
+/// When a page was last noted to be looked at: by whom, from where, of which book.
+pub(super) type Fresh = HashMap<[String; 4], i64>;
 
 /// A handler puts this into its answer's extensions if the answer itself does not tell that what
 /// was asked for was refused.
@@ -97,15 +103,22 @@ pub(super) async fn asked(visit: &Visit, fields: &Fields) -> Result<(), Fault> {
         return Ok(());
     };
     for (name, value) in fields.iter().filter(|(name, _)| !SECRET.contains(name)) {
+        let name = Entry::value(name);
+        if entry.fields.len() >= FIELDS && !entry.fields.contains_key(&name) {
+            continue;
+        }
         // What is ticked more than once is one value.
-        let known: &mut String = entry.fields.entry(name.to_owned()).or_default();
+        let known: &mut String = entry.fields.entry(name).or_default();
         if !known.is_empty() {
             known.push_str(", ");
         }
         known.push_str(value);
     }
     for value in entry.fields.values_mut() {
-        *value = Entry::value(value);
+        *value = match PRIVATE.iter().any(|part| value.contains(part)) {
+            true => "…".to_owned(),
+            false => Entry::value(value),
+        };
     }
     let number = visit.note(entry).await?;
     // A request has one form.
@@ -145,7 +158,7 @@ pub(super) async fn answered(visit: &Visit, status: StatusCode) -> Result<(), Fa
 fn is_known(visit: &Visit, entry: &Entry) -> bool {
     let fresh = visit.console.fresh.lock();
     let mut fresh = fresh.unwrap_or_else(PoisonError::into_inner);
-    let page = (entry.login.clone(), entry.object.clone());
+    let page = [&entry.login, &entry.address, &entry.book, &entry.object].map(String::clone);
     let before = fresh.get(&page).copied();
     if visit.follows && before.is_some_and(|before| entry.at - before < FOLLOWS) {
         return true;

@@ -307,6 +307,8 @@ pub(super) struct PasskeyForm {
     pub(super) user: i64,
     pub(super) login: String,
     pub(super) name: String,
+    /// Keys that the person has, in hexadecimal digits: a device that has one makes no other.
+    pub(super) known: String,
 }
 
 /// A place to fill in.

@@ -1,10 +1,10 @@
-//! Passkeys (WebAuthn level 2): a key in the person's device, which asks for a finger, a face or a
+//! Passkeys (WebAuthn level 3): a key in the person's device, which asks for a finger, a face or a
 //! PIN before it signs, and signs for our address only.
 //!
 //! What is used of the standard: keys that the device finds by itself, user verification, no
 //! attestation. Signatures are checked by ring; ES256, EdDSA and RS256 are what devices make.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,6 +34,8 @@ create table if not exists passkey (
     key blob not null,
     -- How often it has signed, if the device counts.
     counter integer not null,
+    -- Whether it may be copied to the person's other devices, which never changes.
+    copyable integer not null,
     added_at integer not null,
     used_at integer
 ) strict, without rowid;
@@ -46,17 +48,26 @@ const PATIENCE: i64 = 10 * 60;
 /// Passkeys of a person at most.
 pub(super) const MOST: usize = 10;
 
+/// Bytes of a key's id at most.
+const LONGEST_ID: usize = 1023;
+
 /// Flags of what the authenticator says: somebody was there, and was verified.
 const PRESENT_AND_VERIFIED: u8 = 0b101;
+/// The flag that the key may be copied to other devices.
+const COPYABLE: u8 = 0b1000;
+/// The flag that it was.
+const COPIED: u8 = 0b1_0000;
 /// The flag that a new key follows.
 const HAS_KEY: u8 = 0b100_0000;
+/// The flag that extensions follow.
+const HAS_EXTENSIONS: u8 = 0b1000_0000;
 
 /// Who keys are for: the host that callers write, unless it is a bare address, for which browsers
 /// make none.
 #[derive(Clone, Debug)]
 pub(super) struct RelyingParty {
     /// Scheme, host and port.
-    origin: String,
+    pub(super) origin: String,
     /// The host.
     pub(super) id: String,
 }
@@ -64,7 +75,10 @@ pub(super) struct RelyingParty {
 impl RelyingParty {
     pub(super) fn of(base: &str) -> Option<RelyingParty> {
         let (scheme, rest) = base.split_once("://")?;
-        let authority = rest.split('/').next()?;
+        // As browsers write it.
+        let authority = rest.split('/').next()?.to_ascii_lowercase();
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(usual).unwrap_or(&authority);
         let host = match authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => authority,
@@ -97,10 +111,10 @@ impl Purpose {
 }
 
 /// Makes challenges and knows them again: each is for one browser and purpose, and counts once.
-/// Nothing is kept of those that nobody answers.
+/// Nothing is kept of those that nobody answers as it must be.
 pub(super) struct Challenges {
     key: hmac::Key,
-    /// Those that were answered, until they are too old anyway.
+    /// Those that counted, until they are too old anyway.
     used: Mutex<HashMap<Vec<u8>, i64>>,
 }
 
@@ -125,22 +139,30 @@ impl Challenges {
         hmac::sign(&self.key, &bound(of, token, purpose))
     }
 
-    /// True if a challenge is one of ours that can still be answered; it cannot be again.
-    fn take(&self, challenge: &[u8], token: &Token, purpose: Purpose, now: i64) -> bool {
-        let Some((of, code)) = challenge.split_at_checked(24) else {
+    /// True if a challenge is one of ours for this browser and purpose, and is not too old.
+    fn made(&self, challenge: &[u8], token: &Token, purpose: Purpose, now: i64) -> bool {
+        let Some((of, code)) = challenge.split_at_checked(CHALLENGE) else {
             return false;
         };
-        let mut until = [0; 8];
-        until.copy_from_slice(&of[16..]);
-        let until = i64::from_be_bytes(until);
         let own = hmac::verify(&self.key, &bound(of, token, purpose), code).is_ok();
-        if !own || until <= now {
-            return false;
-        }
+        own && until(of) > now
+    }
+
+    /// Uses a challenge that was made here; false if it was used before.
+    fn take(&self, challenge: &[u8], now: i64) -> bool {
+        let of = &challenge[..CHALLENGE.min(challenge.len())];
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|_, until| *until > now);
-        used.insert(of.to_vec(), until).is_none()
+        used.insert(of.to_vec(), until(of)).is_none()
     }
+}
+
+/// Bytes of a challenge before its code: random ones, and until when it can be answered.
+const CHALLENGE: usize = 24;
+
+fn until(of: &[u8]) -> i64 {
+    let until = of.last_chunk().copied().unwrap_or_default();
+    i64::from_be_bytes(until)
 }
 
 fn bound(of: &[u8], token: &Token, purpose: Purpose) -> Vec<u8> {
@@ -152,6 +174,8 @@ fn bound(of: &[u8], token: &Token, purpose: Purpose) -> Vec<u8> {
 pub(super) struct Answer<'a> {
     /// Id of the key.
     pub(super) credential: &'a str,
+    /// Whose it is, as the device was told when it made the key; empty for a new one.
+    pub(super) user: &'a str,
     /// What the browser says that it did.
     pub(super) client: &'a str,
     /// What the authenticator says.
@@ -177,28 +201,45 @@ struct ClientData {
     origin: String,
     #[serde(rename = "crossOrigin", default)]
     cross_origin: bool,
+    /// There if the page stood inside another one.
+    #[serde(rename = "topOrigin")]
+    top_origin: Option<String>,
+}
+
+/// What the browser said, once it is known to be right.
+struct Client {
+    /// Its bytes, which were signed.
+    bytes: Vec<u8>,
+    challenge: Vec<u8>,
 }
 
 /// What the authenticator says.
 struct Authenticated {
     counter: u32,
+    copyable: bool,
     /// Id and public key of a new key.
     new: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Asked<'_> {
-    /// Checks what the browser says; its bytes are what was signed.
-    fn client(&self, text: &str, purpose: Purpose) -> Option<Vec<u8>> {
+    /// Checks what the browser says.
+    fn client(&self, text: &str, purpose: Purpose) -> Option<Client> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let data: ClientData = serde_json::from_slice(&bytes).ok()?;
         let challenge = URL_SAFE_NO_PAD.decode(&data.challenge).ok()?;
         let right = data.kind == purpose.kind()
             && data.origin == self.party.origin
             && !data.cross_origin
+            && data.top_origin.is_none()
             && self
                 .challenges
-                .take(&challenge, self.token, purpose, self.now);
-        right.then_some(bytes)
+                .made(&challenge, self.token, purpose, self.now);
+        right.then_some(Client { bytes, challenge })
+    }
+
+    /// Uses the challenge that was answered, once all else is known to be right.
+    fn take(&self, client: &Client) -> bool {
+        self.challenges.take(&client.challenge, self.now)
     }
 
     /// Checks what the authenticator says: for us, with somebody there who was verified.
@@ -206,27 +247,45 @@ impl Asked<'_> {
         let (party, rest) = bytes.split_at_checked(32)?;
         let (&[flags, c0, c1, c2, c3], rest) = rest.split_first_chunk::<5>()?;
         let ours = party == digest(&SHA256, self.party.id.as_bytes()).as_ref();
-        if !ours || flags & PRESENT_AND_VERIFIED != PRESENT_AND_VERIFIED {
+        let has = |flag| flags & flag != 0;
+        let there = flags & PRESENT_AND_VERIFIED == PRESENT_AND_VERIFIED;
+        if !ours || !there || has(COPIED) && !has(COPYABLE) {
             return None;
         }
-        let new = match flags & HAS_KEY {
-            0 => None,
-            _ => {
+        let (new, rest) = match has(HAS_KEY) {
+            false => (None, rest),
+            true => {
                 // The model of the device, then the length of the key's id.
                 let (_, rest) = rest.split_at_checked(16)?;
                 let (length, rest) = rest.split_first_chunk::<2>()?;
-                let (id, key) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-                let mut decoder = Decoder::new(key);
-                decoder.skip().ok()?;
-                // Extensions may follow it.
-                Some((id.to_vec(), key[..decoder.position()].to_vec()))
+                let (id, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+                let (key, rest) = item(rest)?;
+                (Some((id.to_vec(), key.to_vec())), rest)
             }
         };
-        Some(Authenticated {
+        // None are asked for; what a device adds is passed over.
+        let rest = match has(HAS_EXTENSIONS) {
+            false => rest,
+            true => item(rest)?.1,
+        };
+        rest.is_empty().then_some(Authenticated {
             counter: u32::from_be_bytes([c0, c1, c2, c3]),
+            copyable: has(COPYABLE),
             new,
         })
     }
+}
+
+/// The first CBOR item, and what follows it.
+fn item(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut decoder = Decoder::new(bytes);
+    decoder.skip().ok()?;
+    bytes.split_at_checked(decoder.position())
+}
+
+/// True if a public key can be one of a passkey.
+pub(super) fn is_sound(key: &[u8]) -> bool {
+    Key::read(key).is_some()
 }
 
 /// A public key as devices give it (COSE, RFC 9053).
@@ -239,17 +298,23 @@ enum Key {
 impl Key {
     fn read(bytes: &[u8]) -> Option<Key> {
         let mut decoder = Decoder::new(bytes);
-        let mut numbers = HashMap::new();
-        let mut texts = HashMap::new();
-        for _ in 0..decoder.map().ok()?? {
+        let (mut numbers, mut texts) = (HashMap::new(), HashMap::new());
+        let count = decoder.map().ok()??;
+        for _ in 0..count {
             let name = decoder.i32().ok()?;
             match decoder.datatype().ok()? {
-                minicbor::data::Type::Bytes => texts.insert(name, decoder.bytes().ok()?.to_vec()),
+                minicbor::data::Type::Bytes => {
+                    texts.insert(name, decoder.bytes().ok()?.to_vec());
+                }
                 _ => {
                     numbers.insert(name, decoder.i32().ok()?);
-                    None
                 }
-            };
+            }
+        }
+        // What is said twice could be read as two keys.
+        let distinct = numbers.keys().chain(texts.keys()).collect::<HashSet<_>>();
+        if distinct.len() as u64 != count {
+            return None;
         }
         // Kind (1), algorithm (3), curve (-1) or parts of the key (-1, -2, -3).
         let number = |name| numbers.get(&name).copied();
@@ -261,10 +326,12 @@ impl Key {
                 whole.then(|| Key::Es256([vec![4], x, y].concat()))
             }
             (1, -8, Some(6)) => text(-2).filter(|x| x.len() == 32).map(Key::EdDsa),
-            (3, -257, None) => Some(Key::Rs256 {
-                n: text(-1)?,
-                e: text(-2)?,
-            }),
+            (3, -257, None) => {
+                let (n, e) = (text(-1)?, text(-2)?);
+                // 2048 to 4096 bits and the exponent that all devices use.
+                let sound = (256..=512).contains(&n.len()) && e == [1, 0, 1];
+                sound.then_some(Key::Rs256 { n, e })
+            }
             _ => None,
         }
     }
@@ -296,16 +363,21 @@ pub(super) fn register(
     let client = asked.client(answer.client, Purpose::Register);
     let authenticator = URL_SAFE_NO_PAD.decode(answer.authenticator).ok();
     let said = authenticator.and_then(|bytes| asked.authenticator(&bytes));
-    let (Some(_), Some(said)) = (client, said) else {
+    let (Some(client), Some(said)) = (client, said) else {
         return Ok(false);
     };
-    let Some((id, key)) = said.new.filter(|(_, key)| Key::read(key).is_some()) else {
+    let sound =
+        |(id, key): &(Vec<u8>, Vec<u8>)| (1..=LONGEST_ID).contains(&id.len()) && is_sound(key);
+    let Some((id, key)) = said.new.filter(sound) else {
         return Ok(false);
     };
+    if !asked.take(&client) {
+        return Ok(false);
+    }
     registry.with(|connection| {
-        let text = "insert into passkey (id, person, name, key, counter, added_at)
-                    select ?1, ?2, ?3, ?4, ?5, ?6
-                    where (select count(*) from passkey where person = ?2) < ?7
+        let text = "insert into passkey (id, person, name, key, counter, copyable, added_at)
+                    select ?1, ?2, ?3, ?4, ?5, ?6, ?7
+                    where (select count(*) from passkey where person = ?2) < ?8
                     on conflict do nothing";
         let values = params![
             id,
@@ -313,6 +385,7 @@ pub(super) fn register(
             name,
             key,
             said.counter,
+            said.copyable,
             asked.now,
             MOST as i64
         ];
@@ -339,19 +412,20 @@ pub(super) fn sign_in(
         .unwrap_or_default();
     let known = registry.with(|connection| {
         let text = format!(
-            "select {}, key, counter from passkey join person on person.id = person
+            "select {}, key, counter, copyable from passkey join person on person.id = person
              where passkey.id = ?1 and active",
             people::COLUMNS
         );
         let mut select = connection.prepare_cached(&text)?;
         let found = select.query_row([&id], |row| {
             let key: Vec<u8> = row.get("key")?;
-            Ok((people::read(row)?, key, row.get::<_, u32>("counter")?))
+            let counter: u32 = row.get("counter")?;
+            let copyable: bool = row.get("copyable")?;
+            Ok((people::read(row)?, key, counter, copyable))
         });
         found.optional()
     })?;
-    let client = asked.client(answer.client, Purpose::SignIn);
-    let Some((person, key, counter)) = known else {
+    let Some((person, key, counter, copyable)) = known else {
         return Ok(SignIn::Wrong(None));
     };
     let person = Box::new(person);
@@ -359,10 +433,15 @@ pub(super) fn sign_in(
         let authenticator = URL_SAFE_NO_PAD.decode(answer.authenticator).ok()?;
         let signature = URL_SAFE_NO_PAD.decode(answer.signature).ok()?;
         let said = asked.authenticator(&authenticator)?;
-        let message = [authenticator, digest(&SHA256, &client?).as_ref().to_vec()].concat();
-        Key::read(&key)?
-            .signed(&message, &signature)
-            .then_some(said.counter)
+        let user = URL_SAFE_NO_PAD.decode(answer.user).ok()?;
+        let client = asked.client(answer.client, Purpose::SignIn)?;
+        let hash = digest(&SHA256, &client.bytes);
+        let message = [authenticator.as_slice(), hash.as_ref()].concat();
+        let right = user == person.id.to_string().as_bytes()
+            && said.copyable == copyable
+            && Key::read(&key)?.signed(&message, &signature)
+            && asked.take(&client);
+        right.then_some(said.counter)
     };
     let Some(signed) = checked() else {
         return Ok(SignIn::Wrong(Some(person)));

@@ -192,6 +192,15 @@ pub(super) fn end(registry: &Registry, token: &Token) -> rusqlite::Result<()> {
     })
 }
 
+/// Ends a person's sessions, except the one of a token.
+pub(super) fn end_others(registry: &Registry, person: i64, token: &Token) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        let text = "delete from person_session where person = ?1 and token <> ?2";
+        connection.execute(text, params![person, token.stored()])?;
+        Ok(())
+    })
+}
+
 /// Seconds that must pass before another try with this name; zero if it may be tried.
 pub(super) fn wait(registry: &Registry, login: &str, now: i64) -> rusqlite::Result<i64> {
     registry.with(|connection| {

@@ -118,7 +118,7 @@ pub(super) async fn password(
     };
     let wait = session::wait(registry, login, now)?;
     if wait > 0 {
-        audit::sign_in_failed(&visit, login).await?;
+        // Not noted: it costs nothing to try, so anybody could fill the disk.
         let minutes = ((wait + 59) / 60).to_string();
         let error = visit.language.fill("sign_in.blocked", &[&minutes]);
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, error)?;
@@ -171,8 +171,10 @@ pub(super) async fn passkey(
     match passkey::sign_in(&console.registry, &asked, answer)? {
         SignIn::Right(person) => finish(&console, &visit, &person, fields.get("next")).await,
         SignIn::Wrong(person) => {
-            let login = person.map_or(String::new(), |person| person.login);
-            audit::sign_in_failed(&visit, &login).await?;
+            // One that nobody has is not noted, since anybody can make it up.
+            if let Some(person) = person {
+                audit::sign_in_failed(&visit, &person.login).await?;
+            }
             let page = SignInPage {
                 visit: &visit,
                 next: fields.get("next"),
@@ -185,6 +187,27 @@ pub(super) async fn passkey(
             visit.page_with(StatusCode::FORBIDDEN, &page)
         }
     }
+}
+
+/// True if a password is the person's; wrong ones count as they do at the sign-in.
+pub(super) async fn is_password(
+    console: &Arc<Console>,
+    person: &Person,
+    password: &str,
+) -> Result<bool, Fault> {
+    let (registry, now) = (&console.registry, console.now());
+    if session::wait(registry, &person.login, now)? > 0 {
+        return Ok(false);
+    }
+    let (login, password) = (person.login.clone(), password.to_owned());
+    let checked = checking(console, move |console| {
+        people::by_password(&console.registry, &login, &password)
+    });
+    let right = checked.await?.is_some();
+    if !right {
+        session::failed(registry, &person.login, now)?;
+    }
+    Ok(right)
 }
 
 /// Does what takes the processor for a while, a few at a time.

@@ -127,6 +127,7 @@ mod tests {
         "party_role",
         "proposal",
         "role",
+        "scheme",
         "state",
         "status",
         "theme",

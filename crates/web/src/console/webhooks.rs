@@ -66,10 +66,18 @@ pub(super) fn form(visit: &Visit) -> Section {
     let kinds = EVENT_KINDS
         .iter()
         .map(|kind| ((*kind).to_owned(), (*kind).to_owned(), false));
+    let schemes =
+        ["v1a", "v1"].map(|name| (name.to_owned(), visit.word("scheme", name).to_owned()));
     let form = Form {
         action: "/console/webhooks".to_owned(),
         inputs: vec![
             Input::new("url", visit.t("webhook.url"), "", InputKind::Text),
+            Input::new(
+                "scheme",
+                visit.t("webhook.scheme"),
+                "",
+                InputKind::Choice(schemes.into()),
+            ),
             Input::new(
                 "kinds",
                 visit.t("webhook.kinds"),
@@ -100,15 +108,23 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         .all("kinds")
         .filter(|kind| EVENT_KINDS.contains(kind));
     let kinds: Vec<_> = kinds.map(str::to_owned).collect();
-    let added = webhooks.add(&NewEndpoint {
+    let new = NewEndpoint {
         agreement: signed.desk.name(),
         party: &signed.person.party,
         url,
         kinds: &kinds,
         after: last_event(&signed.desk)?,
-    })?;
+    };
+    let added = match fields.get("scheme") {
+        "v1" => {
+            let added = webhooks.add_shared(&new)?;
+            added.map(|(endpoint, secret)| (endpoint, Some(secret)))
+        }
+        _ => webhooks.add(&new)?.map(|endpoint| (endpoint, None)),
+    };
     match added {
-        Some(endpoint) => Ok(go(&path(&endpoint.id))),
+        Some((endpoint, None)) => Ok(go(&path(&endpoint.id))),
+        Some((endpoint, secret)) => page(&signed, &endpoint, secret),
         None => refuse(
             visit
                 .language
@@ -127,16 +143,25 @@ fn own(signed: &Signed, id: &str) -> Result<Endpoint, Fault> {
 }
 
 pub(super) async fn show(signed: Signed, Path(id): Path<String>) -> Result<Response, Fault> {
-    let visit = &signed.visit;
-    let endpoint = own(&signed, &id)?;
+    page(&signed, &own(&signed, &id)?, None)
+}
+
+/// The page of a webhook; the secret is given if it was just made, and not shown again.
+fn page(signed: &Signed, endpoint: &Endpoint, secret: Option<String>) -> Result<Response, Fault> {
+    let (visit, id) = (&signed.visit, &endpoint.id);
     let admin = signed.person.roles.has(Role::Admin);
-    let deliveries = visit.console.webhooks.log(&id, None, SHOWN)?;
+    let deliveries = visit.console.webhooks.log(id, None, SHOWN)?;
     let mut sheet =
         Sheet::new(visit, endpoint.url.clone()).below("nav.developer", "/console/developer");
-    sheet.status = Some(state(visit, &endpoint));
+    sheet.status = Some(state(visit, endpoint));
+    if let Some(secret) = secret {
+        let notice = Block::Notice(Tone::Good, visit.t("webhook.secret_text").to_owned());
+        let fact = (visit.t("webhook.secret").to_owned(), Cell::Code(secret));
+        sheet.add("secret", vec![notice, Block::Facts(vec![fact])]);
+    }
     let fact = |key: &str, cell| (visit.t(key).to_owned(), cell);
     let facts = vec![
-        fact("webhook.events", Cell::text(kinds(visit, &endpoint))),
+        fact("webhook.events", Cell::text(kinds(visit, endpoint))),
         fact(
             "webhook.cursor",
             Cell::number(count(endpoint.cursor as i64)),
@@ -144,12 +169,12 @@ pub(super) async fn show(signed: Signed, Path(id): Path<String>) -> Result<Respo
         fact("webhook.key", Cell::Code(endpoint.public_key()?)),
     ];
     sheet.add("facts", vec![Block::Facts(facts)]);
-    let table = Block::Table(log(visit, &endpoint, &deliveries, admin));
+    let table = Block::Table(log(visit, endpoint, &deliveries, admin));
     sheet.section(Section::new("deliveries", visit.t("webhook.deliveries")).with(table));
     if admin {
         let form = |what: &str, label: &str| {
             Block::Form(Form {
-                action: format!("{}/{what}", path(&id)),
+                action: format!("{}/{what}", path(id)),
                 inputs: Vec::new(),
                 submit: visit.t(label).to_owned(),
             })

@@ -61,7 +61,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn of(step: &Step<'_>, disclosure: &Disclosure, trace: Option<Origin>) -> Row {
-        let (kind, application, loan) = subject(step);
+        let (application, loan) = subject(step);
         let of_loan = |place: u32| step.book.loan_at(place).map(|loan| loan.application);
         let parties = match (step.event, loan, application) {
             (Event::SliceSent(sliced) | Event::SliceReceived(sliced), ..) => {
@@ -82,13 +82,10 @@ impl Row {
             (_, None, Some(application)) => disclosure.application(application),
             (_, None, None) => Parties::MAX,
         };
-        // What nobody is shown, as an archive's, is sent to nobody.
-        let is_listed = parties == 0 || EVENT_KINDS.contains(&kind);
-        debug_assert!(is_listed, "{kind} is not listed");
         Row {
             batch: step.batch,
             day: step.book.business_date(),
-            kind,
+            kind: kind(step.event),
             application: application.or_else(|| of_loan(loan?)),
             loan,
             parties,
@@ -99,49 +96,55 @@ impl Row {
     }
 }
 
-/// Names of all events.
-pub const EVENT_KINDS: [&str; 13] = [
-    "agreement.signed",
-    "application.decided",
-    "offer.withdrawn",
-    "loan.disbursed",
-    "loan.instructed",
-    "loan.reversed",
-    "loan.charged_off",
-    "day.ended",
-    "settlement.planned",
-    "settlement.settled",
-    "day.adjusted",
-    "day.closed",
-    "rate.fixed",
-];
+/// Names every event, so that none can be without a name, or be shown and not be listed.
+macro_rules! name_events {
+    (shown { $($shown:pat => $name:literal,)* } hidden { $($hidden:pat => $other:literal,)* }) => {
+        /// Names of all events that parties are shown.
+        pub const EVENT_KINDS: &[&str] = &[$($name),*];
 
-/// What an event is called, and what it is about.
-fn subject(step: &Step<'_>) -> (&'static str, Option<u32>, Option<u32>) {
+        fn kind(event: &Event) -> &'static str {
+            match event {
+                $($shown => $name,)*
+                $($hidden => $other,)*
+            }
+        }
+    };
+}
+
+name_events! {
+    shown {
+        Event::Signed { .. } => "agreement.signed",
+        Event::Decided(_) => "application.decided",
+        Event::Withdrawn { .. } => "offer.withdrawn",
+        Event::Disbursed { .. } => "loan.disbursed",
+        Event::Instructed { .. } => "loan.instructed",
+        Event::Reversed { .. } => "loan.reversed",
+        Event::ChargedOff { .. } => "loan.charged_off",
+        Event::DayEnded { .. } => "day.ended",
+        Event::Planned(_) => "settlement.planned",
+        Event::Settled { .. } => "settlement.settled",
+        Event::Adjusted { .. } => "day.adjusted",
+        Event::DayClosed(_) => "day.closed",
+        Event::Fixed { .. } => "rate.fixed",
+        Event::SliceSent(_) => "slice.sent",
+        Event::SliceReceived(_) => "slice.received",
+    }
+    hidden {
+        Event::Archived { .. } => "loans.archived",
+    }
+}
+
+/// Application and loan that an event is about.
+fn subject(step: &Step<'_>) -> (Option<u32>, Option<u32>) {
     let last = |count: usize| count.checked_sub(1).map(|place| place as u32);
     match step.event {
-        Event::Signed { .. } => ("agreement.signed", None, None),
-        Event::Decided(_) => {
-            let application = last(step.book.application_count());
-            ("application.decided", application, None)
-        }
-        Event::Withdrawn { application } => ("offer.withdrawn", Some(*application), None),
-        Event::Disbursed { application } => {
-            let loan = last(step.book.loan_count());
-            ("loan.disbursed", Some(*application), loan)
-        }
-        Event::Instructed { loan, .. } => ("loan.instructed", None, Some(*loan)),
-        Event::Reversed { loan, .. } => ("loan.reversed", None, Some(*loan)),
-        Event::ChargedOff { loan, .. } => ("loan.charged_off", None, Some(*loan)),
-        Event::DayEnded { .. } => ("day.ended", None, None),
-        Event::Planned(_) => ("settlement.planned", None, None),
-        Event::Settled { .. } => ("settlement.settled", None, None),
-        Event::Adjusted { .. } => ("day.adjusted", None, None),
-        Event::DayClosed(_) => ("day.closed", None, None),
-        Event::Fixed { .. } => ("rate.fixed", None, None),
-        Event::SliceSent(_) => ("slice.sent", None, None),
-        Event::SliceReceived(_) => ("slice.received", None, None),
-        Event::Archived { .. } => ("loans.archived", None, None),
+        Event::Decided(_) => (last(step.book.application_count()), None),
+        Event::Withdrawn { application } => (Some(*application), None),
+        Event::Disbursed { application } => (Some(*application), last(step.book.loan_count())),
+        Event::Instructed { loan, .. }
+        | Event::Reversed { loan, .. }
+        | Event::ChargedOff { loan, .. } => (None, Some(*loan)),
+        _ => (None, None),
     }
 }
 

@@ -15,7 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use serde_json::{Value, json};
 use tandem_web::access::sign::Signer;
@@ -95,14 +96,14 @@ impl ResolvesClientCert for Shows {
     }
 }
 
-/// The status line that a caller gets who shows certificate `one` and has this key.
-fn asked(
-    running: &Running,
+/// A caller who shows a certificate and has this key.
+fn caller(
     version: &'static SupportedProtocolVersion,
+    certificate: &str,
     key: &str,
-) -> Option<String> {
+) -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let certificate = CertificateDer::from_pem_file(file("one")).unwrap();
+    let certificate = CertificateDer::from_pem_file(file(certificate)).unwrap();
     let key = PrivateKeyDer::from_pem_file(file(key)).unwrap();
     let key = provider.key_provider.load_private_key(key).unwrap();
     let shows = Shows(Arc::new(CertifiedKey::new(vec![certificate], key)));
@@ -114,25 +115,62 @@ fn asked(
         .unwrap()
         .with_root_certificates(trusted)
         .with_client_cert_resolver(Arc::new(shows));
+    Arc::new(config)
+}
+
+/// The status line that a caller gets, and whether its connection went on with an earlier session.
+fn asked(
+    running: &Running,
+    caller: &Arc<ClientConfig>,
+    path: &str,
+    token: &str,
+) -> Option<(String, bool)> {
     let (_, address) = running.base.split_once("//").unwrap();
     let mut connection =
-        ClientConnection::new(Arc::new(config), "127.0.0.1".try_into().unwrap()).unwrap();
+        ClientConnection::new(Arc::clone(caller), "127.0.0.1".try_into().unwrap()).unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
     let mut stream = rustls::Stream::new(&mut connection, &mut socket);
     // The server may hang up before all is written.
-    let _ = write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let _ = write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
     let mut line = String::new();
-    let read = BufReader::new(stream).read_line(&mut line);
-    read.ok().map(|_| line.trim().to_owned())
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    Some((line.trim().to_owned(), resumed))
 }
 
 #[test]
 fn a_certificate_counts_for_whom_has_its_key() {
     let running = start(true);
     for version in [&TLS12, &TLS13] {
-        let with_its_key = asked(&running, version, "one");
-        assert_eq!(with_its_key.as_deref(), Some("HTTP/1.1 200 OK"));
-        assert_eq!(asked(&running, version, "other"), None);
+        let with_its_key = asked(&running, &caller(version, "one", "one"), "/healthz", "");
+        assert_eq!(with_its_key, Some(("HTTP/1.1 200 OK".to_owned(), false)));
+        let with_another = caller(version, "one", "other");
+        assert_eq!(asked(&running, &with_another, "/healthz", ""), None);
+    }
+}
+
+#[test]
+fn a_session_that_goes_on_keeps_its_certificate() {
+    let running = start(true);
+    let (name, pem) = running.register("bazaar");
+    let key = || SigningKey::from_pem(&pem).unwrap();
+    let certified = ApiClient::over(tls(Some("one")), &running.base, &name, key()).unwrap();
+    let signer = Signer::with_certificate(&running.base, &name, key());
+    let (fields, body) = signer.token_request(None, system_time()).unwrap();
+    let answer = certified.send("POST", "/oauth/token", &fields, body.as_bytes());
+    let answer = answer.unwrap().json();
+    let token = answer["access_token"].as_str().unwrap();
+    for version in [&TLS12, &TLS13] {
+        for (certificate, status) in [("one", "200 OK"), ("other", "401 Unauthorized")] {
+            let caller = caller(version, certificate, certificate);
+            for resumed in [false, true] {
+                let answer = asked(&running, &caller, "/v1/agreements", token);
+                assert_eq!(answer, Some((format!("HTTP/1.1 {status}"), resumed)));
+            }
+        }
     }
 }
 

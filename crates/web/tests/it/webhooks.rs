@@ -355,7 +355,7 @@ fn each_refusal_of_a_webhook_says_why() {
             "there are no events `loan.lost`; there are agreement.signed, application.decided, \
              offer.withdrawn, loan.disbursed, loan.instructed, loan.reversed, loan.charged_off, \
              day.ended, settlement.planned, settlement.settled, day.adjusted, day.closed, \
-             rate.fixed",
+             rate.fixed, slice.sent, slice.received",
         ),
     ] {
         let (status, problem) = platform.post("/webhooks", &body);

@@ -134,6 +134,44 @@ async fn signing_in_and_failing_to_is_noted_without_what_was_typed() {
 }
 
 #[tokio::test]
+async fn tries_that_cost_nothing_do_not_fill_the_log() {
+    let mut browser = Browser::new(false);
+    browser.person(Some(SECRET));
+    for _ in 0..8 {
+        browser.password("a password that is wrong").await;
+    }
+    let passkey = "/console/sign-in/passkey";
+    browser.fill("/console/sign-in", passkey, &[]).await;
+    // Five that counted; then the name waits.
+    assert_eq!(entries(&browser, "river").len(), 5);
+    assert_eq!(entries(&browser, "").len(), 0);
+}
+
+#[tokio::test]
+async fn an_entry_has_bounds_and_no_private_key() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut desk = console.signed_in("desk", "cloud", &[Role::Admin]).await;
+    let names: Vec<_> = (0..60)
+        .map(|at| format!("{at}{}", "x".repeat(600)))
+        .collect();
+    let mut fields: Vec<_> = names.iter().map(|name| (name.as_str(), "\u{1}")).collect();
+    fields.insert(0, ("keys", "{\"kty\":\"OKP\",\"d\":\"nobody may know\"}"));
+    fields.insert(0, ("key", "-----BEGIN PRIVATE KEY-----\nnobody may know"));
+    let developer = "/console/developer";
+    desk.fill(developer, developer, &fields).await;
+    let entries = entries(&console, "cloud");
+    let asked = entries.iter().find(|entry| entry.act == Act::Asked);
+    let fields = &asked.unwrap().fields;
+    assert_eq!(
+        (fields["key"].as_str(), fields["keys"].as_str()),
+        ("…", "…")
+    );
+    assert!(fields.len() <= 50, "{}", fields.len());
+    assert!(fields.keys().all(|name| name.chars().count() <= 501));
+}
+
+#[tokio::test]
 async fn what_cannot_be_noted_is_neither_shown_nor_done() {
     let book = Book::open().await;
     let console = console(&book).await;

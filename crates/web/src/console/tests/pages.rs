@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use tandem_domain::book::{Answer, Command, Slice};
 use tandem_domain::loan::Action;
 use tandem_domain::money::Amount;
 
@@ -565,6 +566,22 @@ async fn webhooks_belong_to_their_party() {
     let resend = format!("{one}/resend");
     let page = river.fill(developer, &resend, &[("event", "1")]).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
+    // A shared secret is shown once, to whoever added the webhook.
+    let shared = [url[0], ("scheme", "v1")];
+    let page = river.fill(developer, path, &shared).await;
+    page.says("It is shown only here");
+    assert_eq!(
+        page.body.replace("whsec_…", "").matches("whsec_").count(),
+        1
+    );
+    let rest = page.body.split("/console/webhooks/").nth(1).unwrap();
+    let id = rest.split('/').next().unwrap();
+    let page = river.get(&format!("{path}/{id}")).await;
+    page.says("whsec_…");
+    assert_eq!(page.body.matches("whsec_").count(), 1);
+    river
+        .fill(developer, &format!("{path}/{id}/remove"), &[])
+        .await;
     river.fill(developer, &remove, &[]).await;
     assert_eq!(river.get(&one).await.status, StatusCode::NOT_FOUND);
     for _ in 0..10 {
@@ -572,6 +589,37 @@ async fn webhooks_belong_to_their_party() {
     }
     let page = river.fill(developer, path, &url).await;
     page.says("A party has 10 webhooks in an agreement at the most. Remove one first.");
+}
+
+#[tokio::test]
+async fn room_of_a_limit_that_goes_to_another_book_is_an_event_of_its_lender() {
+    let book = Book::open().await;
+    let slice = Slice {
+        key: "S-1".to_owned(),
+        clause: "7.3".to_owned(),
+        subject: None,
+        book: "another".to_owned(),
+        amount: Amount(1_000_000),
+    };
+    let done = book.desk.execute(Command::SendSlice(slice.clone())).await;
+    assert_eq!(done.unwrap(), Answer::Done);
+    let day = book.desk.look(|book| book.business_date());
+    let back = Command::ReceiveSlice {
+        slice,
+        sent_on: day,
+    };
+    assert_eq!(book.desk.execute(back).await.unwrap(), Answer::Done);
+    let console = console(&book).await;
+    for (party, sees) in [("river", true), ("harbour", false)] {
+        let mut browser = console.signed_in(party, party, &[Role::Viewer]).await;
+        let page = browser.get("/console/developer").await;
+        for text in [
+            "Room of a limit sent to another book",
+            "Room of a limit received from another book",
+        ] {
+            assert_eq!(page.body.contains(text), sees, "{party}: {text}");
+        }
+    }
 }
 
 #[tokio::test]
