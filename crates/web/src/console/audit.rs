@@ -34,8 +34,10 @@ const DAY: i64 = 24 * 60 * 60;
 /// What is no page and changes nothing that matters to others, or notes itself.
 const QUIET: [&str; 3] = ["/changes", "/preferences", "/sign-in"];
 
-/// Fields that are never noted: secrets, and what only a device understands.
-const SECRET: [&str; 8] = [
+/// Fields that are never noted: secrets, what only a device understands, and what is written of a
+/// borrower, which must not outlast its case.
+const UNNOTED: [&str; 9] = [
+    "note",
     "form",
     "password",
     "again",
@@ -102,7 +104,7 @@ pub(super) async fn asked(visit: &Visit, fields: &Fields) -> Result<(), Fault> {
     let Some(mut entry) = visit.own_entry(Act::Asked) else {
         return Ok(());
     };
-    for (name, value) in fields.iter().filter(|(name, _)| !SECRET.contains(name)) {
+    for (name, value) in fields.iter().filter(|(name, _)| !UNNOTED.contains(name)) {
         let name = Entry::value(name);
         if entry.fields.len() >= FIELDS && !entry.fields.contains_key(&name) {
             continue;
