@@ -2,7 +2,6 @@
 //! party that sent it until the book takes it or somebody has done with it.
 
 use rusqlite::params;
-use serde::Deserialize;
 
 use crate::problem::Problem;
 use crate::registry::Registry;
@@ -96,77 +95,36 @@ pub fn of(registry: &Registry, book: &str, party: &str) -> rusqlite::Result<Vec<
     })
 }
 
-/// What was refused if a call ended with a problem; none if it may be sent again as it is.
-pub(crate) fn of_call(key: &str, loan: &str, problem: &Problem, day: i32) -> Option<Refusal> {
-    (!problem.retryable).then(|| Refusal {
-        key: key.to_owned(),
-        loan: loan.to_owned(),
-        detail: problem.detail.clone(),
-        day,
-    })
-}
-
-/// A line of the answer to a stream, as far as it matters here.
-#[derive(Deserialize)]
-struct Answered {
-    line: usize,
-    reference: Option<String>,
-    problem: Option<Wrong>,
-}
-
-#[derive(Deserialize)]
-struct Wrong {
-    detail: String,
-    retryable: bool,
-}
-
-/// A line of a stream of payments, as far as it matters here.
-#[derive(Deserialize)]
-struct Sent {
-    loan: Option<String>,
-}
-
-/// What was refused of a stream of payments: lines as they were sent, and as they were answered.
-pub(crate) fn of_stream(sent: &[u8], answered: &[u8], day: i32) -> Vec<Refusal> {
-    let mark: &[u8] = br#""problem":"#;
-    let answered = answered.split(|byte| *byte == b'\n');
-    // Most lines have none, and need not be read.
-    let wrong = answered.filter(|line| line.windows(mark.len()).any(|part| part == mark));
-    let wrong = wrong.filter_map(|line| serde_json::from_slice::<Answered>(line).ok());
-    let lines: Vec<_> = sent.split(|byte| *byte == b'\n').collect();
-    let refused = wrong.filter_map(|answer| {
-        let problem = answer.problem.filter(|problem| !problem.retryable)?;
-        let line = answer.line.checked_sub(1).and_then(|at| lines.get(at))?;
-        let sent = serde_json::from_slice::<Sent>(line).ok();
-        Some(Refusal {
-            key: answer.reference?,
-            loan: sent.and_then(|sent| sent.loan).unwrap_or_default(),
-            detail: problem.detail,
+impl Refusal {
+    /// What was refused if an instruction ended with a problem; none if it may be sent again as it
+    /// is.
+    pub(crate) fn of(key: &str, loan: &str, problem: &Problem, day: i32) -> Option<Refusal> {
+        (!problem.retryable).then(|| Refusal {
+            key: key.to_owned(),
+            loan: loan.to_owned(),
+            detail: problem.detail.clone(),
             day,
         })
-    });
-    refused.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem;
 
     #[test]
-    fn refused_lines_of_a_stream_are_found_with_their_loans() {
-        let sent = b"{\"reference\":\"P-1\",\"loan\":\"L-1\"}\n\n{\"reference\":\"P-2\",\"loan\":\"L-2\"}\nno json\n";
-        let answered = br#"{"line":1,"reference":"P-1","status":201}
-{"line":3,"reference":"P-2","status":409,"problem":{"detail":"The loan is over.","retryable":false}}
-{"line":4,"status":400,"problem":{"detail":"no JSON","retryable":false}}
-{"line":1,"reference":"P-1","status":503,"problem":{"detail":"Come again.","retryable":true}}
-"#;
-        let refused = of_stream(sent, answered, 19_000);
+    fn what_may_be_sent_again_is_not_refused() {
+        let refused = |problem| Refusal::of("P-2", "L-2", &problem, 19_000);
         let expected = Refusal {
             key: "P-2".to_owned(),
             loan: "L-2".to_owned(),
             detail: "The loan is over.".to_owned(),
             day: 19_000,
         };
-        assert_eq!(refused, [expected]);
+        let over = Problem::new(problem::STATE, "The loan is over.");
+        assert_eq!(refused(over), Some(expected));
+        let later = Problem::new(problem::UNAVAILABLE, "Come again.");
+        assert_eq!(refused(later), None);
     }
 }

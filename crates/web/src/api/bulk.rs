@@ -16,6 +16,7 @@ use super::shape::{ApplicationRequest, LineResult, PaymentRequest};
 use super::view::{Role, View};
 use super::{Here, read};
 use crate::problem::{self, Problem};
+use crate::refusals::Refusal;
 
 /// Lines that become durable together.
 const PARCEL: usize = 500;
@@ -39,10 +40,12 @@ pub(super) async fn applications(
 ) -> Result<impl IntoResponse, Problem> {
     here.may("applications:write")?;
     here.view.must_be(Role::Platform)?;
-    let line = |view: &View, request: ApplicationRequest| {
-        (request.reference.clone(), command(view, request))
+    let line = |view: &View, request: ApplicationRequest| Line {
+        reference: request.reference.clone(),
+        loan: None,
+        command: command(view, request),
     };
-    stream(&here.view, &headers, &body, line).await
+    stream(&here, &headers, &body, line).await
 }
 
 /// Books payments, one JSON object per line; answers one line each, in the same order.
@@ -58,20 +61,29 @@ pub(super) async fn payments(
 ) -> Result<impl IntoResponse, Problem> {
     here.may("payments:write")?;
     here.view.must_be(Role::Servicer)?;
-    let line = |view: &View, request: PaymentRequest| {
-        (request.reference.clone(), payment_command(view, request))
+    let line = |view: &View, request: PaymentRequest| Line {
+        reference: request.reference.clone(),
+        loan: Some(request.loan.clone().unwrap_or_default()),
+        command: payment_command(view, request),
     };
-    stream(&here.view, &headers, &body, line).await
+    stream(&here, &headers, &body, line).await
 }
 
-/// A line on its way: its number, its key, and what it asks or what is wrong with it.
-type Line = (u64, Option<String>, Result<Command, Problem>);
+/// What a line says.
+struct Line {
+    /// Its key.
+    reference: String,
+    /// The loan that it pays, whose party has a case if it is refused; empty if it names none.
+    loan: Option<String>,
+    /// What it asks, or what is wrong with it.
+    command: Result<Command, Problem>,
+}
 
 async fn stream<T: DeserializeOwned>(
-    view: &View,
+    here: &Here,
     headers: &HeaderMap,
     body: &[u8],
-    line: impl Fn(&View, T) -> (String, Result<Command, Problem>),
+    line: impl Fn(&View, T) -> Line,
 ) -> Result<([(HeaderName, &'static str); 1], Vec<u8>), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind != Some(b"application/x-ndjson") {
@@ -80,30 +92,35 @@ async fn stream<T: DeserializeOwned>(
     }
     let lines = (1..).zip(body.split(|&byte| byte == b'\n'));
     let lines = lines.filter(|(_, bytes)| !bytes.trim_ascii().is_empty());
-    let mut lines = lines.map(|(number, bytes)| match read::<T>(bytes) {
-        Ok(request) => {
-            let (key, command) = line(view, request);
-            (number, Some(key), command)
-        }
-        Err(problem) => (number, None, Err(problem)),
-    });
-    let mut results = Vec::new();
+    let view = &here.view;
+    let mut lines = lines.map(|(number, bytes)| (number, read(bytes).map(|it| line(view, it))));
+    let (mut results, mut refused) = (Vec::new(), Vec::new());
     loop {
-        let parcel: Vec<Line> = lines.by_ref().take(PARCEL).collect();
+        let parcel: Vec<_> = lines.by_ref().take(PARCEL).collect();
         if parcel.is_empty() {
             break;
         }
-        carry_out(view, parcel, &mut results).await;
+        carry_out(view, parcel, &mut results, &mut refused).await;
     }
+    here.keep_refused(&refused);
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], results))
 }
 
-/// Has a parcel carried out and writes its results.
-async fn carry_out(view: &View, parcel: Vec<Line>, results: &mut Vec<u8>) {
+/// Has a parcel of lines, or what is wrong with them, carried out and writes its results.
+async fn carry_out(
+    view: &View,
+    parcel: Vec<(u64, Result<Line, Problem>)>,
+    results: &mut Vec<u8>,
+    refused: &mut Vec<Refusal>,
+) {
     let mut commands = Vec::new();
-    let asked = parcel.into_iter().map(|(number, key, command)| {
+    let asked = parcel.into_iter().map(|(number, line)| {
+        let (reference, loan, command) = match line {
+            Ok(line) => (Some(line.reference), line.loan, line.command),
+            Err(problem) => (None, None, Err(problem)),
+        };
         let wrong = command.map(|command| commands.push(command)).err();
-        (number, key, wrong)
+        (number, reference, loan, wrong)
     });
     let asked: Vec<_> = asked.collect();
     let decided = stream::iter(commands).map(|command| decided(view, command));
@@ -115,11 +132,15 @@ async fn carry_out(view: &View, parcel: Vec<Line>, results: &mut Vec<u8>) {
     };
     let mut answers = answers.into_iter();
     view.look(|seen| {
-        for (line, reference, wrong) in asked {
+        let day = seen.book.business_date();
+        for (line, reference, loan, wrong) in asked {
             let problem = wrong.or_else(|| match answers.next() {
                 Some(answer) => answer.err().map(Problem::from),
                 None => stopped.clone(),
             });
+            if let (Some(key), Some(loan), Some(problem)) = (&reference, &loan, &problem) {
+                refused.extend(Refusal::of(key, loan, problem, day.0));
+            }
             let state = reference.as_deref().filter(|_| problem.is_none());
             let state = state.and_then(|key| seen.book.application(key));
             let result = LineResult {

@@ -112,10 +112,7 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
     };
     let streams = Router::new()
         .route("/applications/stream", post(bulk::applications))
-        .route(
-            "/payments/stream",
-            post(bulk::payments).layer(from_fn_with_state(service.clone(), refused::watch)),
-        );
+        .route("/payments/stream", post(bulk::payments));
     let gate = Gate::new(access.clone());
     let stream_gate = Gate {
         body_limit: bulk::BODY,

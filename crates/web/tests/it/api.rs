@@ -99,7 +99,9 @@ fn a_loan_lives_through_the_api() {
         &json!({"reference": "P-3", "amount": money(1)}),
     );
     let line = r#"{"reference":"P-4","loan":"A-8","amount":{"amount":1,"currency":"CNY"}}"#;
-    servicer.stream("/payments/stream", line);
+    let mut known = payment.clone();
+    known["loan"] = json!("A-1");
+    servicer.stream("/payments/stream", &format!("\n{known}\n{line}\nno JSON\n"));
     let refused = |party| refusals::of(&running.service.registry, BOOK, party).unwrap();
     let found: Vec<_> = refused("cloud")
         .into_iter()
