@@ -11,7 +11,7 @@ use tandem_web::registry::Registry;
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::registry_file;
+use crate::serve::{open_registry, registry_file};
 
 /// What to do with the audit log.
 #[derive(clap::Subcommand)]
@@ -54,8 +54,7 @@ fn open(data: &Path) -> Outcome<Registry> {
             file.display()
         )));
     }
-    let registry = Registry::open(&file, &tandem_web::schemas());
-    registry.map_err(|error| Failure(format!("{}: {error}", file.display())))
+    open_registry(data)
 }
 
 fn export(registry: &Registry, party: &str) -> Outcome {

@@ -176,13 +176,19 @@ impl Place {
         Ok(engine)
     }
 
+    /// Folder of the book's files on this machine.
+    pub(crate) fn folder(&self) -> &Path {
+        let folder = match self {
+            Place::File(database) => database.parent(),
+            #[cfg(feature = "postgres")]
+            Place::Server(book) => book.head_file().parent(),
+        };
+        folder.unwrap_or(Path::new(""))
+    }
+
     /// Folder for snapshots of the book.
     pub(crate) fn snapshots(&self) -> PathBuf {
-        match self {
-            Place::File(database) => database.with_file_name(SNAPSHOTS),
-            #[cfg(feature = "postgres")]
-            Place::Server(book) => book.head_file().with_file_name(SNAPSHOTS),
-        }
+        self.folder().join(SNAPSHOTS)
     }
 
     /// Reads the whole journal; `observe` sees every event.

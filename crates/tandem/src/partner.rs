@@ -12,7 +12,7 @@ use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::read_text;
-use crate::serve::registry_file;
+use crate::serve::open_registry;
 
 /// What to do with clients.
 #[derive(clap::Subcommand)]
@@ -63,9 +63,7 @@ pub(crate) struct Options {
 
 /// Changes or lists the clients of a service.
 pub(crate) fn client(options: &Options) -> Outcome {
-    let file = registry_file(&options.data);
-    let registry = Registry::open(&file, &tandem_web::schemas());
-    let registry = registry.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let registry = open_registry(&options.data)?;
     match &options.action {
         Action::Add {
             client,

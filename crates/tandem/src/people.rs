@@ -10,7 +10,7 @@ use tandem_web::registry::Registry;
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::registry_file;
+use crate::serve::{open_registry, registry_file};
 
 /// Somebody who is to sign in to the console.
 #[derive(clap::Args)]
@@ -38,12 +38,10 @@ fn role(name: &str) -> Result<Role, String> {
 
 /// Adds the person and prints the password of the first sign-in.
 pub(crate) fn add(options: &Options) -> Outcome {
-    let file = registry_file(&options.data);
-    if let Some(folder) = file.parent() {
+    if let Some(folder) = registry_file(&options.data).parent() {
         std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
     }
-    let registry = Registry::open(&file, &tandem_web::schemas());
-    let registry = registry.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let registry = open_registry(&options.data)?;
     let roles = options.role.iter().copied().chain([Role::Viewer]);
     let new = NewPerson {
         login: &options.login,
@@ -69,17 +67,15 @@ fn note(registry: &Registry, options: &Options) -> Outcome {
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), Entry::value(&value)));
     let entry = Entry {
-        party: options.party.clone(),
-        number: 0,
-        at: system_time(),
-        login: "tandem person".to_owned(),
         address: "–".to_owned(),
-        book: String::new(),
-        act: Act::Asked,
-        object: "/people".to_owned(),
         fields: fields.into(),
-        answers: None,
         status: Some(200),
+        ..Entry::new(
+            (&options.party, "tandem person"),
+            Act::Asked,
+            "/people",
+            system_time(),
+        )
     };
     let noted = audit::append(registry, vec![entry]);
     noted

@@ -13,8 +13,8 @@ use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Store, snapshot};
+use tandem_web::hex;
 use tandem_web::refusals::{self, Refusal};
-use tandem_web::registry::Registry;
 
 use crate::data::{AnyStore, Place};
 use crate::export;
@@ -24,7 +24,7 @@ use crate::instruct;
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
-use crate::serve::registry_file;
+use crate::serve::{open_registry, registry_file};
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
 use crate::words::counted;
@@ -373,19 +373,19 @@ impl Run {
     /// Tells the service in the same folder, if there is one, what was refused: its console makes
     /// cases of it.
     fn keep_refused(&self, place: &Place) -> Outcome {
-        let snapshots = place.snapshots();
-        let folder = snapshots.ancestors().nth(2).unwrap_or(Path::new("."));
-        let file = registry_file(folder);
+        let data = place.folder().parent().unwrap_or(Path::new("."));
+        let file = registry_file(data);
         let Some(version) = self.engine.book().latest() else {
             return Ok(());
         };
         if self.refused.is_empty() || !file.exists() {
             return Ok(());
         }
-        let failed = |error| Failure(format!("{}: {error}", file.display()));
-        let registry = Registry::open(&file, &[refusals::SCHEMA]).map_err(failed)?;
-        let file = &version.agreement.file;
-        refusals::keep(&registry, &file.id, &file.roles.servicer, &self.refused).map_err(failed)
+        let registry = open_registry(data)?;
+        let agreement = &version.agreement.file;
+        let (id, servicer) = (&agreement.id, &agreement.roles.servicer);
+        let kept = refusals::keep(&registry, id, servicer, &self.refused);
+        kept.map_err(|error| Failure(format!("{}: {error}", file.display())))
     }
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot
@@ -397,24 +397,20 @@ impl Run {
         let answers = self.engine.submit(asked)?;
         let day = self.engine.book().business_date();
         for ((name, instructed), answer) in named.into_iter().zip(instructed).zip(answers) {
-            if let (Some((key, loan)), Err(refusal)) = (instructed, &answer)
-                && !matches!(
-                    refusal,
-                    Refused::LoanArchived(_) | Refused::InstructionArchived(_)
-                )
-            {
-                self.refused.push(Refusal {
-                    key,
-                    loan,
-                    detail: refusal.to_string(),
-                    day: day.0,
-                });
-            }
             match (name, answer) {
                 (Some(_), Err(Refused::LoanArchived(_) | Refused::InstructionArchived(_))) => {
                     self.archived += 1
                 }
-                (Some(name), Err(refusal)) => self.problems.push(format!("{name}: {refusal}")),
+                (Some(name), Err(refusal)) => {
+                    let detail = refusal.to_string();
+                    self.problems.push(format!("{name}: {detail}"));
+                    self.refused.extend(instructed.map(|(key, loan)| Refusal {
+                        key,
+                        loan,
+                        detail,
+                        day: day.0,
+                    }));
+                }
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
                 (_, Ok(_)) => {}
             }
@@ -505,11 +501,7 @@ fn conclude(
             out.join(PROBLEMS).display()
         );
     }
-    let digest: String = book
-        .digest()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&book.digest());
     text += &format!(
         "{}\nreport   {}\njournal  {}\ndigest   {digest}\n",
         proofs.join("\n"),

@@ -96,6 +96,13 @@ pub(crate) fn registry_file(data: &Path) -> PathBuf {
     data.join(SERVICE).join("registry.db")
 }
 
+/// Opens it.
+pub(crate) fn open_registry(data: &Path) -> Outcome<Registry> {
+    let file = registry_file(data);
+    let registry = Registry::open(&file, &tandem_web::schemas());
+    registry.map_err(|error| Failure(format!("{}: {error}", file.display())))
+}
+
 /// Serves until the process is told to stop.
 pub(crate) fn serve(options: &Options) -> Outcome {
     tandem_web::log();
@@ -124,11 +131,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         .unwrap_or_else(|| format!("{scheme}://{address}"));
     let folder = options.data.join(SERVICE);
     fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
-    let registry_file = registry_file(&options.data);
-    let registry = Registry::open(&registry_file, &tandem_web::schemas());
-    let registry =
-        registry.map_err(|error| Failure(format!("{}: {error}", registry_file.display())))?;
-    let registry = Arc::new(registry);
+    let registry = Arc::new(open_registry(&options.data)?);
     let settings = Settings {
         base: base.clone(),
         rate: options.rate,
@@ -143,7 +146,6 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     };
     let vault = Vault::open(&folder, &vault_key).map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
-    let mut snapshots = BTreeMap::new();
     let mut threads = Vec::new();
     let mut lenders = BTreeSet::new();
     for path in &options.programmes {
@@ -154,8 +156,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         }
         let policies = programme.version.policies.iter();
         lenders.extend(policies.map(|policy| policy.file.lender.clone()));
-        let (desk, folder, thread) = open(&programme, options, &base)?;
-        snapshots.insert(desk.name().to_owned(), folder);
+        let (desk, thread) = open(&programme, options, &base)?;
         desks.insert(desk.name().to_owned(), desk);
         threads.push(thread);
     }
@@ -165,6 +166,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
+    let registry_file = registry_file(&options.data);
     let failed = |error| Failure(format!("{}: {error}", registry_file.display()));
     let audit = Audit::open(&registry).map_err(failed)?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
@@ -173,7 +175,6 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         webhooks: Arc::new(webhooks),
         audit: Arc::new(audit),
         desks,
-        snapshots,
         registry,
         access,
         sandbox: options.sandbox || options.demo,
@@ -281,12 +282,11 @@ fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path)
     Ok(())
 }
 
-/// Opens a programme's book; with it comes the folder of its snapshots.
 fn open(
     programme: &Programme,
     options: &Options,
     base: &str,
-) -> Outcome<(Arc<Desk>, PathBuf, std::thread::JoinHandle<()>)> {
+) -> Outcome<(Arc<Desk>, std::thread::JoinHandle<()>)> {
     let name = BookName::new(programme.version.agreement.file.id.as_str())?;
     let folder = options.data.join(name.as_str());
     let (store, node) = (options.store.as_deref(), options.node.as_deref());
@@ -294,18 +294,16 @@ fn open(
     if options.demo {
         run::fill(programme, &place, options.until)?;
     }
-    let snapshots = place.snapshots();
     let setup = Setup {
         rows: folder.join("rows.db"),
-        snapshots: snapshots.clone(),
+        snapshots: place.snapshots(),
         source: Box::new(Served {
             place: place.served(base),
             name,
         }),
         documents: programme.version.documents.clone(),
     };
-    let (desk, thread) = Desk::open(setup).map_err(Failure)?;
-    Ok((desk, snapshots, thread))
+    Desk::open(setup).map_err(Failure)
 }
 
 /// A book's journal as a service uses it.

@@ -20,6 +20,7 @@ use tandem_domain::settlement::{Plan, Transfer};
 use tandem_domain::share::{MAX_SHARES, allocate};
 use tandem_engine::{Step, replay};
 use tandem_journal::Store;
+use tandem_web::hex;
 
 use crate::data::BookOption;
 use crate::export;
@@ -81,11 +82,7 @@ fn read<S: Store>(
     })?;
     let checks = verifier.finish(&book);
     let mut text: String = checks.iter().map(|check| format!("{check}\n")).collect();
-    let digest: String = book
-        .digest()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&book.digest());
     text += &format!("\n{}\ndigest {digest}\n", verifier.counts);
     Ok((checks, text))
 }
@@ -709,7 +706,7 @@ mod tests {
         let (checks, text) = verified(edited(|_| {})).unwrap();
         assert!(checks.iter().all(|check| check.passed), "{text}");
         let book = sample::engine().book().digest();
-        let digest: String = book.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&book);
         let (rest, last) = text.trim_end().rsplit_once('\n').unwrap();
         assert_eq!(last, format!("digest {digest}"));
         crate::export::tests::golden(rest, "verify");

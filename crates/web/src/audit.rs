@@ -104,6 +104,23 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry of a party's person about what was done at a time, without what only some have.
+    pub fn new((party, login): (&str, &str), act: Act, object: &str, at: i64) -> Entry {
+        Entry {
+            party: party.to_owned(),
+            number: 0,
+            at,
+            login: login.to_owned(),
+            address: String::new(),
+            book: String::new(),
+            act,
+            object: Entry::value(object),
+            fields: BTreeMap::new(),
+            answers: None,
+            status: None,
+        }
+    }
+
     /// A value as it stands in an entry: cut if it is long.
     pub fn value(text: &str) -> String {
         match text.char_indices().nth(LONGEST) {
@@ -358,17 +375,10 @@ mod tests {
 
     fn entry(party: &str, object: &str) -> Entry {
         Entry {
-            party: party.to_owned(),
-            number: 0,
-            at: 1_700_000_000,
-            login: "li".to_owned(),
             address: "10.0.0.5".to_owned(),
             book: "marketplace".to_owned(),
-            act: Act::Viewed,
-            object: object.to_owned(),
-            fields: BTreeMap::new(),
-            answers: None,
             status: Some(200),
+            ..Entry::new((party, "li"), Act::Viewed, object, 1_700_000_000)
         }
     }
 

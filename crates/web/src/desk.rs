@@ -10,7 +10,7 @@
 //! ```
 
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -135,6 +135,7 @@ pub type Answers = Vec<Result<Answer, Refusal>>;
 /// A book at work.
 pub struct Desk {
     name: String,
+    snapshots: PathBuf,
     reader: Arc<Reader>,
     role: watch::Sender<Role>,
     jobs: SyncSender<Job>,
@@ -182,6 +183,7 @@ impl Desk {
         let (orders, ordered) = sync_channel(1);
         let desk = Arc::new(Desk {
             name,
+            snapshots: setup.snapshots.clone(),
             reader: Arc::new(reader),
             role: watch::Sender::new(Role::Opening),
             jobs,
@@ -203,6 +205,11 @@ impl Desk {
     /// Name of the book, which is the agreement's id.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Folder of the book's snapshots.
+    pub(crate) fn snapshots(&self) -> &Path {
+        &self.snapshots
     }
 
     /// Has lenders decide by services of their own; once, before the first application.
@@ -431,7 +438,7 @@ impl Working {
         }
         match end {
             End::Stopped => {
-                if let Err(error) = engine.snapshot(&self.setup.snapshots) {
+                if let Err(error) = engine.snapshot(self.desk.snapshots()) {
                     tracing::warn!("no snapshot was written: {error}");
                 }
                 End::Stopped
@@ -526,7 +533,7 @@ impl Working {
 
     /// Has a snapshot written while the book is at work.
     fn snapshot(&self, client: Client) {
-        let folder = self.setup.snapshots.clone();
+        let folder = self.desk.snapshots.clone();
         let write = move || {
             if let Some(Err(error)) = client.snapshot(&folder) {
                 tracing::warn!("no snapshot was written: {error}");

@@ -21,7 +21,6 @@ pub mod vault;
 pub mod webhooks;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use access::Access;
@@ -36,8 +35,6 @@ use webhooks::Webhooks;
 pub struct Service {
     /// The books, by their agreements' ids.
     pub desks: BTreeMap<String, Arc<Desk>>,
-    /// Folders of the books' snapshots, by the books' names.
-    pub snapshots: BTreeMap<String, PathBuf>,
     /// What the service keeps beside its books.
     pub registry: Arc<Registry>,
     /// Who may call.
@@ -57,7 +54,7 @@ pub struct Service {
 }
 
 /// Bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

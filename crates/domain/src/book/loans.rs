@@ -68,10 +68,9 @@ impl Loans {
     }
 
     /// Makes room for a new loan, which is set next.
-    pub(super) fn add(&mut self) -> u32 {
+    pub(super) fn add(&mut self) {
         self.packed.push(Box::default());
         self.agenda.push(NEVER);
-        self.packed.len() as u32 - 1
     }
 
     pub(super) fn set(&mut self, place: u32, loan: &Loan) {

@@ -218,20 +218,18 @@ impl Server {
                 *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             }
         });
-        let client = match self.tls.clone() {
-            Some(tls) => config.connect(tls).map_err(|error| {
-                let cause = explain(&error);
-                match cause.to_string() {
-                    text if text.contains("TLS") => format!("{text}; {NO_TLS}").into(),
-                    _ => cause,
-                }
-            }),
-            None => config.connect(NoTls).map_err(|error| explain(&error)),
+        let connected = match self.tls.clone() {
+            Some(tls) => config.connect(tls),
+            None => config.connect(NoTls),
         };
-        Ok(Connection {
-            client: client?,
-            warning,
-        })
+        let client = connected.map_err(|error| {
+            let cause = explain(&error);
+            match cause.to_string() {
+                text if text.contains("TLS handshake") => format!("{text}; {NO_TLS}").into(),
+                _ => cause,
+            }
+        })?;
+        Ok(Connection { client, warning })
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn archive(options: &Options) -> Outcome {
     }
     let folder = match &options.out {
         Some(out) => out.clone(),
-        None => place.snapshots().with_file_name("archive"),
+        None => place.folder().join("archive"),
     };
     let today = engine.book().business_date();
     let (name, path) = free(&folder, &today.to_string());

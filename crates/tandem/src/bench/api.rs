@@ -107,12 +107,11 @@ pub(super) fn measure(load: &Load) -> Outcome {
             })
         });
         let callers: Vec<_> = callers.collect();
-        while let Some(status) = status
-            .as_ref()
-            .filter(|_| !callers.iter().all(|caller| caller.is_finished()))
-        {
-            highest.fetch_max(memory(status), Ordering::Relaxed);
-            thread::sleep(LOOK);
+        if let Some(status) = &status {
+            while !callers.iter().all(|caller| caller.is_finished()) {
+                highest.fetch_max(memory(status), Ordering::Relaxed);
+                thread::sleep(LOOK);
+            }
         }
     });
     let took = begun.elapsed();

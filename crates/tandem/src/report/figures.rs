@@ -12,6 +12,7 @@ use tandem_domain::loan::{Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency, Rate, Rounding};
 use tandem_domain::party::{PartyId, PartyKind};
 use tandem_domain::rulebook::Check;
+use tandem_web::hex;
 
 use super::collect::{
     ByParty, Closed, Collector, Losses, Outcomes, Payments, RESULT, Settlement, Year,
@@ -422,10 +423,6 @@ impl Costs {
 /// A rate as a number.
 pub(super) fn fraction(rate: Rate) -> f64 {
     rate.0 as f64 / Rate::ONE.0 as f64
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn reasons(collector: &Collector, versions: &[Version]) -> Vec<LenderReason> {

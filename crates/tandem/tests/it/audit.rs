@@ -14,17 +14,10 @@ fn service(folder: &Path) -> Registry {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let registry = Registry::open(&file, &tandem_web::schemas()).unwrap();
     let entries = ["river", "cloud", "river"].map(|party| Entry {
-        party: party.to_owned(),
-        number: 0,
-        at: 1_700_000_000,
-        login: "li".to_owned(),
         address: "10.0.0.5".to_owned(),
         book: "marketplace".to_owned(),
-        act: Act::Viewed,
-        object: "/loans/A-1".to_owned(),
-        fields: [].into(),
-        answers: None,
         status: Some(200),
+        ..Entry::new((party, "li"), Act::Viewed, "/loans/A-1", 1_700_000_000)
     });
     audit::append(&registry, entries.into()).unwrap();
     registry

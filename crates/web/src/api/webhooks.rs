@@ -17,7 +17,7 @@ use crate::access::Kept;
 use crate::problem::{self, FieldError, Problem};
 use crate::read::EVENT_KINDS;
 use crate::webhooks::{
-    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, Scheme, WebhookError, last_event,
+    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, WebhookError, last_event,
 };
 
 /// What the address names.
@@ -62,16 +62,7 @@ pub(super) async fn add(
         kinds: &request.events,
         after: request.after.map_or(last, |after| after.min(last)),
     };
-    let added = match request.scheme {
-        Scheme::V1a => {
-            let added = service.webhooks.add(&new);
-            added.map(|added| added.map(|endpoint| (endpoint, None)))
-        }
-        Scheme::V1 => {
-            let added = service.webhooks.add_shared(&new);
-            added.map(|added| added.map(|(endpoint, secret)| (endpoint, Some(secret))))
-        }
-    };
+    let added = service.webhooks.add(&new, request.scheme);
     let added = added.map_err(|error| failed(&error))?;
     let (endpoint, secret) = added.ok_or_else(|| {
         let message = format!(

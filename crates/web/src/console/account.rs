@@ -42,12 +42,11 @@ fn page(signed: &Signed, status: StatusCode, wrong: Option<&str>) -> Result<Resp
         .with(Block::Text(visit.t("own.text").to_owned()))
         .with(Block::Table(table(signed, passkeys)));
     sheet.section(section);
-    match &visit.console.relying_party {
-        Some(party) if few => {
-            let challenges = &visit.console.challenges;
+    match Asked::by(visit) {
+        Some(asked) if few => {
             let form = PasskeyForm {
-                challenge: challenges.make(&visit.token, Purpose::Register, visit.console.now()),
-                party: party.id.clone(),
+                challenge: asked.challenge(Purpose::Register),
+                party: asked.party.id.clone(),
                 user: person.id,
                 login: person.login.clone(),
                 name: person.name.clone(),
@@ -102,13 +101,7 @@ pub(super) fn answer(fields: &Fields) -> Answer<'_> {
 pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Fault> {
     let visit = &signed.visit;
     let console = &visit.console;
-    let party = console.relying_party.as_ref().ok_or(Fault::NotFound)?;
-    let asked = Asked {
-        party,
-        challenges: &console.challenges,
-        token: &visit.token,
-        now: console.now(),
-    };
+    let asked = Asked::by(visit).ok_or(Fault::NotFound)?;
     let person = &signed.person;
     let refuse = |wrong| page(&signed, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong));
     // Who found an open session must not be able to come back when it is over.

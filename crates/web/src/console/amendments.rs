@@ -168,13 +168,21 @@ fn parties(scope: &Scope<'_>) -> Vec<String> {
     parties.map(|(_, party)| party.id.clone()).collect()
 }
 
-/// Amendments of a book that a party is shown, newest first.
-fn all(console: &Console, book: &str, party: &str) -> rusqlite::Result<Vec<Amendment>> {
+/// Which amendments: those on which somebody can still decide.
+const OPEN: &str = "state in ('open', 'approved')";
+
+/// Amendments of a book that a party is shown and that are as `which` says, newest first.
+fn select(
+    console: &Console,
+    book: &str,
+    party: &str,
+    which: &str,
+) -> rusqlite::Result<Vec<Amendment>> {
     console.registry.with(|connection| {
-        let mut select = connection.prepare_cached(
+        let mut select = connection.prepare_cached(&format!(
             "select id, agreement, version, reason, party, state, outcome from amendment
-             where book = ?1 order by id desc",
-        )?;
+             where book = ?1 and {which} order by id desc"
+        ))?;
         let found = select.query_map([book], Amendment::read)?;
         let mut found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
         let mut select = connection.prepare_cached(
@@ -205,18 +213,19 @@ pub(super) fn waiting(
     person: &Person,
     parties: &[String],
 ) -> rusqlite::Result<i64> {
-    let all = all(console, book, &person.party)?;
-    let waiting = all.iter().filter(|one| one.step(person, parties).is_some());
+    let open = select(console, book, &person.party, OPEN)?;
+    let waiting = open
+        .iter()
+        .filter(|one| one.step(person, parties).is_some());
     Ok(waiting.count() as i64)
 }
 
 /// Amendments, for the pages of the agreement and of approvals; none if there is nothing to show.
 pub(super) fn section(signed: &Signed, only_open: bool) -> Result<Option<Section>, Fault> {
     let visit = &signed.visit;
-    let mut all = all(&visit.console, signed.desk.name(), &signed.person.party)?;
-    if only_open {
-        all.retain(Amendment::is_open);
-    }
+    let which = if only_open { OPEN } else { "true" };
+    let (book, party) = (signed.desk.name(), &signed.person.party);
+    let all = select(&visit.console, book, party, which)?;
     let proposes = !only_open && signed.person.roles.has(Role::Operations);
     if all.is_empty() && !proposes {
         return Ok(None);
@@ -407,14 +416,9 @@ fn stand_behind(
 
 /// An amendment that is shown to the person's party.
 fn one(signed: &Signed, id: i64) -> Result<Amendment, Fault> {
-    let all = all(
-        &signed.visit.console,
-        signed.desk.name(),
-        &signed.person.party,
-    )?;
-    all.into_iter()
-        .find(|one| one.id == id)
-        .ok_or(Fault::NotFound)
+    let (book, party) = (signed.desk.name(), &signed.person.party);
+    let found = select(&signed.visit.console, book, party, &format!("id = {id}"))?;
+    found.into_iter().next().ok_or(Fault::NotFound)
 }
 
 pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response, Fault> {
@@ -559,10 +563,10 @@ pub(super) async fn decide(
 /// Ends an amendment that is open, or says how far it is.
 fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result<()> {
     signed.visit.console.registry.with(|connection| {
-        let text = "update amendment set state = ?2, outcome = ?3
-                    where id = ?1 and state in ('open', 'approved')";
+        let text =
+            format!("update amendment set state = ?2, outcome = ?3 where id = ?1 and {OPEN}");
         connection
-            .execute(text, params![id, state, outcome])
+            .execute(&text, params![id, state, outcome])
             .map(drop)
     })
 }

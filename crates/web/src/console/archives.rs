@@ -10,11 +10,11 @@ use tandem_domain::money::Amount;
 
 use super::blocks::{Block, Cell, Section, Sheet, Table, Tone, count};
 use super::ledger;
-use super::loans::timeline;
+use super::loans::{rows, timeline};
 use super::overview::amounts_in;
 use super::page::{Fault, Signed};
 use super::scope::Scope;
-use crate::read::{EventRow, Page, PostingFilter};
+use crate::read::EventRow;
 
 /// Archives that are shown, newest first.
 const SHOWN: usize = 200;
@@ -139,18 +139,8 @@ pub(super) fn loan(
     (place, application): (u32, u32),
 ) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let reader = signed.desk.reader();
-    let events = reader.events_of(application)?;
-    let filter = PostingFilter {
-        loan: Some(place),
-        ..PostingFilter::of(signed.party)
-    };
-    let most = Page {
-        before: None,
-        most: 200,
-    };
-    let postings = reader.postings(filter, most)?;
-    let sums = reader.rows(|rows| {
+    let (events, postings) = rows(signed, place, application)?;
+    let sums = signed.desk.reader().rows(|rows| {
         let mut select = rows.prepare_cached(
             "SELECT account, sum(amount) FROM posting WHERE party = ?1 AND loan = ?2
              GROUP BY account HAVING sum(amount) != 0 ORDER BY account",

@@ -1,6 +1,6 @@
 //! Who saw and did what: noted on the way of every request, and shown to the party's auditors.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use axum::body::{Body, Bytes};
@@ -71,18 +71,11 @@ impl From<NotWritten> for Fault {
 impl Visit {
     fn entry(&self, party: &str, login: &str, act: Act) -> Entry {
         let object = self.path.strip_prefix("/console").unwrap_or(&self.path);
+        let object = if object.is_empty() { "/" } else { object };
         Entry {
-            party: party.to_owned(),
-            number: 0,
-            at: self.console.now(),
-            login: login.to_owned(),
             address: self.address.clone(),
             book: self.top.as_ref().map_or("", |top| top.book()).to_owned(),
-            act,
-            object: Entry::value(if object.is_empty() { "/" } else { object }),
-            fields: BTreeMap::new(),
-            answers: None,
-            status: None,
+            ..Entry::new((party, login), act, object, self.console.now())
         }
     }
 

@@ -68,8 +68,7 @@ pub(super) async fn show(signed: Signed) -> Result<Response, Fault> {
 fn snapshots(signed: &Signed) -> Result<Section, Fault> {
     let visit = &signed.visit;
     let failed = |error: std::io::Error| Fault::Failed(format!("snapshots: {error}"));
-    let folder = visit.console.snapshots.get(signed.desk.name());
-    let found = folder.map_or(Ok(Vec::new()), |folder| snapshot::list(folder));
+    let found = snapshot::list(signed.desk.snapshots()).map_err(failed)?;
     let mut table = Table::new(&[
         (visit.t("journal.after"), "!"),
         (visit.t("journal.written"), "!"),
@@ -77,7 +76,7 @@ fn snapshots(signed: &Signed) -> Result<Section, Fault> {
         (visit.t("journal.size"), "#"),
     ])
     .empty(visit.t("journal.no_snapshot"));
-    for (path, seq) in found.map_err(failed)? {
+    for (path, seq) in found {
         // One that is deleted meanwhile, because newer ones are there, is not shown.
         let Ok(about) = std::fs::metadata(&path) else {
             continue;

@@ -16,7 +16,7 @@ use super::overview::amounts_in;
 use super::page::{Fault, Signed, Visit, form_escaped};
 use super::scope::Scope;
 use super::{approvals, archives};
-use crate::read::{EventRow, Page, PostingFilter};
+use crate::read::{EventRow, Page, PostingFilter, PostingRow};
 
 /// Path of the list.
 const LIST: &str = "/console/loans";
@@ -138,6 +138,27 @@ fn row(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Vec
     ]
 }
 
+/// Events of a loan and of its application, and the party's newest postings of it.
+pub(super) fn rows(
+    signed: &Signed,
+    place: u32,
+    application: u32,
+) -> Result<(Vec<EventRow>, Vec<PostingRow>), Fault> {
+    let reader = signed.desk.reader();
+    let filter = PostingFilter {
+        loan: Some(place),
+        ..PostingFilter::of(signed.party)
+    };
+    let most = Page {
+        before: None,
+        most: 200,
+    };
+    Ok((
+        reader.events_of(application)?,
+        reader.postings(filter, most)?,
+    ))
+}
+
 pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Response, Fault> {
     let visit = &signed.visit;
     if let Some(place) = signed.look(|scope| Ok(archives::place(scope, &key)))? {
@@ -147,17 +168,7 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
         let (place, loan) = scope.loan(&key)?;
         Ok((place, loan.application))
     })?;
-    let reader = signed.desk.reader();
-    let events = reader.events_of(application)?;
-    let filter = PostingFilter {
-        loan: Some(place),
-        ..PostingFilter::of(signed.party)
-    };
-    let most = Page {
-        before: None,
-        most: 200,
-    };
-    let postings = reader.postings(filter, most)?;
+    let (events, postings) = rows(&signed, place, application)?;
     let proposals = approvals::of_loan(&signed, &key)?;
     let sheet = signed.look(|scope| {
         let (_, loan) = scope.loan(&key)?;

@@ -35,7 +35,6 @@ mod webhooks;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -71,8 +70,6 @@ type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct Console {
     registry: Arc<Registry>,
     desks: BTreeMap<String, Arc<Desk>>,
-    /// Folders of the books' snapshots.
-    snapshots: BTreeMap<String, PathBuf>,
     webhooks: Arc<Webhooks>,
     audit: Arc<Audit>,
     /// True if people come over TLS; false only for plain HTTP on this machine.
@@ -101,7 +98,6 @@ impl Console {
         Console {
             registry: Arc::clone(&service.registry),
             desks: service.desks.clone(),
-            snapshots: service.snapshots.clone(),
             webhooks: Arc::clone(&service.webhooks),
             audit: Arc::clone(&service.audit),
             secure: service.access.base().starts_with("https:"),

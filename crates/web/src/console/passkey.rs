@@ -20,6 +20,7 @@ use ring::signature::{
 use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
 
+use super::page::Visit;
 use super::people::{self, Person};
 use super::session::Token;
 use crate::registry::Registry;
@@ -126,8 +127,7 @@ impl Challenges {
         }
     }
 
-    /// A challenge, as it stands in a page.
-    pub(super) fn make(&self, token: &Token, purpose: Purpose, now: i64) -> String {
+    fn make(&self, token: &Token, purpose: Purpose, now: i64) -> String {
         let mut challenge = people::random::<16>().to_vec();
         challenge.extend((now + PATIENCE).to_be_bytes());
         let code = self.code(&challenge, token, purpose);
@@ -187,9 +187,9 @@ pub(super) struct Answer<'a> {
 /// Where and when an answer is asked for.
 pub(super) struct Asked<'a> {
     pub(super) party: &'a RelyingParty,
-    pub(super) challenges: &'a Challenges,
-    pub(super) token: &'a Token,
-    pub(super) now: i64,
+    challenges: &'a Challenges,
+    token: &'a Token,
+    now: i64,
 }
 
 /// What the browser says that it did.
@@ -222,6 +222,22 @@ struct Authenticated {
 }
 
 impl Asked<'_> {
+    /// By whose browser; none where browsers make no passkeys.
+    pub(super) fn by(visit: &Visit) -> Option<Asked<'_>> {
+        let console = &visit.console;
+        Some(Asked {
+            party: console.relying_party.as_ref()?,
+            challenges: &console.challenges,
+            token: &visit.token,
+            now: console.now(),
+        })
+    }
+
+    /// A challenge for the browser, as it stands in a page.
+    pub(super) fn challenge(&self, purpose: Purpose) -> String {
+        self.challenges.make(self.token, purpose, self.now)
+    }
+
     /// Checks what the browser says.
     fn client(&self, text: &str, purpose: Purpose) -> Option<Client> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

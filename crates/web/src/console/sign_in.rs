@@ -145,13 +145,10 @@ pub(super) async fn password(
     proceed(&console, &person, stage, &format!("{path}?next={next}"))
 }
 
-/// What a device is asked, where browsers make passkeys.
+/// What a device is asked, where browsers make passkeys: challenge and host.
 fn passkey_asked(visit: &Visit) -> Option<(String, String)> {
-    let console = &visit.console;
-    let party = console.relying_party.as_ref()?;
-    let challenges = &console.challenges;
-    let challenge = challenges.make(&visit.token, Purpose::SignIn, console.now());
-    Some((challenge, party.id.clone()))
+    let asked = Asked::by(visit)?;
+    Some((asked.challenge(Purpose::SignIn), asked.party.id.clone()))
 }
 
 /// Checks what a device says: it has asked for more than a password, so nothing else is asked.
@@ -160,13 +157,7 @@ pub(super) async fn passkey(
     Anybody(visit): Anybody,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    let party = console.relying_party.as_ref().ok_or(Fault::NotFound)?;
-    let asked = Asked {
-        party,
-        challenges: &console.challenges,
-        token: &visit.token,
-        now: console.now(),
-    };
+    let asked = Asked::by(&visit).ok_or(Fault::NotFound)?;
     let answer = super::account::answer(&fields);
     match passkey::sign_in(&console.registry, &asked, answer)? {
         SignIn::Right(person) => finish(&console, &visit, &person, fields.get("next")).await,

@@ -8,7 +8,9 @@ use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, 
 use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::Role;
 use crate::read::EVENT_KINDS;
-use crate::webhooks::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint, WebhookError, last_event};
+use crate::webhooks::{
+    Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint, Scheme, WebhookError, last_event,
+};
 
 /// Deliveries that are shown.
 const SHOWN: usize = 50;
@@ -115,14 +117,11 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         kinds: &kinds,
         after: last_event(&signed.desk)?,
     };
-    let added = match fields.get("scheme") {
-        "v1" => {
-            let added = webhooks.add_shared(&new)?;
-            added.map(|(endpoint, secret)| (endpoint, Some(secret)))
-        }
-        _ => webhooks.add(&new)?.map(|endpoint| (endpoint, None)),
+    let scheme = match fields.get("scheme") {
+        "v1" => Scheme::V1,
+        _ => Scheme::V1a,
     };
-    match added {
+    match webhooks.add(&new, scheme)? {
         Some((endpoint, None)) => Ok(go(&path(&endpoint.id))),
         Some((endpoint, secret)) => page(&signed, &endpoint, secret),
         None => refuse(

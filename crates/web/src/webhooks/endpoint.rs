@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::post::{SECRET, WebhookKey, new_secret};
+use super::post::{SECRET, Scheme, WebhookKey, new_secret};
 use super::{WebhookError, Webhooks};
 use crate::access::{Algorithm, SigningKey, random_id};
 
@@ -130,23 +130,17 @@ impl Delivery {
 }
 
 impl Webhooks {
-    /// Adds an endpoint with a key of its own; nothing, if the party has too many already.
-    pub fn add(&self, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>, WebhookError> {
-        self.insert(new, &SigningKey::generate(Algorithm::Ed25519)?)
-    }
-
-    /// Adds an endpoint with a secret that the receiver shares, and gives the secret, which is not
-    /// given again; nothing, if the party has too many endpoints already.
-    pub fn add_shared(
+    /// Adds an endpoint with a key of its own, or a secret that the receiver shares: that is given
+    /// too, and not again. Nothing, if the party has too many endpoints already.
+    pub fn add(
         &self,
         new: &NewEndpoint<'_>,
-    ) -> Result<Option<(Endpoint, String)>, WebhookError> {
-        let secret = new_secret()?;
-        let added = self.insert(new, &secret)?;
-        Ok(added.map(|endpoint| (endpoint, secret)))
-    }
-
-    fn insert(&self, new: &NewEndpoint<'_>, key: &str) -> Result<Option<Endpoint>, WebhookError> {
+        scheme: Scheme,
+    ) -> Result<Option<(Endpoint, Option<String>)>, WebhookError> {
+        let (key, is_shared) = match scheme {
+            Scheme::V1a => (SigningKey::generate(Algorithm::Ed25519)?, false),
+            Scheme::V1 => (new_secret()?, true),
+        };
         let endpoint = Endpoint {
             id: format!("wh_{}", random_id()?),
             agreement: new.agreement.to_owned(),
@@ -156,7 +150,7 @@ impl Webhooks {
             cursor: new.after,
             accepted_at: self.now(),
             disabled: None,
-            key: Some(WebhookKey::read(key)?),
+            key: Some(WebhookKey::read(&key)?),
         };
         let sealed = self.sealer.seal(&sealed_as(&endpoint.id), key.as_bytes())?;
         let added = self.registry.with(|connection| {
@@ -178,7 +172,7 @@ impl Webhooks {
             )
         })?;
         self.wake();
-        Ok((added > 0).then_some(endpoint))
+        Ok((added > 0).then(|| (endpoint, is_shared.then_some(key))))
     }
 
     fn unsealed(&self, id: &str, sealed: &str) -> Option<WebhookKey> {

@@ -117,7 +117,6 @@ impl Running {
         let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
-            snapshots: BTreeMap::from([(BOOK.to_owned(), path.join("snapshots"))]),
             access: Arc::new(access),
             sandbox,
             demo: false,

@@ -152,16 +152,21 @@ fn a_certificate_counts_for_whom_has_its_key() {
     }
 }
 
-#[test]
-fn a_session_that_goes_on_keeps_its_certificate() {
-    let running = start(true);
-    let (name, pem) = running.register("bazaar");
-    let key = || SigningKey::from_pem(&pem).unwrap();
-    let certified = ApiClient::over(tls(Some("one")), &running.base, &name, key()).unwrap();
-    let signer = Signer::with_certificate(&running.base, &name, key());
+/// What a client gets that asks for a token with certificate `one`.
+fn token_of_one(running: &Running, (name, pem): &(String, String)) -> (Signer, Value) {
+    let key = || SigningKey::from_pem(pem).unwrap();
+    let certified = ApiClient::over(tls(Some("one")), &running.base, name, key()).unwrap();
+    let signer = Signer::with_certificate(&running.base, name, key());
     let (fields, body) = signer.token_request(None, system_time()).unwrap();
     let answer = certified.send("POST", "/oauth/token", &fields, body.as_bytes());
     let answer = answer.unwrap().json();
+    (signer, answer)
+}
+
+#[test]
+fn a_session_that_goes_on_keeps_its_certificate() {
+    let running = start(true);
+    let (_, answer) = token_of_one(&running, &running.register("bazaar"));
     let token = answer["access_token"].as_str().unwrap();
     for version in [&TLS12, &TLS13] {
         for (certificate, status) in [("one", "200 OK"), ("other", "401 Unauthorized")] {
@@ -222,13 +227,8 @@ fn a_token_is_bound_to_a_certificate() {
     assert_eq!((status, &decided["state"]), (201, &json!("offered")));
     assert_eq!(platform.get("/applications/A-1").0, 200);
 
-    let (name, pem) = running.register("bazaar");
-    let key = || SigningKey::from_pem(&pem).unwrap();
-    let certified = ApiClient::over(tls(Some("one")), &running.base, &name, key()).unwrap();
-    let signer = Signer::with_certificate(&running.base, &name, key());
-    let (fields, body) = signer.token_request(None, system_time()).unwrap();
-    let answer = certified.send("POST", "/oauth/token", &fields, body.as_bytes());
-    let answer = answer.unwrap().json();
+    let client = running.register("bazaar");
+    let (signer, answer) = token_of_one(&running, &client);
     assert_eq!(answer["token_type"], "Bearer");
     let token = answer["access_token"].as_str().unwrap().to_owned();
     let case = Bound {
@@ -276,7 +276,12 @@ fn a_token_is_bound_to_a_certificate() {
     show("with its certificate, as a DPoP token", &reply);
 
     // A proof asks for a token that is bound to its key, whatever the connection shows.
-    let proving = Signer::new(&running.base, &name, key()).unwrap();
+    let proving = Signer::new(
+        &running.base,
+        &client.0,
+        SigningKey::from_pem(&client.1).unwrap(),
+    )
+    .unwrap();
     let (fields, form) = proving.token_request(None, system_time()).unwrap();
     let answer = case.send(
         Some("one"),

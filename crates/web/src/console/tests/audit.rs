@@ -38,12 +38,7 @@ fn said(entry: &Entry) -> String {
 async fn who_saw_and_did_what_is_noted_in_order() {
     let book = Book::open().await;
     let console = console(&book).await;
-    let mut desk = console
-        .signed_in("desk", "cloud", &[Role::Operations])
-        .await;
-    let mut approver = console
-        .signed_in("approver", "cloud", &[Role::Approver])
-        .await;
+    let (mut desk, mut approver) = console.desk_and_approver("cloud").await;
     desk.get("/console/loans/A-1").await;
     desk.get("/console/loans/A-9").await;
     desk.get("/console/people").await;

@@ -16,7 +16,7 @@ use crate::desk::{AnyStore, NotOwned, Owned, Setup, Source};
 /// A desk whose files go when it does.
 pub(super) struct Book {
     pub(super) desk: Arc<Desk>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 struct File(std::path::PathBuf);
@@ -75,14 +75,12 @@ impl Book {
         let owner = |role: &crate::desk::Role| *role == crate::desk::Role::Owner;
         roles.wait_for(owner).await.unwrap();
         desk.reader().settled().await;
-        let book = Book { desk, folder };
+        let book = Book {
+            desk,
+            _folder: folder,
+        };
         book.fill().await;
         book
-    }
-
-    /// Folder of its snapshots.
-    pub(super) fn snapshots(&self) -> PathBuf {
-        self.folder.path().join("snapshots")
     }
 
     async fn fill(&self) {

@@ -54,15 +54,11 @@ impl Page {
 
 impl Browser {
     fn new(secure: bool) -> Browser {
-        Browser::of(BTreeMap::new(), BTreeMap::new(), secure)
+        Browser::of(BTreeMap::new(), secure)
     }
 
     /// A browser before a console of books.
-    fn of(
-        desks: BTreeMap<String, Arc<Desk>>,
-        snapshots: BTreeMap<String, PathBuf>,
-        secure: bool,
-    ) -> Browser {
+    fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
         let registry = Arc::new(Registry::in_memory(&crate::schemas()).unwrap());
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);
@@ -70,7 +66,6 @@ impl Browser {
         let console = Console {
             registry: Arc::clone(&registry),
             desks,
-            snapshots,
             audit: Arc::new(Audit::open(&registry).unwrap()),
             webhooks: Arc::new(
                 Webhooks::new(&registry, &crate::seal::Sealer::new(&[1; 32]), false).unwrap(),
@@ -123,6 +118,13 @@ impl Browser {
         let value = cookie.split(['=', ';']).nth(1).unwrap();
         browser.cookies = vec![("tandem".to_owned(), value.to_owned())];
         browser
+    }
+
+    /// Signs in somebody of a party who works and somebody who approves.
+    async fn desk_and_approver(&self, party: &str) -> (Browser, Browser) {
+        let desk = self.signed_in("desk", party, &[Role::Operations]);
+        let approver = self.signed_in("approver", party, &[Role::Approver]);
+        (desk.await, approver.await)
     }
 
     fn person(&self, secret: Option<&[u8]>) -> i64 {

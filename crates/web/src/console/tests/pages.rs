@@ -21,10 +21,8 @@ const ALL: [Role; 6] = [
 ];
 
 pub(super) async fn console(book: &Book) -> Browser {
-    let name = || "marketplace".to_owned();
-    let desks = [(name(), Arc::clone(&book.desk))];
-    let snapshots = [(name(), book.snapshots())];
-    Browser::of(desks.into(), snapshots.into(), false)
+    let desks = [("marketplace".to_owned(), Arc::clone(&book.desk))];
+    Browser::of(desks.into(), false)
 }
 
 /// The words of a page's main part, a line for each row, heading and paragraph.
@@ -308,12 +306,7 @@ async fn a_write_off_takes_two_people_of_the_servicer() {
 async fn the_book_may_refuse_what_was_approved_and_says_why() {
     let book = Book::open().await;
     let console = console(&book).await;
-    let mut desk = console
-        .signed_in("desk", "cloud", &[Role::Operations])
-        .await;
-    let mut approver = console
-        .signed_in("approver", "cloud", &[Role::Approver])
-        .await;
+    let (mut desk, mut approver) = console.desk_and_approver("cloud").await;
     let waive = |amount| {
         [
             ("what", "waive"),
@@ -347,12 +340,7 @@ async fn the_book_may_refuse_what_was_approved_and_says_why() {
 async fn a_payment_is_reversed_and_a_proposal_withdrawn_or_rejected() {
     let book = Book::open().await;
     let console = console(&book).await;
-    let mut desk = console
-        .signed_in("desk", "cloud", &[Role::Operations])
-        .await;
-    let mut approver = console
-        .signed_in("approver", "cloud", &[Role::Approver])
-        .await;
+    let (mut desk, mut approver) = console.desk_and_approver("cloud").await;
     let reverse = |of| {
         [
             ("what", "reverse"),
@@ -389,12 +377,7 @@ async fn a_payment_is_reversed_and_a_proposal_withdrawn_or_rejected() {
 async fn a_lender_sells_its_own_part_and_no_other_s() {
     let book = Book::open().await;
     let console = console(&book).await;
-    let mut river = console
-        .signed_in("desk", "river", &[Role::Operations])
-        .await;
-    let mut approver = console
-        .signed_in("approver", "river", &[Role::Approver])
-        .await;
+    let (mut river, mut approver) = console.desk_and_approver("river").await;
     let sell = [
         ("what", "sell"),
         ("loan", "A-1"),
