@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Measures schema.sql on a PostgreSQL server of its own, and removes it afterwards.
+# Measures schema.sql and whole.sql on a PostgreSQL server of its own, and removes it afterwards.
 #
-#   bench/postgres/run.sh [seconds per measurement, default 10]
+#   bench/postgres/run.sh TABLES [seconds per measurement, default 10]
+#
+# TABLES is the folder that `tandem run examples/marketplace --out TABLES` wrote: the peer decides
+# the same applications, and must come to the same decisions.
 #
 # The last line of stdout is JSON; progress goes to stderr. The server keeps its data
 # below TMPDIR (default /tmp): that should be a real disk, or commits cost nothing.
 set -euo pipefail
+shopt -s inherit_errexit
 
-seconds=${1:-10}
+tables=${1:?give the folder that tandem run wrote}
+seconds=${2:-10}
 here=$(cd "$(dirname "$0")" && pwd)
 
 say() { echo "$*" >&2; }
@@ -34,7 +39,9 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-cp "$here/schema.sql" "$work/"
+for file in "$here/schema.sql" "$here/whole.sql" "$tables/applications.csv" "$tables/decisions.csv"; do
+    cp "$file" "$work/" || fail "$file cannot be read: run tandem run examples/marketplace --out $tables"
+done
 [ ${#as[@]} = 0 ] || chown -R postgres "$work"
 cd "$work"
 
@@ -64,35 +71,59 @@ END
 cat >many.sql <<'END'
 CALL book_loans(1000);
 END
-chmod a+r one.sql many.sql
+cat >whole_many.sql <<'END'
+CALL apply_and_book(1000);
+END
+chmod a+r ./*.sql
 
-# measure <script> <clients>: transactions per second on a fresh schema, after which
-# the books must balance and hold four postings for each loan.
+psql_file() { run "$bin/psql" -qX -v ON_ERROR_STOP=1 -f "$1" >/dev/null; }
+
+# The books must balance and hold four postings for each loan.
+loans_hold='SELECT (SELECT sum(balance) FROM account) = 0 AND (SELECT sum(amount) FROM posting) = 0
+    AND (SELECT count(*) FROM posting) = 4 * (SELECT count(*) FROM loan)'
+# Every party's books must balance, and every lender have decided as it does in Tandem.
+whole_holds="SELECT (SELECT bool_and(total = 0) FROM (SELECT sum(balance) AS total FROM joint_account
+        GROUP BY party) AS parties)
+    AND (SELECT sum(amount) FROM joint_posting) = 0
+    AND (SELECT count(*) FROM joint_loan) > 0
+    AND (SELECT count(*) FROM judged(1, 10000) AS said, told
+        WHERE (asked).application = told.application
+        AND said.outcome[lender_place] = told.outcome AND said.score[lender_place] = told.score
+        AND (told.outcome <> 'approve'
+            OR said.maximum[lender_place] = told.maximum AND said.rate[lender_place] = told.rate)
+    ) = (SELECT count(*) FROM told)"
+
+# measure <schema> <script> <clients> <check>: transactions per second on a fresh schema.
 measure() {
     query 'DROP SCHEMA public CASCADE; CREATE SCHEMA public' 2>/dev/null
-    run "$bin/psql" -qX -v ON_ERROR_STOP=1 -f schema.sql >/dev/null
+    psql_file "$1"
+    query 'ANALYZE'
     query 'CHECKPOINT'
     local result tps
-    result=$(run "$bin/pgbench" -n -M prepared -f "$1" -c "$2" -j 2 -T "$seconds" 2>pgbench.log) ||
+    result=$(run "$bin/pgbench" -n -M prepared -f "$2" -c "$3" -j 2 -T "$seconds" 2>pgbench.log) ||
         fail "$(cat pgbench.log)"
     tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$result" | tail -n 1)
-    [ "$(query 'SELECT (SELECT sum(balance) FROM account) = 0 AND (SELECT sum(amount) FROM posting) = 0
-        AND (SELECT count(*) FROM posting) = 4 * (SELECT count(*) FROM loan)')" = t ] ||
-        fail "the peer's books do not balance: its figures mean nothing"
+    [ "$(query "$4")" = t ] || fail "the peer's books are wrong: its figures mean nothing"
     echo "$tps"
+}
+# thousands <schema> <script> <check>: rows a second in sets of 1,000. Several sets at once help on
+# some machines only: the better figure counts.
+thousands() {
+    local one four
+    one=$(measure "$1" "$2" 1 "$3")
+    four=$(measure "$1" "$2" 4 "$3")
+    awk -v a="$one" -v b="$four" 'BEGIN { print 1000 * (a > b ? a : b) }'
 }
 whole() { awk '{ printf "%d", $1 + 0.5 }' <<<"$1"; }
 
 say "one loan per call, 1 client, $seconds s"
-one=$(measure one.sql 1)
+one=$(measure schema.sql one.sql 1 "$loans_hold")
 say "one loan per call, 16 clients, $seconds s"
-sixteen=$(measure one.sql 16)
-# Several batches at once help on some machines only: the better figure counts.
-say "1,000 loans per call, 1 client, $seconds s"
-set_1=$(measure many.sql 1)
-say "1,000 loans per call, 4 clients, $seconds s"
-set_4=$(measure many.sql 4)
-set_best=$(awk -v a="$set_1" -v b="$set_4" 'BEGIN { print 1000 * (a > b ? a : b) }')
+sixteen=$(measure schema.sql one.sql 16 "$loans_hold")
+say "1,000 loans per call, 1 and 4 clients, $seconds s each"
+set_based=$(thousands schema.sql many.sql "$loans_hold")
+say "1,000 applications per call, decided, shared and booked, 1 and 4 clients, $seconds s each"
+decided=$(thousands whole.sql whole_many.sql "$whole_holds")
 
-printf '{"stored_procedure_1_client_per_s":%s,"stored_procedure_16_clients_per_s":%s,"set_based_1000_per_s":%s,"postgres_version":"%s"}\n' \
-    "$(whole "$one")" "$(whole "$sixteen")" "$(whole "$set_best")" "$(query 'SHOW server_version')"
+printf '{"stored_procedure_1_client_per_s":%s,"stored_procedure_16_clients_per_s":%s,"set_based_1000_per_s":%s,"whole_set_based_1000_per_s":%s,"postgres_version":"%s"}\n' \
+    "$(whole "$one")" "$(whole "$sixteen")" "$(whole "$set_based")" "$(whole "$decided")" "$(query 'SHOW server_version')"
