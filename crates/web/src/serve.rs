@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
@@ -37,7 +37,8 @@ pub fn routes(service: &Arc<Service>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))
         .route("/openapi.json", get(openapi))
-        .route("/problems", get(problems))
+        .route("/docs", get(api::docs))
+        .route("/problems", get(async || Redirect::to("/docs#problems")))
         .route("/problems/{code}", get(problem_kind));
     api::routes(service)
         .merge(described)
@@ -128,26 +129,6 @@ async fn openapi() -> impl IntoResponse {
     )
 }
 
-/// All kinds of problems, so that a partner's engineer finds them in one place.
-async fn problems() -> Html<String> {
-    let rows = KINDS.iter().map(|kind| {
-        format!(
-            "<tr id=\"{0}\"><td><code>{0}</code><td>{1}<td>{2}<td>{3}",
-            kind.code,
-            kind.status,
-            kind.title,
-            if kind.retryable { "yes" } else { "no" }
-        )
-    });
-    let rows: String = rows.collect();
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Problems</title>\
-         <h1>Problems</h1><p>Kinds of problem details (RFC 9457). Refusals of a book have codes of \
-         their own with the status of the kind they belong to.\
-         <table><tr><th>code<th>status<th>what it is about<th>retry{rows}</table>"
-    ))
-}
-
 async fn problem_kind(Path(code): Path<String>) -> Response {
     match KINDS.iter().find(|kind| kind.code == code) {
         Some(kind) => Json(serde_json::json!({
@@ -181,6 +162,7 @@ async fn measure(State(service): State<Arc<Service>>, request: Request, next: Ne
         .call(&method, &route, status, took, followed.stages());
     followed.log(&method, &route, &response, took);
     let headers = response.headers_mut();
+    api::announce(&method, &route, headers);
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     headers

@@ -246,6 +246,7 @@ async function pages(desk, { loan, amendment }) {
     journal: `${console}/journal`,
     developer: `${console}/developer`,
     client: await first(`${console}/developer`, "#clients tbody a"),
+    "open-api": "/docs",
     archives: `${console}/archives`,
     "own-account": `${console}/account`,
     people: `${console}/people`,

@@ -3,12 +3,16 @@
 mod applications;
 mod books;
 mod bulk;
+#[cfg(test)]
+mod contract;
 mod decider;
 mod events;
+mod leaving;
 mod list;
 mod loans;
 mod openapi;
 mod persons;
+mod reference;
 mod refused;
 mod sandbox;
 pub mod shape;
@@ -39,8 +43,10 @@ use view::View;
 pub use applications::show as show_application;
 pub use decider::Deciders;
 pub(crate) use events::shown as show_event;
+pub(crate) use leaving::announce;
 pub use loans::show as show_loan;
 pub use openapi::document;
+pub(crate) use reference::show as docs;
 
 /// What the API answers with where something failed.
 pub(crate) struct Api;

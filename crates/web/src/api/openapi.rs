@@ -72,7 +72,7 @@ pub fn document() -> &'static str {
     &DOCUMENT
 }
 
-fn describe() -> Value {
+pub(super) fn describe() -> Value {
     let mut document = json!(Description::openapi());
     let common = serde_json::from_str(COMMON).expect("a test reads it");
     lay_over(&mut document, common);
@@ -140,6 +140,24 @@ fn complete(operation: &mut Value, method: &str) {
 
 fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// What a part is, or what it refers to.
+pub(super) fn entry<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+    let reference = part["$ref"].as_str().and_then(|at| at.strip_prefix('#'));
+    reference
+        .and_then(|at| document.pointer(at))
+        .unwrap_or(part)
+}
+
+/// The members of an object; none of anything else.
+pub(super) fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    object.as_object().into_iter().flatten()
+}
+
+/// The items of a list; none of anything else.
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 fn entries(object: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {

@@ -8,22 +8,22 @@ use axum::response::{IntoResponse, Response};
 use ring::digest::{SHA256, digest};
 
 /// A file that pages ask for.
-pub(super) struct Asset {
+pub(crate) struct Asset {
     /// Where it is served.
-    pub(super) path: String,
+    pub(crate) path: String,
     content: &'static str,
     kind: &'static str,
 }
 
 /// The files.
-pub(super) struct Assets {
-    pub(super) style: Asset,
+pub(crate) struct Assets {
+    pub(crate) style: Asset,
     pub(super) script: Asset,
     pub(super) passkey: Asset,
-    pub(super) mark: Asset,
+    pub(crate) mark: Asset,
 }
 
-pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
+pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: asset(
         "console",
         "css",

@@ -65,7 +65,10 @@ pub(super) fn page(
             "/.well-known/oauth-authorization-server",
         ),
         code("developer.description", "/openapi.json"),
-        code("developer.problems", "/problems"),
+        (
+            visit.t("developer.reference").to_owned(),
+            Cell::Link(format!("{base}/docs"), "/docs".to_owned()),
+        ),
     ];
     sheet.section(Section::new("base", visit.t("developer.where")).with(Block::Facts(facts)));
     let mut table = Table::new(&[

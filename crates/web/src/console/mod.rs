@@ -48,6 +48,7 @@ use crate::audit::Audit;
 use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
+pub(crate) use assets::ASSETS;
 
 /// Tables of the console in the registry.
 pub const SCHEMAS: [&str; 6] = [
