@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use tandem_web::access::{self, Algorithm, Client, Jwks, Scopes, SigningKey};
-use tandem_web::client::{ApiClient, ClientTls};
+use tandem_client::key::{Algorithm, Jwks, SigningKey, create_private, random_id};
+use tandem_client::{ApiClient, ClientTls};
+use tandem_web::access::{Client, Scopes};
 use tandem_web::registry::Registry;
 
 use crate::data::DEFAULT;
@@ -110,7 +111,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 /// public half as a set.
 pub(crate) fn make_key(out: &Path) -> Outcome<String> {
     let pem = SigningKey::generate(Algorithm::Ed25519).map_err(failed)?;
-    let written = access::create_private(out, &pem);
+    let written = create_private(out, &pem);
     written.map_err(|error| Failure::io(out, &error))?;
     public_keys(&pem)
 }
@@ -213,7 +214,7 @@ pub(crate) fn call(call: &Call) -> Outcome {
             .map_err(|error| Failure::io(path, &error))
     });
     let body = body.transpose()?;
-    let fresh = access::random_id().map_err(failed)?;
+    let fresh = random_id().map_err(failed)?;
     let key = call.idempotency_key.as_deref().unwrap_or(&fresh);
     let key = (call.method == "POST").then_some(key);
     let body = body.as_ref().map(|(kind, bytes)| (*kind, bytes.as_slice()));

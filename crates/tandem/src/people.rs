@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tandem_web::access::system_time;
+use tandem_client::system_time;
 use tandem_web::audit::{self, Act, Entry};
 use tandem_web::console::people::{self, NewPerson, Role};
 use tandem_web::registry::Registry;

@@ -13,11 +13,10 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
-use tandem_web::access::sign::Signer;
-use tandem_web::access::{
-    Access, Algorithm, Caller, Client, Gate, Jwks, SCHEMAS, Settings, SigningKey, layer, routes,
-    system_time,
-};
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
+use tandem_client::sign::Signer;
+use tandem_client::system_time;
+use tandem_web::access::{Access, Caller, Client, Gate, SCHEMAS, Settings, layer, routes};
 use tandem_web::registry::Registry;
 use tower::ServiceExt as _;
 

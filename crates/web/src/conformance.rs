@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use crate::access::sign::{SignError, Signer};
-use crate::access::{Algorithm, KeyError, SigningKey, random_id, system_time};
-use crate::client::{ApiClient, ClientTls, Reply};
+use tandem_client::key::{Algorithm, KeyError, SigningKey, random_id};
+use tandem_client::message::SignError;
+use tandem_client::sign::Signer;
+use tandem_client::system_time;
+use tandem_client::{ApiClient, ClientTls, Reply};
 
 /// A body that no book can take.
 const BODY: &[u8] = br#"{"conformance": "this is no application"}"#;

@@ -4,7 +4,6 @@ pub mod access;
 pub mod api;
 pub mod audit;
 pub mod chart;
-pub mod client;
 pub mod conformance;
 pub mod console;
 pub mod desk;

@@ -3,7 +3,7 @@
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use crate::access::{KeyError, random_bytes};
+use tandem_client::key::{KeyError, random_bytes};
 
 /// Bytes of a sealing key.
 pub(crate) const KEY: usize = 32;

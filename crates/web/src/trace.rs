@@ -14,8 +14,8 @@ use axum::response::Response;
 use tandem_engine::Origin;
 use tracing::Level;
 
-use crate::access::random_bytes;
 use crate::hex;
+use tandem_client::key::random_bytes;
 
 /// Name of the field.
 pub(crate) const TRACEPARENT: &str = "traceparent";

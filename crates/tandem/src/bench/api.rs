@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem_web::access::{SigningKey, random_id};
-use tandem_web::client::ApiClient;
+use tandem_client::ApiClient;
+use tandem_client::key::{SigningKey, random_id};
 
 use super::memory_bytes;
 use crate::export;

@@ -9,8 +9,9 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem_web::access::{Algorithm, Client, Jwks, Scopes, SigningKey};
-use tandem_web::client::ApiClient;
+use tandem_client::ApiClient;
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
+use tandem_web::access::{Client, Scopes};
 use tandem_web::registry::Registry;
 
 use super::common::tandem;

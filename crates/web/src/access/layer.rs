@@ -13,15 +13,15 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 
 use super::answers::{Answer, Kept, Money, Turn, fingerprint};
-use super::digest::{CONTENT_DIGEST, content_digest};
-use super::key::random_bytes;
-use super::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 use super::request::{idempotency_key, is_safe};
 use super::{Access, Caller};
 use crate::problem::{
     BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE,
 };
 use crate::trace::{self, Stage};
+use tandem_client::digest::{CONTENT_DIGEST, content_digest};
+use tandem_client::key::random_bytes;
+use tandem_client::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;

@@ -5,17 +5,11 @@
 mod answers;
 mod client;
 mod decision;
-mod digest;
-mod jose;
-mod key;
 mod layer;
-mod message;
 mod oauth;
 mod once;
-mod proof;
 mod request;
 mod server_keys;
-pub mod sign;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -29,14 +23,13 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tandem_client::key::{Jwks, KeyError};
+use tandem_client::{ASSERTION_LIFETIME, WINDOW, system_time};
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use answers::{Kept, Money};
 pub use client::{Client, ClientError, SCOPES, Scopes};
-pub use decision::sign_decision;
-pub(crate) use key::random_bytes;
-pub use key::{Algorithm, Jwk, Jwks, KeyError, PublicKey, SigningKey, create_private, random_id};
 pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
 pub use oauth::routes;
 pub use request::Check;
@@ -53,10 +46,6 @@ use token::Tokens;
 /// Tables of this area.
 pub const SCHEMAS: [&str; 2] = [client::SCHEMA, answers::SCHEMA];
 
-/// How far a message's time may be from ours, in seconds, either way.
-pub const WINDOW: i64 = 60;
-/// How long an assertion may be valid, in seconds; clocks may differ by the window beyond it.
-pub const ASSERTION_LIFETIME: i64 = 300;
 /// Bytes that the bodies of all calls under way may have, in MiB; a call counts with what its body
 /// may have. Whoever comes when they are used up is told to come again.
 const ROOM: usize = 512;
@@ -252,12 +241,4 @@ impl Access {
         let wait = over.wait_time_from(self.limits.clock().now());
         Some(u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
     }
-}
-
-/// Seconds since 1970.
-pub fn system_time() -> i64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, |duration| {
-        i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-    })
 }

@@ -12,18 +12,15 @@ use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Access;
 use super::client::{Client, SCOPES, Scopes};
-use super::jose::Jws;
 use super::once::Use;
-use super::proof::{self, DPOP};
 use super::request::client_certificate;
 use super::token::{self, Confirmation};
-use super::{ASSERTION_LIFETIME, Access, Jwks, WINDOW};
-
-/// Path of the token endpoint.
-pub(crate) const TOKEN_PATH: &str = "/oauth/token";
-/// What kind of assertion a client sends (RFC 7523).
-pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+use tandem_client::jose::Jws;
+use tandem_client::key::Jwks;
+use tandem_client::proof::{self, DPOP};
+use tandem_client::{ASSERTION_LIFETIME, ASSERTION_TYPE, TOKEN_PATH, WINDOW};
 
 /// The endpoints of this module; anyone may call them.
 pub fn routes(access: Arc<Access>) -> Router {

@@ -10,19 +10,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::client::Client;
-use super::key::sha256_base64url;
-use super::message::{Message, REQUEST_TAG, Signed, joined};
 use super::once::Use;
-use super::proof::{self, DPOP, Proof};
 use super::token::{Confirmation, Token};
-use super::{Access, Caller, WINDOW, digest};
+use super::{Access, Caller};
 use crate::problem::{
     BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY,
     UNAUTHENTICATED, UNAVAILABLE,
 };
-
-/// Name of the field with the key of a request.
-pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+use tandem_client::key::sha256_base64url;
+use tandem_client::message::{Message, REQUEST_TAG, Signed, joined};
+use tandem_client::proof::{self, DPOP, Proof};
+use tandem_client::{IDEMPOTENCY_KEY, WINDOW, digest};
 
 /// One check of a request, as a self-test shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

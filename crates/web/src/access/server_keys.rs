@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::key::{Algorithm, Jwks, KeyError, SigningKey, create_private};
+use tandem_client::key::{Algorithm, Jwks, KeyError, SigningKey, create_private};
 
 /// Name of the file in the service's folder.
 const FILE: &str = "signing-keys.pem";

@@ -8,9 +8,9 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Scopes};
-use super::jose::{self, Jws};
-use super::key::{KeyError, random_id};
 use super::server_keys::ServerKeys;
+use tandem_client::jose::{self, Jws};
+use tandem_client::key::{KeyError, random_id, sha256_base64url};
 
 /// How long a token lives at the most, in seconds.
 pub(crate) const LIFETIME: i64 = 600;
@@ -161,7 +161,7 @@ fn verify(keys: &ServerKeys, issuer: &str, text: &str) -> Result<Token, String> 
     }
     Ok(Token {
         scopes: Scopes::parse(&claims.scope).map_err(|error| error.to_string())?,
-        ath: super::key::sha256_base64url(text.as_bytes()),
+        ath: sha256_base64url(text.as_bytes()),
         claims,
     })
 }

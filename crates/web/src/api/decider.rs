@@ -16,9 +16,11 @@ use tokio::task::spawn_blocking;
 use super::applications::{amount, show_value};
 use super::shape::Money;
 use super::view::{Seen, View};
-use crate::access::{Access, random_id, system_time};
+use crate::access::Access;
 use crate::trace::{self, Trace};
 use crate::webhooks::{agent, check_url, fields, post};
+use tandem_client::key::random_id;
+use tandem_client::system_time;
 
 /// How long a lender's service may take for one try.
 const PATIENCE: Duration = Duration::from_millis(500);

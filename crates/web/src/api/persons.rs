@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::Body;
 use super::shape::{Access, Person, PersonStored};
 use crate::Service;
-use crate::access::{Caller, system_time};
+use crate::access::Caller;
 use crate::problem::{self, Problem};
 use crate::vault::VaultError;
+use tandem_client::system_time;
 
 fn failed(error: &VaultError) -> Problem {
     tracing::error!("{error}");

@@ -43,12 +43,12 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
 use crate::Service;
-use crate::access::system_time;
 use crate::audit::Audit;
 use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
 pub(crate) use assets::ASSETS;
+use tandem_client::system_time;
 
 /// Tables of the console in the registry.
 pub const SCHEMAS: [&str; 6] = [

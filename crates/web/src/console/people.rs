@@ -7,8 +7,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use totp_rs::{Builder, Secret, Totp};
 
-use crate::access::random_bytes;
 use crate::registry::Registry;
+use tandem_client::key::random_bytes;
 
 /// Tables of people.
 pub(super) const SCHEMA: &str = "

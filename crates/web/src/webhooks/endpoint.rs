@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::post::{SECRET, Scheme, WebhookKey, new_secret};
 use super::{WebhookError, Webhooks};
-use crate::access::{Algorithm, SigningKey, random_id};
+use tandem_client::key::{Algorithm, SigningKey, random_id};
 
 /// Endpoints that a party may have in one agreement.
 pub const MOST_ENDPOINTS: usize = 10;

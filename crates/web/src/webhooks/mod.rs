@@ -16,14 +16,15 @@ use tokio::sync::watch;
 pub(crate) use address::check_url;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::{Scheme, WebhookKey, signature};
-pub(crate) use post::{WEBHOOK_SIGNATURE, agent, fields, post};
+pub(crate) use post::{agent, fields, post};
 pub use sender::{PAUSES, run};
 
-use crate::access::{KeyError, system_time};
 use crate::desk::Desk;
 use crate::read::ReadError;
 use crate::registry::Registry;
 use crate::seal::Sealer;
+use tandem_client::key::KeyError;
+use tandem_client::system_time;
 
 /// Tables of this area.
 pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];

@@ -13,13 +13,11 @@ use ureq::unversioned::transport::DefaultConnector;
 use utoipa::ToSchema;
 
 use super::address::PublicOnly;
-use crate::access::{KeyError, SigningKey, random_bytes};
 use crate::trace::{Sending, TRACEPARENT, Trace};
+use tandem_client::decision::WEBHOOK_SIGNATURE;
+use tandem_client::key::{KeyError, SigningKey, random_bytes};
 
 const WEBHOOK_ID: &str = "webhook-id";
-
-/// Name of the field with the signature.
-pub(crate) const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
 /// What stands before a shared secret, and before a public key, in base64.
 pub(super) const SECRET: &str = "whsec_";

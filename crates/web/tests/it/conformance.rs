@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tandem_web::access::{Algorithm, SigningKey};
+use tandem_client::key::{Algorithm, SigningKey};
 use tandem_web::conformance::{Identity, Target, report, run};
 
 use crate::api::application;

@@ -10,9 +10,11 @@ use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tandem_web::access::{Algorithm, Jwks, PublicKey, SigningKey, sign_decision, system_time};
+use tandem_client::ApiClient;
+use tandem_client::decision::sign_decision;
+use tandem_client::key::{Algorithm, Jwks, PublicKey, SigningKey};
+use tandem_client::system_time;
 use tandem_web::api::Deciders;
-use tandem_web::client::ApiClient;
 
 use crate::api::{application, money};
 use crate::service::{Party, Running};

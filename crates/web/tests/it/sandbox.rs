@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem_web::access::sign::Signer;
-use tandem_web::access::{Algorithm, SigningKey};
+use tandem_client::key::{Algorithm, SigningKey};
+use tandem_client::sign::Signer;
 
 use crate::api::{application, money};
 use crate::service::Running;

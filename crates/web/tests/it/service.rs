@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
+use tandem_client::key::{Algorithm, Jwks, SigningKey, random_id};
+use tandem_client::{ApiClient, ClientTls, Reply, system_time};
 use tandem_domain::book::Documents;
 use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
-use tandem_web::access::{self, Access, Algorithm, Client, Jwks, Scopes, Settings, SigningKey};
+use tandem_web::access::{Access, Client, Scopes, Settings};
 use tandem_web::audit::Audit;
-use tandem_web::client::{ApiClient, ClientTls, Reply};
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
@@ -123,7 +124,7 @@ impl Running {
             audit: Arc::new(Audit::open(&registry).unwrap()),
             vault,
             webhooks: Arc::new(
-                webhooks.with_clock(move || access::system_time() + clock.load(Ordering::Relaxed)),
+                webhooks.with_clock(move || system_time() + clock.load(Ordering::Relaxed)),
             ),
             registry,
             metrics: Metrics::default(),
@@ -222,7 +223,7 @@ impl Running {
             keys: vec![key.public().to_jwk()],
         })
         .unwrap();
-        let name = format!("{party}-{}", access::random_id().unwrap());
+        let name = format!("{party}-{}", random_id().unwrap());
         let client = Client::new(&name, party, scopes, &keys).unwrap();
         client.register(&registry).unwrap();
         name
@@ -258,7 +259,7 @@ impl Party {
 
     /// Sends something under a new key.
     pub(crate) fn post(&mut self, path: &str, body: &Value) -> (u16, Value) {
-        let reply = self.send(path, &access::random_id().unwrap(), body);
+        let reply = self.send(path, &random_id().unwrap(), body);
         (reply.status, reply.json())
     }
 

@@ -19,9 +19,10 @@ use rustls::{
     SupportedProtocolVersion,
 };
 use serde_json::{Value, json};
-use tandem_web::access::sign::Signer;
-use tandem_web::access::{SigningKey, system_time};
-use tandem_web::client::{ApiClient, ClientTls, Reply};
+use tandem_client::key::SigningKey;
+use tandem_client::sign::Signer;
+use tandem_client::system_time;
+use tandem_client::{ApiClient, ClientTls, Reply};
 use tandem_web::tls::Tls;
 
 use crate::api::application;

@@ -46,7 +46,9 @@ fn a_call_is_followed_in_the_log_and_in_what_is_sent() {
     platform.post("/webhooks", &json!({"url": hook.url}));
 
     let trace = Trace::begin(true);
-    platform.0.follow(Some(trace));
+    platform
+        .0
+        .follow(Some(trace.to_string().try_into().unwrap()));
     platform.post("/applications", &application("T-1"));
     let traced = |receiving: &Receiving| {
         let (headers, _) = receiving.next();
@@ -85,7 +87,9 @@ fn a_call_is_followed_in_the_log_and_in_what_is_sent() {
 
     // What its caller does not record is not in the log, but goes on all the same.
     let trace = Trace::begin(false);
-    platform.0.follow(Some(trace));
+    platform
+        .0
+        .follow(Some(trace.to_string().try_into().unwrap()));
     platform.post("/applications", &application("T-2"));
     assert_eq!(traced(&hook).id(), trace.id());
     assert!(logged(&log, &trace, 0).is_empty());

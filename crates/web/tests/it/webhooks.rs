@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde_json::{Value, json};
-use tandem_web::access::{Jwk, PublicKey};
+use tandem_client::key::{Jwk, PublicKey};
 use tandem_web::webhooks::PAUSES;
 
 use crate::api::application;

@@ -1,8 +1,9 @@
 //! Answers of lenders' services: which signatures count.
 
-use super::super::message::{RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 use super::*;
 use crate::webhooks::fields;
+use tandem_client::decision::sign_decision;
+use tandem_client::message::{RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 
 const URL: &str = "https://river.example/decide";
 const BODY: &[u8] = br#"{"outcome": "refer", "reasons": ["R-REF"]}"#;

@@ -19,10 +19,12 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use serde_json::Value;
+use tandem_client::key::{Algorithm, PublicKey, SigningKey};
+use tandem_client::message::{Message, REQUEST_TAG};
+use tandem_client::sign::Signer;
+use tandem_client::{digest, key, message, proof};
 use tower::ServiceExt as _;
 
-use super::message::{Message, REQUEST_TAG};
-use super::sign::Signer;
 use super::*;
 use crate::problem::UNAVAILABLE;
 

@@ -6,8 +6,8 @@ use ring::hmac;
 use serde_json::json;
 
 use super::*;
-use crate::access::jose;
-use crate::access::key::sha256_base64url;
+use tandem_client::jose;
+use tandem_client::key::sha256_base64url;
 
 /// Shows answers under names.
 #[derive(Default)]
@@ -71,7 +71,7 @@ async fn of_token_requests() {
     let ask = async |assertion: &str, proof: Option<&Value>, more: &str| {
         let body = format!(
             "grant_type=client_credentials&client_assertion_type={}&client_assertion={assertion}{more}",
-            super::super::oauth::ASSERTION_TYPE.replace(':', "%3A")
+            tandem_client::ASSERTION_TYPE.replace(':', "%3A")
         );
         let mut call = Call::new("POST", "/oauth/token", &body);
         call.field("content-type", "application/x-www-form-urlencoded");

@@ -1,8 +1,8 @@
 //! Published examples: RFC 9421, RFC 9449, RFC 7638, RFC 9530, and our own.
 
 use super::*;
-use crate::access::jose;
-use crate::access::message::Signed;
+use tandem_client::jose;
+use tandem_client::message::Signed;
 
 fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();

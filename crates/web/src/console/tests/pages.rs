@@ -8,8 +8,8 @@ use tandem_domain::money::Amount;
 
 use super::book::Book;
 use super::*;
-use crate::access::{Algorithm, Jwks, SigningKey};
 use crate::refusals;
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
 
 const ALL: [Role; 6] = [
     Role::Viewer,

@@ -5,24 +5,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::key::{Jwk, KeyError, PublicKey, SigningKey};
+use crate::key::{Jwk, KeyError, PublicKey, SigningKey};
 
 /// The longest text that is looked at.
 const LONGEST: usize = 8 * 1024;
 
 /// What a header may say.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Header {
-    pub(crate) alg: String,
-    pub(crate) typ: Option<String>,
-    pub(crate) kid: Option<String>,
-    pub(crate) jwk: Option<Jwk>,
+pub struct Header {
+    /// Algorithm.
+    pub alg: String,
+    /// Type.
+    pub typ: Option<String>,
+    /// Name of the key that signed.
+    pub kid: Option<String>,
+    /// The key that signed.
+    pub jwk: Option<Jwk>,
     crit: Option<IgnoredAny>,
 }
 
 /// A signed text that was taken apart, not yet verified.
-pub(crate) struct Jws<'a> {
-    pub(crate) header: Header,
+pub struct Jws<'a> {
+    /// Header.
+    pub header: Header,
     signed: &'a str,
     payload: Vec<u8>,
     signature: Vec<u8>,
@@ -30,7 +35,7 @@ pub(crate) struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     /// Takes a text apart. Errors complete the sentence "the … ".
-    pub(crate) fn parse(text: &'a str) -> Result<Jws<'a>, String> {
+    pub fn parse(text: &'a str) -> Result<Jws<'a>, String> {
         if text.len() > LONGEST {
             return Err(format!("is longer than {LONGEST} bytes"));
         }
@@ -58,7 +63,7 @@ impl<'a> Jws<'a> {
     }
 
     /// Checks that the key's owner signed it, with the algorithm that the key has.
-    pub(crate) fn verify(&self, key: &PublicKey) -> Result<(), String> {
+    pub fn verify(&self, key: &PublicKey) -> Result<(), String> {
         let allowed = key.algorithm.jose();
         if !allowed.contains(&self.header.alg.as_str()) {
             return Err(format!(
@@ -76,7 +81,7 @@ impl<'a> Jws<'a> {
     }
 
     /// Reads the claims. Only after `verify`.
-    pub(crate) fn claims<T: DeserializeOwned>(&self) -> Result<T, String> {
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_json::from_slice(&self.payload)
             .map_err(|error| format!("has claims that cannot be read: {error}"))
     }
@@ -94,7 +99,7 @@ struct OwnHeader<'a> {
 }
 
 /// Signs claims. The header names the key, or holds it if `embed` says so.
-pub(crate) fn encode(
+pub fn encode(
     typ: &str,
     claims: &impl Serialize,
     key: &SigningKey,

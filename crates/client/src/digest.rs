@@ -1,21 +1,21 @@
 //! Content-Digest (RFC 9530).
 
-use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue};
 use ring::digest::{Algorithm, SHA256, SHA512, digest};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::message::joined;
+use crate::message::joined;
 
 /// Name of the field.
-pub(crate) const CONTENT_DIGEST: &str = "content-digest";
+pub const CONTENT_DIGEST: &str = "content-digest";
 
 /// Algorithms that are accepted; the first is the one that we make.
 static ALGORITHMS: [(&str, &Algorithm); 2] = [("sha-256", &SHA256), ("sha-512", &SHA512)];
 
 /// Digest of a body, as the field's value.
-pub(crate) fn content_digest(body: &[u8]) -> HeaderValue {
+pub fn content_digest(body: &[u8]) -> HeaderValue {
     let (name, algorithm) = ALGORITHMS[0];
     let value = format!("{name}=:{}:", STANDARD.encode(digest(algorithm, body)));
     HeaderValue::try_from(value).expect("base64 is a valid value")
@@ -23,7 +23,7 @@ pub(crate) fn content_digest(body: &[u8]) -> HeaderValue {
 
 /// Checks a body against the field; a body of no bytes needs none. Every digest that is of a
 /// known algorithm must fit, and one must be.
-pub(crate) fn verify(headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
+pub fn verify(headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
     let Some(value) = joined(headers, CONTENT_DIGEST) else {
         return match body {
             [] => Ok(()),

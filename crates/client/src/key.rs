@@ -183,7 +183,7 @@ impl PublicKey {
     }
 
     /// The key: 32 bytes of Ed25519, or 65 of an uncompressed point.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -325,7 +325,7 @@ impl SigningKey {
 }
 
 /// Random bytes of the system.
-pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     SystemRandom::new()
         .fill(&mut bytes)
@@ -350,7 +350,7 @@ pub fn random_id() -> Result<String, KeyError> {
 }
 
 /// SHA-256 in base64url, as thumbprints and `ath` are written.
-pub(crate) fn sha256_base64url(bytes: &[u8]) -> String {
+pub fn sha256_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
 }
 

@@ -1,21 +1,19 @@
 //! The other side: what a client makes to get a token and to call. Without a transport of its own,
 //! so that it fits any.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
 
-use super::ASSERTION_LIFETIME;
-use super::digest::{self, CONTENT_DIGEST, content_digest};
-use super::jose;
-use super::key::{Algorithm, Jwks, KeyError, PublicKey, SigningKey, random_id, sha256_base64url};
-use super::message::{
+use crate::digest::{self, CONTENT_DIGEST, content_digest};
+use crate::jose;
+use crate::key::{Algorithm, Jwks, KeyError, PublicKey, SigningKey, random_id, sha256_base64url};
+use crate::message::{
     self, Message, REQUEST_TAG, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT, Signed,
 };
-use super::oauth::{ASSERTION_TYPE, TOKEN_PATH};
-use super::proof::{self, DPOP};
-use super::request::IDEMPOTENCY_KEY;
+use crate::proof::{self, DPOP};
+use crate::{ASSERTION_LIFETIME, ASSERTION_TYPE, IDEMPOTENCY_KEY, TOKEN_PATH};
 
-pub use super::message::SignError;
+use crate::message::SignError;
 
 /// A client that signs.
 pub struct Signer {
@@ -204,7 +202,7 @@ impl Signer {
 
 /// Checks that an answer is signed as it must be by one of the keys; `otherwise` is said of a key
 /// that is none of them.
-pub(crate) fn verify_answer(
+pub fn verify_answer(
     answer: &Message<'_>,
     body: &[u8],
     required: &[(&str, bool)],

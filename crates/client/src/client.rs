@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::access::sign::Signer;
-use crate::access::{Jwks, SigningKey, system_time};
-use crate::trace::{TRACEPARENT, Trace};
+use crate::key::{Jwks, SigningKey};
+use crate::sign::Signer;
+use crate::{IDEMPOTENCY_KEY, system_time};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,10 +18,11 @@ const EARLY: i64 = 30;
 /// Calls a service for one client. Each thread has its own.
 pub struct ApiClient {
     base: String,
-    pub(crate) signer: Signer,
+    /// What signs the calls.
+    pub signer: Signer,
     http: ureq::Agent,
     token: Option<(String, i64)>,
-    trace: Option<Trace>,
+    trace: Option<HeaderValue>,
     keys: Option<Jwks>,
 }
 
@@ -117,8 +118,9 @@ impl ApiClient {
         })
     }
 
-    /// Sends a trace with the calls from now on, so that the service's log can be found by it.
-    pub fn follow(&mut self, trace: Option<Trace>) {
+    /// Sends a `traceparent` (W3C Trace Context) with the calls from now on, so that the service's log
+    /// can be found by it.
+    pub fn follow(&mut self, trace: Option<HeaderValue>) {
         self.trace = trace;
     }
 
@@ -145,7 +147,7 @@ impl ApiClient {
     }
 
     /// The fields of a call, with token, proof and signature.
-    pub(crate) fn prepare(
+    pub fn prepare(
         &mut self,
         method: &str,
         path: &str,
@@ -158,14 +160,12 @@ impl ApiClient {
         if let Some((kind, _)) = body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
-        if let Some(trace) = self.trace {
-            let trace =
-                HeaderValue::try_from(trace.to_string()).map_err(|error| error.to_string())?;
-            headers.insert(HeaderName::from_static(TRACEPARENT), trace);
+        if let Some(trace) = &self.trace {
+            headers.insert(HeaderName::from_static("traceparent"), trace.clone());
         }
         if let Some(key) = key {
             let key = HeaderValue::from_str(key).map_err(|error| error.to_string())?;
-            headers.insert(HeaderName::from_static("idempotency-key"), key);
+            headers.insert(HeaderName::from_static(IDEMPOTENCY_KEY), key);
         }
         let signed = self
             .signer
@@ -179,7 +179,8 @@ impl ApiClient {
         self.send("GET", path, &HeaderMap::new(), &[])
     }
 
-    pub(crate) fn token(&mut self) -> Result<String, String> {
+    /// The access token, a new one if it is about to end.
+    pub fn token(&mut self) -> Result<String, String> {
         let now = system_time();
         if let Some((token, _)) = self.token.as_ref().filter(|(_, ends)| *ends > now + EARLY) {
             return Ok(token.clone());

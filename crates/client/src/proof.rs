@@ -1,38 +1,43 @@
 //! DPoP proofs (RFC 9449): that the caller holds the key which its token is bound to.
 
-use axum::http::HeaderMap;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::WINDOW;
-use super::jose::{self, Jws};
-use super::key::{KeyError, PublicKey, SigningKey, random_id};
+use crate::WINDOW;
+use crate::jose::{self, Jws};
+use crate::key::{KeyError, PublicKey, SigningKey, random_id};
 
 /// Name of the field.
-pub(crate) const DPOP: &str = "dpop";
+pub const DPOP: &str = "dpop";
 
 /// What a proof says.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Claims {
-    pub(crate) jti: String,
-    pub(crate) htm: String,
-    pub(crate) htu: String,
-    pub(crate) iat: i64,
+pub struct Claims {
+    /// Identifier.
+    pub jti: String,
+    /// Method of the request.
+    pub htm: String,
+    /// URI of the request, without its query.
+    pub htu: String,
+    /// When it was made, in seconds since 1970.
+    pub iat: i64,
+    /// Hash of the access token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ath: Option<String>,
+    pub ath: Option<String>,
 }
 
 /// A proof that holds for a request. It counts once.
 #[derive(Debug)]
-pub(crate) struct Proof {
+pub struct Proof {
     /// Thumbprint of the key.
-    pub(crate) jkt: String,
+    pub jkt: String,
     /// Identifier of the proof.
-    pub(crate) jti: String,
+    pub jti: String,
 }
 
 /// Checks a request's proof. `ath` is the token's hash, if the request carries one. Errors complete
 /// the sentence "the DPoP proof … ".
-pub(crate) fn check(
+pub fn check(
     headers: &HeaderMap,
     method: &str,
     target: &str,
@@ -82,7 +87,7 @@ pub(crate) fn check(
 }
 
 /// Makes a proof.
-pub(crate) fn make(
+pub fn make(
     key: &SigningKey,
     method: &str,
     target: &str,

@@ -3,26 +3,26 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use sfv::{
     BareItem, Dictionary, InnerList, Item, ItemSerializer, Key, KeyRef, ListEntry, ListSerializer,
     Parameters, Parser,
 };
 
-use super::key::{KeyError, SigningKey};
+use crate::key::{KeyError, SigningKey};
 
 /// Name of the field with what is signed.
-pub(crate) const SIGNATURE_INPUT: &str = "signature-input";
+pub const SIGNATURE_INPUT: &str = "signature-input";
 /// Name of the field with signatures.
-pub(crate) const SIGNATURE: &str = "signature";
+pub const SIGNATURE: &str = "signature";
 /// Tag of a request's signature.
-pub(crate) const REQUEST_TAG: &str = "fapi-2-request";
+pub const REQUEST_TAG: &str = "fapi-2-request";
 /// Tag of an answer's signature.
-pub(crate) const RESPONSE_TAG: &str = "fapi-2-response";
+pub const RESPONSE_TAG: &str = "fapi-2-response";
 
 /// A message, as far as signatures look at it.
 #[derive(Clone, Copy)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     /// Method of the request.
     pub method: &'a str,
     /// Absolute URI of the request, as the caller wrote it.
@@ -37,7 +37,7 @@ pub(crate) struct Message<'a> {
 
 /// A signature of a message, not yet verified.
 #[derive(Debug)]
-pub(crate) struct Signed {
+pub struct Signed {
     list: InnerList,
     /// The signature's bytes.
     pub signature: Vec<u8>,
@@ -45,7 +45,7 @@ pub(crate) struct Signed {
 
 impl Signed {
     /// Finds the one signature with a tag, or the only one if no tag is asked for.
-    pub(crate) fn find(headers: &HeaderMap, tag: Option<&str>) -> Result<Signed, String> {
+    pub fn find(headers: &HeaderMap, tag: Option<&str>) -> Result<Signed, String> {
         let mut inputs = dictionary(headers, SIGNATURE_INPUT)?;
         let signatures = dictionary(headers, SIGNATURE)?;
         let mut found = None;
@@ -79,12 +79,12 @@ impl Signed {
     }
 
     /// A parameter that is a text.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         text(&self.list.params, name)
     }
 
     /// A parameter that is a whole number.
-    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+    pub fn number(&self, name: &str) -> Option<i64> {
         match self.list.params.get(name) {
             Some(BareItem::Integer(value)) => Some((*value).into()),
             _ => None,
@@ -92,7 +92,7 @@ impl Signed {
     }
 
     /// Whether a component is signed.
-    pub(crate) fn covers(&self, name: &str, of_request: bool) -> bool {
+    pub fn covers(&self, name: &str, of_request: bool) -> bool {
         self.list.items.iter().any(|item| {
             matches!(&item.bare_item, BareItem::String(text) if text.as_str() == name)
                 && is_of_request(item) == of_request
@@ -100,14 +100,14 @@ impl Signed {
     }
 
     /// The signature base: what is signed, byte for byte.
-    pub(crate) fn base(&self, message: &Message<'_>) -> Result<String, String> {
+    pub fn base(&self, message: &Message<'_>) -> Result<String, String> {
         base(&self.list, message)
     }
 }
 
 /// Signs a message: the values of Signature-Input and Signature. A component is a name, and
 /// whether it is the request's.
-pub(crate) fn sign(
+pub fn sign(
     message: &Message<'_>,
     components: &[(&str, bool)],
     created: i64,
@@ -157,7 +157,7 @@ pub enum SignError {
 }
 
 /// All values of a field, joined as one.
-pub(crate) fn joined<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+pub fn joined<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
     let mut values = headers
         .get_all(name)
         .iter()
