@@ -1,15 +1,20 @@
 //! A partner's side of the API: gets tokens, signs calls, checks signed answers.
 
+mod together;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
-use crate::key::{Jwks, SigningKey};
+use crate::key::{Jwks, PublicKey, SigningKey};
 use crate::sign::Signer;
 use crate::{IDEMPOTENCY_KEY, system_time};
+use together::Together;
 
-/// How long a call may take.
+/// How long a call waits for its connection, and for each part that is sent or comes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A token is renewed this many seconds before it ends.
@@ -23,7 +28,7 @@ pub struct ApiClient {
     http: ureq::Agent,
     token: Option<(String, i64)>,
     trace: Option<HeaderValue>,
-    keys: Option<Jwks>,
+    keys: Option<Vec<PublicKey>>,
 }
 
 /// How a client speaks TLS, where it is not with a well-known authority and a DPoP proof.
@@ -100,7 +105,10 @@ impl ApiClient {
         let signer = signer.map_err(|error| error.to_string())?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            // One for the whole call would have ureq ask for the address in a thread of its own, each time.
+            .timeout_connect(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE))
+            .timeout_per_write(Some(PATIENCE))
             .tls_config(
                 TlsConfig::builder()
                     .root_certs(tls.authorities.unwrap_or(RootCerts::WebPki))
@@ -111,7 +119,11 @@ impl ApiClient {
         Ok(ApiClient {
             base: base.to_owned(),
             signer,
-            http: config.into(),
+            http: ureq::Agent::with_parts(
+                config,
+                DefaultConnector::new().chain(Together),
+                DefaultResolver::default(),
+            ),
             token: None,
             trace: None,
             keys: None,
@@ -138,7 +150,10 @@ impl ApiClient {
         let reply = self.send(method, path, &headers, content)?;
         if method != "GET" && reply.headers.contains_key("signature") {
             self.learn_keys()?;
-            let keys = self.keys.as_ref().ok_or("the service publishes no keys")?;
+            let keys = self
+                .keys
+                .as_deref()
+                .ok_or("the service publishes no keys")?;
             let asked = (method, path, &headers);
             self.signer
                 .verify_answer(keys, asked, (reply.status, &reply.headers, &reply.body))?;
@@ -202,8 +217,9 @@ impl ApiClient {
     fn learn_keys(&mut self) -> Result<(), String> {
         if self.keys.is_none() {
             let reply = self.read("/.well-known/jwks.json")?;
-            let keys = serde_json::from_slice(&reply.body);
-            self.keys = Some(keys.map_err(|error| format!("the service's keys: {error}"))?);
+            let keys: Result<Jwks, _> = serde_json::from_slice(&reply.body);
+            let keys = keys.map_err(|error| format!("the service's keys: {error}"))?;
+            self.keys = Some(keys.known());
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, Verifier as _, VerifyingKey};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
@@ -100,6 +100,14 @@ pub struct Jwk {
 pub struct Jwks {
     /// The keys.
     pub keys: Vec<Jwk>,
+}
+
+impl Jwks {
+    /// The keys of a kind that is known here; others verify nothing here.
+    pub fn known(&self) -> Vec<PublicKey> {
+        let keys = self.keys.iter().map(PublicKey::from_jwk);
+        keys.filter_map(Result::ok).collect()
+    }
 }
 
 /// A public key, ready to verify.
@@ -225,7 +233,7 @@ pub struct SigningKey {
 }
 
 enum Pair {
-    Ed25519(Ed25519KeyPair),
+    Ed25519(ed25519_dalek::SigningKey),
     Es256(EcdsaKeyPair),
 }
 
@@ -285,8 +293,17 @@ impl SigningKey {
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Result<SigningKey, KeyError> {
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
-            let bytes = pair.public_key().as_ref().to_vec();
+        if let Ok(read) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
+            // ring reads the document but keeps the seed in it to itself. It stands at the same
+            // place in both versions; the public key shows whether it does here.
+            let seed = pkcs8
+                .get(ED25519_PKCS8.len()..)
+                .and_then(<[u8]>::first_chunk);
+            let pair = ed25519_dalek::SigningKey::from_bytes(seed.ok_or(KeyError::Pem)?);
+            let bytes = pair.verifying_key().to_bytes().to_vec();
+            if bytes != read.public_key().as_ref() {
+                return Err(KeyError::Pem);
+            }
             return Ok(SigningKey {
                 public: PublicKey::new(Algorithm::Ed25519, bytes),
                 pair: Pair::Ed25519(pair),
@@ -315,7 +332,7 @@ impl SigningKey {
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.pair {
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::Ed25519(pair) => Ok(pair.sign(message).to_bytes().to_vec()),
             Pair::Es256(pair) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
@@ -357,6 +374,24 @@ pub fn sha256_base64url(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_versions_of_a_private_key_sign_as_ring_does() {
+        let first = SigningKey::generate(Algorithm::Ed25519).unwrap();
+        let body: String = first
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect();
+        let second = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        for pkcs8 in [STANDARD.decode(body).unwrap(), second.as_ref().to_vec()] {
+            let ring = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8).unwrap();
+            let key = SigningKey::from_pkcs8(&pkcs8).unwrap();
+            assert_eq!(
+                key.sign(b"a message").unwrap(),
+                ring.sign(b"a message").as_ref()
+            );
+        }
+    }
 
     #[test]
     fn a_key_of_small_order_verifies_nothing() {

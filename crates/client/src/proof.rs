@@ -1,11 +1,13 @@
 //! DPoP proofs (RFC 9449): that the caller holds the key which its token is bound to.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::WINDOW;
 use crate::jose::{self, Jws};
-use crate::key::{KeyError, PublicKey, SigningKey, random_id};
+use crate::key::{Jwk, KeyError, PublicKey, SigningKey, random_id};
 
 /// Name of the field.
 pub const DPOP: &str = "dpop";
@@ -26,22 +28,41 @@ pub struct Claims {
     pub ath: Option<String>,
 }
 
+/// A key of proofs, as it stands in them and ready to verify.
+#[derive(Debug)]
+pub struct ProofKey {
+    jwk: Jwk,
+    key: PublicKey,
+    /// Its thumbprint.
+    pub jkt: String,
+}
+
+impl ProofKey {
+    fn new(jwk: &Jwk) -> Result<Arc<ProofKey>, KeyError> {
+        let key = PublicKey::from_jwk(jwk)?;
+        let (jwk, jkt) = (jwk.clone(), key.thumbprint());
+        Ok(Arc::new(ProofKey { jwk, key, jkt }))
+    }
+}
+
 /// A proof that holds for a request. It counts once.
 #[derive(Debug)]
 pub struct Proof {
-    /// Thumbprint of the key.
-    pub jkt: String,
+    /// What it is made with.
+    pub key: Arc<ProofKey>,
     /// Identifier of the proof.
     pub jti: String,
 }
 
-/// Checks a request's proof. `ath` is the token's hash, if the request carries one. Errors complete
-/// the sentence "the DPoP proof … ".
+/// Checks a request's proof. `ath` is the token's hash, if the request carries one, and `known` a
+/// key that has made proofs before, which need not be read again. Errors complete the sentence "the
+/// DPoP proof … ".
 pub fn check(
     headers: &HeaderMap,
     method: &str,
     target: &str,
     ath: Option<&str>,
+    known: Option<&Arc<ProofKey>>,
     now: i64,
 ) -> Result<Proof, String> {
     let mut values = headers.get_all(DPOP).iter();
@@ -57,8 +78,10 @@ pub fn check(
     let Some(jwk) = &jws.header.jwk else {
         return Err("has no jwk in its header".to_owned());
     };
-    let key = PublicKey::from_jwk(jwk).map_err(|error| format!("has a bad jwk: {error}"))?;
-    jws.verify(&key)?;
+    let key = known.filter(|known| known.jwk == *jwk);
+    let key = key.map_or_else(|| ProofKey::new(jwk), |known| Ok(Arc::clone(known)));
+    let key = key.map_err(|error| format!("has a bad jwk: {error}"))?;
+    jws.verify(&key.key)?;
     let claims: Claims = jws.claims()?;
     if claims.htm != method {
         return Err(format!("is for htm {}, not for {method}", claims.htm));
@@ -81,7 +104,7 @@ pub fn check(
         return Err("needs a jti of 1 to 256 bytes".to_owned());
     }
     Ok(Proof {
-        jkt: key.thumbprint(),
+        key,
         jti: claims.jti,
     })
 }

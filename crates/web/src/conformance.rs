@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-
 use tandem_client::key::{Algorithm, KeyError, SigningKey, random_id};
 use tandem_client::message::SignError;
 use tandem_client::sign::Signer;

@@ -5,8 +5,7 @@
 //! ```text
 //!  callers ──► bounded queue ──► desk's thread ──► writer ──► journal
 //!                                                    │ durable
-//!  callers ◄── answers ◄─────────────────────────────┤
-//!  readers ◄── reader (a replica and its rows) ◄─────┘
+//!  callers ◄── answers ◄── reader (a replica and its rows) ◄─┘
 //! ```
 
 use std::iter;
@@ -40,7 +39,7 @@ const TOGETHER: usize = 1_024;
 /// Requests between desk and writer.
 const REQUESTS: usize = 4;
 
-/// Parcels between writer and reader.
+/// Parcels for the reader.
 const PARCELS: usize = 64;
 
 /// Commands go to the writer this often at the most: what comes between is written and flushed
@@ -123,10 +122,19 @@ struct Job {
     reply: oneshot::Sender<Carried>,
 }
 
-/// What became of a job, and when it went to the writer.
+/// What became of a job, when it went to the writer, and when it was durable.
 struct Carried {
     answers: Answers,
     sent: Instant,
+    durable: Instant,
+}
+
+/// What the reader is handed, in this order.
+enum Parcel {
+    /// Events, to take in.
+    Written(Written),
+    /// Answers, to give once their events can be seen.
+    Answered(Vec<(oneshot::Sender<Carried>, Carried)>),
 }
 
 /// What became of commands, in their order.
@@ -264,11 +272,12 @@ impl Desk {
             }
             Err(TrySendError::Disconnected(_)) => return Err(self.stopped()),
         }
-        let Carried { answers, sent } = carried.await.map_err(|_| self.stopped())?;
+        let carried = carried.await.map_err(|_| self.stopped())?;
+        let Carried { sent, durable, .. } = carried;
         trace::note(Stage::Queue, sent.duration_since(queued));
-        trace::note(Stage::Append, sent.elapsed());
-        trace::stage(Stage::Seen, self.reader.settled()).await;
-        Ok(answers)
+        trace::note(Stage::Append, durable.duration_since(sent));
+        trace::note(Stage::Seen, durable.elapsed());
+        Ok(carried.answers)
     }
 
     /// Has one command carried out.
@@ -407,17 +416,16 @@ impl Working {
             Ok(engine) => engine,
             Err(error) => return End::Failed(error.to_string()),
         };
-        let (parcels, arrived) = sync_channel::<Written>(PARCELS);
+        let (parcels, arrived) = sync_channel(PARCELS);
         let reading = thread::Builder::new().name("reader".to_owned()).spawn({
             let reader = reader.clone();
             move || read(&reader, &arrived)
         });
         let observe = {
-            let reader = reader.clone();
+            let parcels = parcels.clone();
             move |written| {
-                reader.announce();
                 // A reader that has failed takes nothing; the desk notices.
-                let _ = parcels.send(written);
+                let _ = parcels.send(Parcel::Written(written));
             }
         };
         let (reading, writer) = match (reading, Writer::observed(engine, REQUESTS, observe)) {
@@ -426,7 +434,7 @@ impl Working {
             (_, Err(error)) => return End::Failed(error.to_string()),
         };
         let mut client = writer.client();
-        let end = self.serve(&mut client, lease.as_deref(), &reading);
+        let end = self.serve(&mut client, parcels, lease.as_deref(), &reading);
         let stopped = writer.stop();
         let read = reading.join();
         let mut engine = match stopped {
@@ -469,6 +477,7 @@ impl Working {
     fn serve(
         &self,
         client: &mut Client,
+        parcels: SyncSender<Parcel>,
         lease: Option<&dyn Lease>,
         reading: &JoinHandle<Result<(), String>>,
     ) -> End {
@@ -523,11 +532,17 @@ impl Working {
             let Some(Ok(request)) = client.receive() else {
                 return End::Lost;
             };
+            let durable = Instant::now();
             let mut answers = request.answers.into_iter();
-            for (count, reply) in replies {
-                let answers = answers.by_ref().take(count).collect();
-                let _ = reply.send(Carried { answers, sent });
-            }
+            let replies = replies.into_iter().map(|(count, reply)| {
+                let carried = Carried {
+                    answers: answers.by_ref().take(count).collect(),
+                    sent,
+                    durable,
+                };
+                (reply, carried)
+            });
+            let _ = parcels.send(Parcel::Answered(replies.collect()));
         }
     }
 
@@ -559,12 +574,21 @@ impl Working {
     }
 }
 
-/// Takes in what the writer makes durable, until it ends.
-fn read(reader: &Reader, arrived: &Receiver<Written>) -> Result<(), String> {
+/// Takes in what the writer makes durable, and answers the callers, until writer and desk end.
+fn read(reader: &Reader, arrived: &Receiver<Parcel>) -> Result<(), String> {
     while let Ok(first) = arrived.recv() {
-        let mut parcels = vec![first];
-        parcels.extend(arrived.try_iter().take(PARCELS));
-        reader.take(&parcels).map_err(|error| error.to_string())?;
+        let (mut written, mut answered) = (Vec::new(), Vec::new());
+        for parcel in iter::once(first).chain(arrived.try_iter().take(PARCELS)) {
+            match parcel {
+                Parcel::Written(events) => written.push(events),
+                Parcel::Answered(mut answers) => answered.append(&mut answers),
+            }
+        }
+        reader.take(written).map_err(|error| error.to_string())?;
+        for (reply, carried) in answered {
+            // Nobody receives it if the caller is gone.
+            let _ = reply.send(carried);
+        }
     }
     Ok(())
 }

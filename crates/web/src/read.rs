@@ -6,9 +6,9 @@
 
 mod rows;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, OpenFlags};
 use tandem_domain::book::{Book, Decided, Event};
@@ -25,6 +25,9 @@ use rows::{Row, SCHEMA};
 /// Rows written in one transaction while a journal is caught up with.
 const CHUNK: usize = 50_000;
 
+/// Decisions that are kept at hand, since whoever sent an application is shown it at once.
+const RECENT: usize = 1_024;
+
 /// A book to look at, and its rows.
 pub struct Reader {
     replica: RwLock<Replica>,
@@ -32,8 +35,10 @@ pub struct Reader {
     writing: Mutex<Connection>,
     /// Connections that nobody uses.
     idle: Mutex<Vec<Connection>>,
-    /// How often events were announced, and how often they have been taken in.
-    announced: AtomicU64,
+    /// The newest decisions that were taken in, each with the place of its application and the
+    /// number of its event, in their order.
+    recent: RwLock<VecDeque<(u32, u64, Arc<Decided>)>>,
+    /// How often events have been taken in.
     taken: watch::Sender<u64>,
 }
 
@@ -72,7 +77,7 @@ impl Reader {
             path: path.to_owned(),
             writing: Mutex::new(writing),
             idle: Mutex::default(),
-            announced: AtomicU64::new(0),
+            recent: RwLock::default(),
             taken: watch::Sender::new(0),
         };
         reader.follow(journal)?;
@@ -90,7 +95,7 @@ impl Reader {
         let known = known.map_or(0, |known| known.seq);
         let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Vec::new();
-        let mut written = Ok(());
+        let mut written = Ok(0);
         replica.advance(journal, &mut |step, disclosure| {
             if step.batch > known && written.is_ok() {
                 rows.push(Row::of(&step, disclosure, None));
@@ -101,8 +106,9 @@ impl Reader {
             }
         })?;
         written
-            .and_then(|()| rows::write(&mut writing, &rows, Some(head)))
-            .map_err(|cause| self.failed(cause))
+            .and_then(|_| rows::write(&mut writing, &rows, Some(head)))
+            .map_err(|cause| self.failed(cause))?;
+        Ok(())
     }
 
     /// Makes an engine of the book as it is; the journal holds nothing beyond it.
@@ -111,20 +117,15 @@ impl Reader {
         replica.clone().into_engine(journal)
     }
 
-    /// Says that events are on their way to [`Reader::take`].
-    pub fn announce(&self) {
-        self.announced.fetch_add(1, Ordering::AcqRel);
-    }
-
     /// Takes in what this process has made durable, in all the parcels that wait.
-    pub fn take(&self, parcels: &[Written]) -> Result<(), ReadError> {
-        let Some(last) = parcels.last() else {
+    pub fn take(&self, parcels: Vec<Written>) -> Result<(), ReadError> {
+        let Some(head) = parcels.last().map(|last| last.head) else {
             return Ok(());
         };
         let mut rows = Vec::new();
         {
             let mut replica = self.replica.write().unwrap_or_else(PoisonError::into_inner);
-            for written in parcels {
+            for written in &parcels {
                 let mut origins = written.origins.iter().peekable();
                 let mut place = 0;
                 replica.feed(written, &mut |step, disclosure| {
@@ -140,18 +141,21 @@ impl Reader {
             }
         }
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        rows::write(&mut writing, &rows, Some(last.head)).map_err(|cause| self.failed(cause))?;
-        self.taken
-            .send_modify(|taken| *taken += parcels.len() as u64);
+        let written = rows::write(&mut writing, &rows, Some(head));
+        let last = written.map_err(|cause| self.failed(cause))?;
+        let taken = parcels.len() as u64;
+        let events = parcels.into_iter().flat_map(|written| written.events);
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        for ((number, row), (_, event)) in (last + 1 - rows.len() as u64..).zip(&rows).zip(events) {
+            if let (Event::Decided(decided), Some(place)) = (event, row.application()) {
+                recent.push_back((place, number, Arc::from(decided)));
+            }
+        }
+        let over = recent.len().saturating_sub(RECENT);
+        recent.drain(..over);
+        drop(recent);
+        self.taken.send_modify(|count| *count += taken);
         Ok(())
-    }
-
-    /// Waits until all that was announced has been taken in, so that a caller sees what it did.
-    pub async fn settled(&self) {
-        let announced = self.announced.load(Ordering::Acquire);
-        let mut taken = self.taken.subscribe();
-        // The sender lives as long as this.
-        let _ = taken.wait_for(|taken| *taken >= announced).await;
     }
 
     /// Changes whenever something new can be seen.
@@ -214,11 +218,17 @@ impl Reader {
     }
 
     /// The decision on an application, and the number of its event.
-    pub fn decided(&self, application: u32) -> Result<Option<(u64, Box<Decided>)>, ReadError> {
+    pub fn decided(&self, application: u32) -> Result<Option<(u64, Arc<Decided>)>, ReadError> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(at) = recent.binary_search_by_key(&application, |(place, ..)| *place) {
+            let (_, number, decided) = &recent[at];
+            return Ok(Some((*number, Arc::clone(decided))));
+        }
+        drop(recent);
         // It is what an application begins with.
         let first = self.rows(|rows| EventRow::first_of(rows, application))?;
         Ok(first.and_then(|row| match row.event {
-            Event::Decided(decided) => Some((row.number, decided)),
+            Event::Decided(decided) => Some((row.number, Arc::from(decided))),
             _ => None,
         }))
     }

@@ -2,7 +2,6 @@
 //! cannot be put in another's place.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-
 use tandem_client::key::{KeyError, random_bytes};
 
 /// Bytes of a sealing key.

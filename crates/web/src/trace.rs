@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use tandem_client::key::random_bytes;
 use tandem_engine::Origin;
 use tracing::Level;
 
 use crate::hex;
-use tandem_client::key::random_bytes;
 
 /// Name of the field.
 pub(crate) const TRACEPARENT: &str = "traceparent";

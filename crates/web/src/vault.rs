@@ -13,11 +13,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::Value;
+use tandem_client::key::{create_private, random_bytes, random_id};
 
 use crate::access::Caller;
 use crate::registry::Registry;
 use crate::seal::{KEY, Sealer};
-use tandem_client::key::{create_private, random_bytes, random_id};
 
 const KEYS: &str = "
     PRAGMA secure_delete = ON;

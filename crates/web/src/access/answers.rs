@@ -5,8 +5,10 @@
 //! before it is given. One thread writes them, as many at a time as have gathered meanwhile.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -26,6 +28,12 @@ pub(crate) const KEPT: i64 = 24 * 60 * 60;
 const QUEUE: usize = 1024;
 /// Answers in one commit at most.
 const BATCH: usize = 256;
+/// Bits for a key, and how many of them it sets: of keys that are not there, one in 400 is looked up.
+const BITS: usize = 16;
+const PROBES: u32 = 4;
+/// Bits for all keys: from 1 MiB to 32 MiB.
+const LEAST_BITS: usize = 1 << 23;
+const MOST_BITS: usize = 1 << 28;
 
 /// Tables of answers.
 pub(crate) const SCHEMA: &str = "
@@ -75,8 +83,72 @@ pub(crate) fn fingerprint(method: &str, target: &str, body: &[u8]) -> Fingerprin
 /// The answers of a service.
 pub(crate) struct Answers {
     reader: Registry,
+    begun: Arc<Begun>,
     writer: mpsc::Sender<Record>,
     in_flight: Mutex<HashSet<(String, String)>>,
+}
+
+/// Which keys have been used, as a Bloom filter: one that is not in it has no answer, and most are
+/// not, so that the registry need not be asked for each.
+struct Begun {
+    bits: Vec<AtomicU64>,
+    hasher: RandomState,
+    /// Whether the keys of the registry are in it.
+    complete: AtomicBool,
+}
+
+impl Begun {
+    /// With room for as many keys again as the registry has; with more it finds less.
+    fn sized(registry: &Registry) -> rusqlite::Result<Begun> {
+        let newest = "SELECT coalesce(max(rowid), 0) FROM answer";
+        let answers: i64 =
+            registry.with(|registry| registry.query_row(newest, [], |row| row.get(0)))?;
+        let answers = usize::try_from(answers).unwrap_or(0);
+        let bits = answers
+            .saturating_mul(2 * BITS)
+            .clamp(LEAST_BITS, MOST_BITS);
+        let words = bits.next_power_of_two() / 64;
+        Ok(Begun {
+            bits: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            complete: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes in the keys of the registry. Those that are begun meanwhile are looked up there.
+    fn read(&self, registry: &Registry) {
+        let read = registry.with(|connection| {
+            let mut statement = connection.prepare("SELECT client_id, key FROM answer")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                self.insert(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            }
+            Ok(())
+        });
+        match read {
+            Ok(()) => self.complete.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(%error, "keys are looked up one by one"),
+        }
+    }
+
+    /// Whether a key has certainly no answer. It counts as used then.
+    fn is_first(&self, client_id: &str, key: &str) -> bool {
+        let new = self.insert(client_id, key);
+        new && self.complete.load(Ordering::Acquire)
+    }
+
+    /// Takes in a key, and tells whether it was certainly not there.
+    fn insert(&self, client_id: &str, key: &str) -> bool {
+        let hash = self.hasher.hash_one((client_id, key));
+        let mut new = false;
+        for probe in 0..PROBES {
+            let bit =
+                (hash.rotate_left(probe * 64 / PROBES) % (self.bits.len() as u64 * 64)) as usize;
+            let mask = 1 << (bit % 64);
+            new |= self.bits[bit / 64].fetch_or(mask, Ordering::AcqRel) & mask == 0;
+        }
+        new
+    }
 }
 
 /// An answer on its way to the registry.
@@ -115,8 +187,14 @@ impl Answers {
         let thread = thread::Builder::new().name("answers".to_owned());
         let spawned: io::Result<_> = thread.spawn(move || write_all(&own, queue));
         spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let begun = Arc::new(Begun::sized(registry)?);
+        let (own, reading) = (registry.another()?, Arc::clone(&begun));
+        let thread = thread::Builder::new().name("keys".to_owned());
+        let spawned: io::Result<_> = thread.spawn(move || reading.read(&own));
+        spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         Ok(Answers {
             reader: registry.another()?,
+            begun,
             writer,
             in_flight: Mutex::default(),
         })
@@ -146,6 +224,9 @@ impl Answers {
             name,
             fingerprint,
         };
+        if self.begun.is_first(client_id, key) {
+            return Ok(Turn::Carry(flight));
+        }
         let known = self
             .reader
             .with(|connection| find(connection, client_id, key, now - KEPT));
@@ -305,4 +386,28 @@ fn write(connection: &mut Connection, batch: &[Record]) -> rusqlite::Result<()> 
         )?
         .execute(params![newest - KEPT, batch.len() as i64 * 2])?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_an_answer_is_never_taken_for_a_first_one() {
+        let registry = Registry::in_memory(&[SCHEMA]).unwrap();
+        let add = "INSERT INTO answer VALUES ('bazaar', ?1, x'00', 200, '[]', x'', 0, 0)";
+        for key in 0..1_000 {
+            let key = format!("k{key}");
+            registry
+                .with(|registry| registry.execute(add, [key]))
+                .unwrap();
+        }
+        let begun = Begun::sized(&registry).unwrap();
+        assert!(!begun.is_first("bazaar", "before all are read"));
+        begun.read(&registry);
+        assert!((0..1_000).all(|key| !begun.is_first("bazaar", &format!("k{key}"))));
+        let new = (0..1_000).filter(|key| begun.is_first("cloud", &format!("k{key}")));
+        assert!(new.count() > 950);
+        assert!(!begun.is_first("cloud", "k1"));
+    }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use tandem_client::key::{Jwks, KeyError, PublicKey};
 use thiserror::Error;
 
 use crate::registry::Registry;
-use tandem_client::key::{Jwks, KeyError, PublicKey};
 
 /// What a client can be allowed, and what it means.
 pub const SCOPES: &[(&str, &str)] = &[

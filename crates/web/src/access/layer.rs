@@ -11,6 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
+use tandem_client::digest::{CONTENT_DIGEST, content_digest};
+use tandem_client::key::random_bytes;
+use tandem_client::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 
 use super::answers::{Answer, Kept, Money, Turn, fingerprint};
 use super::request::{idempotency_key, is_safe};
@@ -19,9 +22,6 @@ use crate::problem::{
     BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE,
 };
 use crate::trace::{self, Stage};
-use tandem_client::digest::{CONTENT_DIGEST, content_digest};
-use tandem_client::key::random_bytes;
-use tandem_client::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;

@@ -11,16 +11,16 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tandem_client::jose::Jws;
+use tandem_client::key::Jwks;
+use tandem_client::proof::{self, DPOP};
+use tandem_client::{ASSERTION_LIFETIME, ASSERTION_TYPE, TOKEN_PATH, WINDOW};
 
 use super::Access;
 use super::client::{Client, SCOPES, Scopes};
 use super::once::Use;
 use super::request::client_certificate;
 use super::token::{self, Confirmation};
-use tandem_client::jose::Jws;
-use tandem_client::key::Jwks;
-use tandem_client::proof::{self, DPOP};
-use tandem_client::{ASSERTION_LIFETIME, ASSERTION_TYPE, TOKEN_PATH, WINDOW};
 
 /// The endpoints of this module; anyone may call them.
 pub fn routes(access: Arc<Access>) -> Router {
@@ -193,9 +193,9 @@ impl Access {
             )
         };
         let target = format!("{}{path}", self.base);
-        let proof = proof::check(headers, "POST", &target, None, now).map_err(bad_proof)?;
-        match self.proofs.take(&proof.jkt, &proof.jti, now) {
-            Use::First => Ok(proof.jkt),
+        let proof = proof::check(headers, "POST", &target, None, None, now).map_err(bad_proof)?;
+        match self.proofs.take(&proof.key.jkt, &proof.jti, now) {
+            Use::First => Ok(proof.key.jkt.clone()),
             Use::Again => Err(bad_proof("was used before".to_owned())),
             Use::Full => Err(full()),
         }

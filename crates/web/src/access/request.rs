@@ -7,6 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, header};
 use axum_server::tls::TlsInfo;
 use serde::Serialize;
+use tandem_client::key::sha256_base64url;
+use tandem_client::message::{Message, REQUEST_TAG, Signed, joined};
+use tandem_client::proof::{self, DPOP, Proof};
+use tandem_client::{IDEMPOTENCY_KEY, WINDOW, digest};
 use utoipa::ToSchema;
 
 use super::client::Client;
@@ -17,10 +21,6 @@ use crate::problem::{
     BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY,
     UNAUTHENTICATED, UNAVAILABLE,
 };
-use tandem_client::key::sha256_base64url;
-use tandem_client::message::{Message, REQUEST_TAG, Signed, joined};
-use tandem_client::proof::{self, DPOP, Proof};
-use tandem_client::{IDEMPOTENCY_KEY, WINDOW, digest};
 
 /// One check of a request, as a self-test shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -69,13 +69,13 @@ impl Access {
             });
         } else {
             let proof = check_proof(headers, method, &target, token, now).and_then(|proof| {
-                if self.proofs.used(&proof.jkt, &proof.jti) {
+                if self.proofs.used(&proof.key.jkt, &proof.jti) {
                     return Err(replayed());
                 }
                 Ok(proof)
             });
             note(&mut checks, "dpop_proof", proof, |proof| {
-                format!("made with the key of thumbprint {}", proof.jkt)
+                format!("made with the key of thumbprint {}", proof.key.jkt)
             });
         }
         note(
@@ -214,7 +214,7 @@ impl Access {
         }
         let method = parts.method.as_str();
         let proof = check_proof(&parts.headers, method, target, Some(token), now)?;
-        match self.proofs.take(&proof.jkt, &proof.jti, now) {
+        match self.proofs.take(&proof.key.jkt, &proof.jti, now) {
             Use::First => Ok(()),
             Use::Again => Err(replayed()),
             Use::Full => Err(Problem {
@@ -319,9 +319,13 @@ fn check_proof(
     let Some(token) = token else {
         return Err(bad("cannot be checked without the access token".to_owned()));
     };
-    let proof = proof::check(headers, method, target, Some(&token.ath), now).map_err(bad)?;
+    let (ath, known) = (Some(&*token.ath), token.proof_key.get());
+    let proof = proof::check(headers, method, target, ath, known, now).map_err(bad)?;
     match &token.claims.cnf {
-        Confirmation::Key(bound) if proof.jkt == *bound => Ok(proof),
+        Confirmation::Key(bound) if proof.key.jkt == *bound => {
+            token.proof_key.get_or_init(|| Arc::clone(&proof.key));
+            Ok(proof)
+        }
         _ => Err(bad(
             "is made with another key than the one that the access token is bound to".to_owned(),
         )),

@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use tandem_client::key::{Algorithm, Jwks, KeyError, SigningKey, create_private};
+use thiserror::Error;
 
 /// Name of the file in the service's folder.
 const FILE: &str = "signing-keys.pem";

@@ -2,15 +2,16 @@
 //! certificate.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use tandem_client::jose::{self, Jws};
+use tandem_client::key::{KeyError, random_id, sha256_base64url};
+use tandem_client::proof::ProofKey;
 
 use super::client::{Client, Scopes};
 use super::server_keys::ServerKeys;
-use tandem_client::jose::{self, Jws};
-use tandem_client::key::{KeyError, random_id, sha256_base64url};
 
 /// How long a token lives at the most, in seconds.
 pub(crate) const LIFETIME: i64 = 600;
@@ -83,6 +84,8 @@ pub(crate) struct Token {
     pub(crate) scopes: Scopes,
     /// Its hash, as proofs name it.
     pub(crate) ath: String,
+    /// The key that it is bound to, once a proof has shown it.
+    pub(crate) proof_key: OnceLock<Arc<ProofKey>>,
 }
 
 impl Token {
@@ -162,6 +165,7 @@ fn verify(keys: &ServerKeys, issuer: &str, text: &str) -> Result<Token, String> 
     Ok(Token {
         scopes: Scopes::parse(&claims.scope).map_err(|error| error.to_string())?,
         ath: sha256_base64url(text.as_bytes()),
+        proof_key: OnceLock::new(),
         claims,
     })
 }

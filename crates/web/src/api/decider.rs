@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
+use tandem_client::key::random_id;
+use tandem_client::system_time;
 use tandem_domain::book::{Application, Command};
 use tandem_domain::money::Currency;
 use tandem_domain::policy::{Decision, Outcome};
@@ -19,8 +21,6 @@ use super::view::{Seen, View};
 use crate::access::Access;
 use crate::trace::{self, Trace};
 use crate::webhooks::{agent, check_url, fields, post};
-use tandem_client::key::random_id;
-use tandem_client::system_time;
 
 /// How long a lender's service may take for one try.
 const PATIENCE: Duration = Duration::from_millis(500);

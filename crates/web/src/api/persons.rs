@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::Value;
+use tandem_client::system_time;
 
 use super::Body;
 use super::shape::{Access, Person, PersonStored};
@@ -14,7 +15,6 @@ use crate::Service;
 use crate::access::Caller;
 use crate::problem::{self, Problem};
 use crate::vault::VaultError;
-use tandem_client::system_time;
 
 fn failed(error: &VaultError) -> Problem {
     tracing::error!("{error}");

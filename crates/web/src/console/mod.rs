@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use tandem_client::system_time;
 use tokio::sync::Semaphore;
 
 use crate::Service;
@@ -48,7 +49,6 @@ use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
 pub(crate) use assets::ASSETS;
-use tandem_client::system_time;
 
 /// Tables of the console in the registry.
 pub const SCHEMAS: [&str; 6] = [

@@ -5,10 +5,10 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tandem_client::key::random_bytes;
 use totp_rs::{Builder, Secret, Totp};
 
 use crate::registry::Registry;
-use tandem_client::key::random_bytes;
 
 /// Tables of people.
 pub(super) const SCHEMA: &str = "

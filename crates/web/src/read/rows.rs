@@ -94,6 +94,11 @@ impl Row {
             entries: step.entries.to_vec(),
         }
     }
+
+    /// Place of the application that the event is about.
+    pub(super) fn application(&self) -> Option<u32> {
+        self.application
+    }
 }
 
 /// Names every event, so that none can be without a name, or be shown and not be listed.
@@ -168,13 +173,15 @@ pub(super) fn trim(file: &Connection, known: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Writes rows in one transaction; `known` is the last batch that is whole with them.
+/// Writes rows in one transaction, and gives the number of the last event; `known` is the last
+/// batch that is whole with them.
 pub(super) fn write(
     file: &mut Connection,
     rows: &[Row],
     known: Option<Head>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let transaction = file.transaction()?;
+    let mut last = 0;
     {
         let mut event = transaction.prepare_cached(
             "INSERT INTO event (batch, day, kind, application, loan, parties, body, trace)
@@ -195,6 +202,7 @@ pub(super) fn write(
                 row.body,
                 row.trace,
             ])?;
+            last = number as u64;
             for entry in &row.entries {
                 for (line, made) in entry.postings.iter().enumerate() {
                     posting.execute(params![
@@ -217,7 +225,8 @@ pub(super) fn write(
             transaction.execute(insert, params![known.seq as i64, known.hash.0])?;
         }
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(last)
 }
 
 /// An event as it is found.

@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tandem_client::key::{Algorithm, SigningKey, random_id};
 
 use super::post::{SECRET, Scheme, WebhookKey, new_secret};
 use super::{WebhookError, Webhooks};
-use tandem_client::key::{Algorithm, SigningKey, random_id};
 
 /// Endpoints that a party may have in one agreement.
 pub const MOST_ENDPOINTS: usize = 10;

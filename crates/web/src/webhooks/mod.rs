@@ -11,6 +11,8 @@ mod sender;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_client::key::KeyError;
+use tandem_client::system_time;
 use tokio::sync::watch;
 
 pub(crate) use address::check_url;
@@ -23,8 +25,6 @@ use crate::desk::Desk;
 use crate::read::ReadError;
 use crate::registry::Registry;
 use crate::seal::Sealer;
-use tandem_client::key::KeyError;
-use tandem_client::system_time;
 
 /// Tables of this area.
 pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use tandem_client::decision::WEBHOOK_SIGNATURE;
+use tandem_client::key::{KeyError, SigningKey, random_bytes};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 
@@ -14,8 +16,6 @@ use utoipa::ToSchema;
 
 use super::address::PublicOnly;
 use crate::trace::{Sending, TRACEPARENT, Trace};
-use tandem_client::decision::WEBHOOK_SIGNATURE;
-use tandem_client::key::{KeyError, SigningKey, random_bytes};
 
 const WEBHOOK_ID: &str = "webhook-id";
 

@@ -20,7 +20,7 @@ async fn the_same_request_gets_the_same_answer_signed_anew() {
     assert_eq!(second.headers["idempotency-replayed"], "true");
     assert_ne!(first.headers["signature"], second.headers["signature"]);
     let answer = (201, &second.headers, second.body.as_ref());
-    let keys = service.access.jwks();
+    let keys = service.access.jwks().known();
     signer
         .verify_answer(&keys, ("POST", "/v1/orders", &request), answer)
         .unwrap();

@@ -329,7 +329,7 @@ async fn a_signed_call_passes_and_its_answer_is_signed() {
             assert_eq!(answer.status, 201, "{}", answer.text());
             let verify = |method, path, status, body: &[u8]| {
                 signer.verify_answer(
-                    &service.access.jwks(),
+                    &service.access.jwks().known(),
                     (method, path, &request),
                     (status, &answer.headers, body),
                 )

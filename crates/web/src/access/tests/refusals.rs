@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::json;
-
-use super::*;
 use tandem_client::jose;
 use tandem_client::key::sha256_base64url;
+
+use super::*;
 
 /// Shows answers under names.
 #[derive(Default)]
@@ -661,7 +661,7 @@ async fn of_a_service_in_trouble() {
     shown.add(
         "answers not readable",
         &service
-            .send(service.order(&signer, &token, "k2", "one"))
+            .send(service.order(&signer, &token, "k1", "one"))
             .await,
     );
     statement("DROP TABLE client");

@@ -106,9 +106,9 @@ fn rfc_9449_proofs_of_the_examples_hold() {
     );
     let headers = fields(&[("dpop", &at_token_endpoint)]);
     let target = "https://server.example.com/token";
-    let check = |method, target, ath, now| proof::check(&headers, method, target, ath, now);
+    let check = |method, target, ath, now| proof::check(&headers, method, target, ath, None, now);
     let proof = check("POST", target, None, 1_562_262_616).unwrap();
-    assert_eq!(proof.jkt, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+    assert_eq!(proof.key.jkt, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
     assert_eq!(proof.jti, "-BwC3ESc6acc2lTc");
 
     let at_resource = format!(
@@ -119,9 +119,9 @@ fn rfc_9449_proofs_of_the_examples_hold() {
     let ath = key::sha256_base64url(token.as_bytes());
     // Scheme and host in any case; the query does not count.
     let target = "HTTPS://Resource.example.org/protectedresource?x=1";
-    proof::check(&headers, "GET", target, Some(&ath), 1_562_262_618).unwrap();
+    proof::check(&headers, "GET", target, Some(&ath), None, 1_562_262_618).unwrap();
     let other = key::sha256_base64url(b"another token");
-    proof::check(&headers, "GET", target, Some(&other), 1_562_262_618).unwrap_err();
+    proof::check(&headers, "GET", target, Some(&other), None, 1_562_262_618).unwrap_err();
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn our_own_vectors_are_made_and_verified() {
         assert!(key.unwrap().verify(base.as_bytes(), &signed.signature));
     }
     let ath = key::sha256_base64url(text(&published, "access_token").as_bytes());
-    proof::check(&of_request, &method, &target, Some(&ath), START).unwrap();
+    proof::check(&of_request, &method, &target, Some(&ath), None, START).unwrap();
 }
 
 fn own_vectors() -> Value {

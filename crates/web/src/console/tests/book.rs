@@ -74,7 +74,8 @@ impl Book {
         let mut roles = desk.roles();
         let owner = |role: &crate::desk::Role| *role == crate::desk::Role::Owner;
         roles.wait_for(owner).await.unwrap();
-        desk.reader().settled().await;
+        // What it signs first can be seen once a later call is answered.
+        desk.submit(Vec::new()).await.unwrap();
         let book = Book {
             desk,
             _folder: folder,

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
 use tandem_domain::book::{Answer, Command, Slice};
 use tandem_domain::loan::Action;
 use tandem_domain::money::Amount;
@@ -9,7 +10,6 @@ use tandem_domain::money::Amount;
 use super::book::Book;
 use super::*;
 use crate::refusals;
-use tandem_client::key::{Algorithm, Jwks, SigningKey};
 
 const ALL: [Role; 6] = [
     Role::Viewer,
