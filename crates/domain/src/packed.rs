@@ -12,9 +12,29 @@ use thiserror::Error;
 #[error("the bytes are damaged")]
 pub struct Damaged;
 
+/// Where bytes are appended.
+pub trait Sink {
+    /// Appends a byte.
+    fn push(&mut self, byte: u8);
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        Vec::push(self, byte);
+    }
+}
+
+impl<A: smallvec::Array<Item = u8>> Sink for smallvec::SmallVec<A> {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        smallvec::SmallVec::push(self, byte);
+    }
+}
+
 /// Appends a number.
 #[inline]
-pub fn put(out: &mut Vec<u8>, number: i64) {
+pub fn put(out: &mut impl Sink, number: i64) {
     put_bits(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
@@ -29,7 +49,7 @@ pub fn put_wide(out: &mut Vec<u8>, number: i128) {
 }
 
 #[inline]
-fn put_bits(out: &mut Vec<u8>, mut bits: u64) {
+fn put_bits(out: &mut impl Sink, mut bits: u64) {
     while bits >= 0x80 {
         out.push(bits as u8 | 0x80);
         bits >>= 7;
@@ -38,15 +58,16 @@ fn put_bits(out: &mut Vec<u8>, mut bits: u64) {
 }
 
 /// Appends a row of at most 64 numbers.
-pub fn put_row<const N: usize>(out: &mut Vec<u8>, row: [i64; N]) {
+pub fn put_row<const N: usize>(out: &mut impl Sink, row: [i64; N]) {
     const { assert!(N <= 64) };
     let mut mask = 0;
     for (place, &number) in row.iter().enumerate() {
         mask |= u64::from(number != 0) << place;
     }
     put_bits(out, mask);
-    for number in row.into_iter().filter(|&number| number != 0) {
-        put(out, number);
+    while mask != 0 {
+        put(out, row[mask.trailing_zeros() as usize]);
+        mask &= mask - 1;
     }
 }
 
@@ -147,13 +168,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn bits(&mut self) -> Result<u64, Damaged> {
-        let mut bits = 0;
-        for (place, &byte) in self.bytes.iter().enumerate().take(10) {
-            bits |= u64::from(byte & 0x7f) << (7 * place);
+        let (mut bits, mut place) = (0, 0);
+        while place < 64 {
+            let byte = self.byte()?;
+            bits |= u64::from(byte & 0x7f) << place;
             if byte & 0x80 == 0 {
-                self.bytes = &self.bytes[place + 1..];
                 return Ok(bits);
             }
+            place += 7;
         }
         Err(Damaged)
     }

@@ -4,7 +4,7 @@
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use tandem_domain::book::{ApplicationState, Book, Close, Event, Version};
+use tandem_domain::book::{ApplicationState, Book, Close, Event, KeyHash, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
@@ -82,10 +82,10 @@ pub fn replay<S: Store>(
 ) -> Result<Book, ReplayError> {
     let (mut book, mut entries) = (Book::with_archive(), Vec::new());
     let start = journal.genesis();
-    each_event(journal, start, |batch, event| {
+    each_event(journal, start, |batch, event, hash| {
         entries.clear();
         check_close(&book, event, batch)?;
-        apply_checked(&mut book, event, batch, &mut |entry| {
+        apply_checked(&mut book, event, hash, batch, &mut |entry| {
             entries.push(entry.clone());
         })?;
         observe(Step {
@@ -102,13 +102,13 @@ pub fn replay<S: Store>(
 /// Batches that are read ahead of the one whose events are taken, at the most.
 const AHEAD: usize = 4;
 
-/// Reads the events after `head`, each with the number of its batch. The journal is read, checked
-/// and decoded on a thread of its own; what is found wrong there is told once all events before it
+/// Reads the events after `head`, each with the number of its batch and the hash of its key. The
+/// journal is read, checked, decoded and hashed on a thread of its own; what is found wrong there is told once all events before it
 /// are taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,
-    mut take: impl FnMut(u64, &Event) -> Result<(), ReplayError>,
+    mut take: impl FnMut(u64, &Event, Option<KeyHash>) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
     let (full, batches) = sync_channel(AHEAD);
     thread::scope(|scope| {
@@ -124,7 +124,9 @@ pub(crate) fn each_event<S: Store>(
             })
         });
         for (batch, events, whole) in batches {
-            events.iter().try_for_each(|event| take(batch, event))?;
+            for (event, hash) in &events {
+                take(batch, event, *hash)?;
+            }
             whole?;
         }
         match reading.join() {
@@ -135,19 +137,25 @@ pub(crate) fn each_event<S: Store>(
     })
 }
 
+/// An event with the hash of its key.
+type Hashed = (Event, Option<KeyHash>);
+
 /// The events of a batch up to the first that cannot be decoded, and what is wrong with that.
-fn decode(batch: &Batch) -> (Vec<Event>, Result<(), ReplayError>) {
+fn decode(batch: &Batch) -> (Vec<Hashed>, Result<(), ReplayError>) {
     let mut events = Vec::with_capacity(batch.events as usize);
     for (index, bytes) in batch.events().enumerate() {
         let event = bytes.map_err(ReplayError::from).and_then(|bytes| {
-            minicbor::decode(bytes).map_err(|error| ReplayError::Unreadable {
+            minicbor::decode::<Event>(bytes).map_err(|error| ReplayError::Unreadable {
                 batch: batch.seq,
                 event: index + 1,
                 cause: error.to_string(),
             })
         });
         match event {
-            Ok(event) => events.push(event),
+            Ok(event) => {
+                let hash = event.key_hash();
+                events.push((event, hash));
+            }
             Err(error) => return (events, Err(error)),
         }
     }
@@ -155,17 +163,18 @@ fn decode(batch: &Batch) -> (Vec<Event>, Result<(), ReplayError>) {
 }
 
 /// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
-/// changes one, as it says.
+/// changes one, as it says. `hash` is the event's [`Event::key_hash`], if it is known.
 pub fn apply_checked(
     book: &mut Book,
     event: &Event,
+    hash: Option<KeyHash>,
     batch: u64,
     entries: &mut impl FnMut(&Entry),
 ) -> Result<(), ReplayError> {
     if let Some(what) = impossible(book, event) {
         return Err(ReplayError::Impossible { batch, what });
     }
-    let change = book.apply(event, entries);
+    let change = book.apply_hashed(event, hash, entries);
     check_change(book, event, change, batch)
 }
 

@@ -1,6 +1,6 @@
 //! A book that follows its journal without writing it.
 
-use tandem_domain::book::{Book, Event};
+use tandem_domain::book::{Book, Event, KeyHash};
 use tandem_domain::ledger::Entry;
 use tandem_journal::{Head, Journal, Store};
 
@@ -50,9 +50,16 @@ impl Replica {
     ) -> Result<(), ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
         let mut entries = Vec::new();
-        each_event(journal, self.head, |batch, event| {
+        each_event(journal, self.head, |batch, event, hash| {
             check_close(book, event, batch)?;
-            take(book, disclosure, batch, event, &mut entries, observe)
+            take(
+                book,
+                disclosure,
+                batch,
+                (event, hash),
+                &mut entries,
+                observe,
+            )
         })?;
         self.head = journal.head();
         Ok(())
@@ -67,7 +74,14 @@ impl Replica {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
         let mut entries = Vec::new();
         for (batch, event) in &written.events {
-            take(book, disclosure, *batch, event, &mut entries, observe)?;
+            take(
+                book,
+                disclosure,
+                *batch,
+                (event, None),
+                &mut entries,
+                observe,
+            )?;
         }
         self.head = written.head;
         Ok(())
@@ -79,10 +93,10 @@ impl Replica {
         mut journal: Journal<S>,
     ) -> Result<Engine<S>, ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
-        each_event(&mut journal, self.head, |batch, event| {
+        each_event(&mut journal, self.head, |batch, event, hash| {
             disclosure.observe(event);
             check_close(book, event, batch)?;
-            apply_checked(book, event, batch, &mut |_| {})
+            apply_checked(book, event, hash, batch, &mut |_| {})
         })?;
         Ok(Engine {
             book: self.book,
@@ -97,13 +111,15 @@ fn take(
     book: &mut Book,
     disclosure: &mut Disclosure,
     batch: u64,
-    event: &Event,
+    (event, hash): (&Event, Option<KeyHash>),
     entries: &mut Vec<Entry>,
     observe: &mut impl FnMut(Step<'_>, &Disclosure),
 ) -> Result<(), ReplayError> {
     entries.clear();
     disclosure.observe(event);
-    apply_checked(book, event, batch, &mut |entry| entries.push(entry.clone()))?;
+    apply_checked(book, event, hash, batch, &mut |entry| {
+        entries.push(entry.clone())
+    })?;
     let step = Step {
         batch,
         event,

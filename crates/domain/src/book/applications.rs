@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::event::DeclineReason;
-use super::keys::Names;
+use super::keys::{KeyHash, Names};
 use super::snapshot::Kept;
 use super::{ApplicationRecord, ApplicationState, Clause, Offer};
 use crate::calendar::Day;
@@ -76,8 +76,8 @@ impl Applications {
         })
     }
 
-    pub(super) fn push(&mut self, key: &str, row: Row) -> u32 {
-        let place = self.names.add(key);
+    pub(super) fn push(&mut self, key: &str, hash: KeyHash, row: Row) -> u32 {
+        let place = self.names.add_hashed(key, hash);
         self.digest = self.digest.wrapping_add(row.digest(place));
         self.rows.push(row);
         place

@@ -24,18 +24,30 @@ impl Book {
     /// Applies an event and hands out the ledger entries that it makes. Of an event that changes a
     /// loan by a transaction: the change of its totals.
     pub fn apply(&mut self, event: &Event, entries: &mut impl FnMut(&Entry)) -> Option<Totals> {
-        self.apply_ready(event, None, entries)
+        self.apply_ready(event, None, None, entries)
+    }
+
+    /// The same of an event whose [`Event::key_hash`] is known.
+    pub fn apply_hashed(
+        &mut self,
+        event: &Event,
+        hash: Option<KeyHash>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Option<Totals> {
+        self.apply_ready(event, hash, None, entries)
     }
 
     pub(super) fn apply_ready(
         &mut self,
         event: &Event,
+        hash: Option<KeyHash>,
         ready: Option<Ready>,
         entries: &mut impl FnMut(&Entry),
     ) -> Option<Totals> {
+        let hashed = |key: &str| hash.unwrap_or_else(|| KeyHash::of(key));
         match event {
             Event::Signed { day, documents } => self.apply_signed(*day, documents),
-            Event::Decided(decided) => self.apply_decided(decided),
+            Event::Decided(decided) => self.apply_decided(decided, hashed(&decided.key)),
             Event::Withdrawn { application } => {
                 self.close_offer(*application, ApplicationState::Withdrawn);
             }
@@ -46,7 +58,7 @@ impl Book {
                 transaction,
                 ..
             } => {
-                let key = self.carry(key, *loan);
+                let key = self.carry(hashed(key), *loan);
                 return Some(self.apply_transaction(
                     *loan,
                     *transaction,
@@ -63,7 +75,7 @@ impl Book {
                 ..
             } => {
                 let spent = Spent {
-                    key: self.carry(key, *loan),
+                    key: self.carry(hashed(key), *loan),
                     body: *body,
                     number: 0,
                 };
@@ -116,7 +128,7 @@ impl Book {
         self.versions.push(version);
     }
 
-    fn apply_decided(&mut self, decided: &Decided) {
+    fn apply_decided(&mut self, decided: &Decided, hash: KeyHash) {
         let place = self.application_count() as u32;
         let borrower = decided.borrower.as_deref().map(|key| self.borrower(key));
         let region = match &decided.values[2] {
@@ -163,7 +175,7 @@ impl Book {
             version: decided.version,
             state,
         };
-        self.applications.push(&decided.key, row);
+        self.applications.push(&decided.key, hash, row);
     }
 
     fn borrower(&mut self, key: &str) -> u32 {
@@ -241,7 +253,7 @@ impl Book {
         let principal = committed.at(product.first_draw, product.rounding);
         let steps = &self.series[series as usize].timeline;
         let position = Position::disburse(&self.terms_on(version, steps, principal, offer.rate));
-        let loan = Loan {
+        let mut loan = Loan {
             application,
             version: row.version,
             months: offer.months,
@@ -250,7 +262,7 @@ impl Book {
             rate: offer.rate,
             instalment: position.contract.instalment,
             position,
-            parts: offer.parts.into_boxed_slice(),
+            parts: offer.parts.into(),
             history: History::default(),
             class: 0,
             own_class: 0,
@@ -267,7 +279,7 @@ impl Book {
         self.expose(row.region, &Split::default(), &split);
         self.reserve_undrawn(row.region, &split, undrawn, 1);
         self.loans.add();
-        self.enrol(place, loan, self.business_date.previous(), &split);
+        self.enrol(place, &mut loan, self.business_date.previous(), &split);
     }
 
     /// The place of the series of loans that are disbursed today.
@@ -312,7 +324,7 @@ impl Book {
                 .is_some_and(|floating| floating.index == index)
         };
         for place in 0..self.loan_count() as u32 {
-            let Some(loan) = self.loan_at(place) else {
+            let Some(mut loan) = self.loan_at(place) else {
                 continue;
             };
             let moved = loan.history.last().is_some_and(|last| last.day >= today);
@@ -320,14 +332,13 @@ impl Book {
                 let position =
                     evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
                 let kind = EntryKind::Modification;
-                self.move_to(place, loan, position, kind, yesterday, entries);
+                self.move_to(place, &mut loan, position, kind, yesterday, entries);
             }
         }
     }
 
     /// Remembers a key under which something was done to a loan; what is to be kept with it.
-    fn carry(&mut self, key: &str, loan: u32) -> u32 {
-        let hash = KeyHash::of(key);
+    fn carry(&mut self, hash: KeyHash, loan: u32) -> u32 {
         self.instructions.add(hash, loan);
         self.carried_out += 1;
         hash.rest
@@ -350,7 +361,7 @@ impl Book {
         let yesterday = self.business_date.previous();
         let position = evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
         let kind = EntryKind::Reversal;
-        self.move_to(place, loan, position, kind, yesterday, entries)
+        self.move_to(place, &mut loan, position, kind, yesterday, entries)
     }
 
     fn apply_transaction(
@@ -388,7 +399,7 @@ impl Book {
         loan.entered = transaction.number;
         loan.history.insert(transaction, key);
         let yesterday = self.business_date.previous();
-        self.move_to(place, loan, position, kind, yesterday, entries)
+        self.move_to(place, &mut loan, position, kind, yesterday, entries)
     }
 
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
@@ -415,7 +426,7 @@ impl Book {
 
     /// Brings a loan that is on the agenda to the end of the day.
     fn let_fall_due(&mut self, place: u32, day: Day, entries: &mut impl FnMut(&Entry)) {
-        let loan = self.loan_in(place);
+        let mut loan = self.loan_in(place);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
         let mut position = loan.position.clone();
         position.advance(&self.terms(&loan), day);
@@ -424,7 +435,7 @@ impl Book {
             self.to_charge_off.push_back(place);
         }
         let kind = EntryKind::AdvanceApplied;
-        self.move_to(place, loan, position, kind, day, entries);
+        self.move_to(place, &mut loan, position, kind, day, entries);
     }
 
     fn apply_settled(&mut self, window: Day, entries: &mut impl FnMut(&Entry)) {

@@ -245,8 +245,9 @@ impl Book {
             for (party, part) in split.holders.iter().zip(undrawn) {
                 sums.reserved[party.index()] += part;
             }
-            sums.portfolio
-                .add(&contribution(&loan, agreement, &split), 1);
+            if let Some(contribution) = contribution(&loan, agreement) {
+                sums.portfolio.add(&split, contribution, 1);
+            }
         }
         sums
     }

@@ -17,36 +17,40 @@ impl Book {
     pub(super) fn move_to(
         &mut self,
         place: u32,
-        mut loan: Loan,
+        loan: &mut Loan,
         position: Position,
         kind: EntryKind,
         looked_at: Day,
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let before = loan.split(agreement);
+        let fold = loan.fold(agreement);
+        let before = fold.split_at(&loan.position);
         let undrawn = loan.undrawn(&loan.position, agreement);
-        let contribution = contribution(&loan, agreement, &before);
-        self.portfolio.add(&contribution, -1);
-        let old = std::mem::replace(&mut loan.position, position);
+        if let Some(contribution) = contribution(loan, agreement) {
+            self.portfolio.add(&before, contribution, -1);
+        }
+        let (old, new) = (&loan.position, &position);
         // All that parties' parts and what is reserved depend on.
-        let new = &loan.position;
         if (old.totals, old.status, &old.claim, &old.marks)
             == (new.totals, new.status, &new.claim, &new.marks)
         {
+            loan.position = position;
             self.enrol(place, loan, looked_at, &before);
             return Totals::default();
         }
-        let after = loan.split(agreement);
+        let after = fold.split_at(&position);
+        let old = loan.position.totals;
+        loan.position = position;
         let left = loan.undrawn(&loan.position, agreement);
         let totals = loan.position.totals;
         let region = self.applications.rows[loan.application as usize].region;
-        self.pool.used += totals.compensated - old.totals.compensated;
-        self.pool.disbursed += totals.drawn - old.totals.drawn;
+        self.pool.used += totals.compensated - old.compensated;
+        self.pool.disbursed += totals.drawn - old.drawn;
         self.post_change(
             place,
             usize::from(loan.version),
-            (&old.totals, &before),
+            (&old, &before),
             (&totals, &after),
             kind,
             entries,
@@ -55,7 +59,7 @@ impl Book {
         self.reserve_undrawn(region, &before, undrawn, -1);
         self.reserve_undrawn(region, &after, left, 1);
         self.enrol(place, loan, looked_at, &after);
-        totals.since(&old.totals)
+        totals.since(&old)
     }
 
     /// Principal counts against limits as long as it is outstanding.
@@ -85,7 +89,7 @@ impl Book {
     }
 
     /// Puts a loan into its class, the sums and the agenda, and keeps it.
-    pub(super) fn enrol(&mut self, place: u32, mut loan: Loan, looked_at: Day, split: &Split) {
+    pub(super) fn enrol(&mut self, place: u32, loan: &mut Loan, looked_at: Day, split: &Split) {
         let agreement = &self.versions[usize::from(loan.version)].agreement;
         let days = loan.position.days_past_due(self.business_date);
         let class = agreement.class_of(days) as u8;
@@ -97,19 +101,20 @@ impl Book {
         let keeps = income.recognition == Recognition::Accrual && !income.reverse_accrued;
         let stopped = from.filter(|_| keeps).zip(loan.position.behind_since());
         let earned = stopped.map_or(Amount::ZERO, |(from, since)| {
-            self.earned(&loan, (since + from).previous())
+            self.earned(loan, (since + from).previous())
         });
-        let agenda = self.next_look(&loan, agreement, looked_at);
+        let agenda = self.next_look(loan, agreement, looked_at);
         if let Some(day) = agenda.filter(|_| agenda != loan.agenda) {
             self.agenda.entry(day).or_default().push(place);
         }
         (loan.own_class, loan.agenda) = (class, agenda);
         (loan.class, loan.non_accrual, loan.earned) = (class, from.is_some(), earned);
-        self.classify(place, &mut loan);
+        self.classify(place, loan);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let contribution = contribution(&loan, agreement, split);
-        self.portfolio.add(&contribution, 1);
-        self.loans.set(place, &loan);
+        if let Some(contribution) = contribution(loan, agreement) {
+            self.portfolio.add(split, contribution, 1);
+        }
+        self.loans.set(place, loan);
     }
 
     /// All interest that a loan had earned by the end of a day, by what was paid until then.
@@ -156,11 +161,14 @@ impl Book {
             }
             let agreement = &self.versions[usize::from(sibling.version)].agreement;
             let split = sibling.split(agreement);
-            let before = contribution(&sibling, agreement, &split);
+            let before = contribution(&sibling, agreement);
             sibling.class = worst;
-            let after = contribution(&sibling, agreement, &split);
-            self.portfolio.add(&before, -1);
-            self.portfolio.add(&after, 1);
+            let after = contribution(&sibling, agreement);
+            for (contribution, sign) in [(before, -1), (after, 1)] {
+                if let Some(contribution) = contribution {
+                    self.portfolio.add(&split, contribution, sign);
+                }
+            }
             self.loans.set(place, &sibling);
         }
         if own.is_some() {
@@ -191,11 +199,12 @@ impl Book {
     }
 }
 
-/// What a loan adds to the sums. Interest counts as the agreement recognises income.
-pub(super) fn contribution(loan: &Loan, agreement: &Agreement, split: &Split) -> Contribution {
+/// What a loan adds to the sums, if it is active. Interest counts as the agreement recognises income.
+pub(super) fn contribution(loan: &Loan, agreement: &Agreement) -> Option<Contribution> {
     let position = &loan.position;
     let income = &agreement.file.income;
-    let interest = match income.recognition {
+    let (interest_due, accrual) = match income.recognition {
+        _ if position.status != Status::Active => return None,
         Recognition::Cash => Default::default(),
         Recognition::Accrual if !loan.non_accrual => (position.interest_due(), position.accrual()),
         Recognition::Accrual if income.reverse_accrued => Default::default(),
@@ -205,9 +214,12 @@ pub(super) fn contribution(loan: &Loan, agreement: &Agreement, split: &Split) ->
             (left, Accrual::default())
         }
     };
-    let active = position.status == Status::Active;
-    let day_count = agreement.file.product.day_count;
-    Contribution::of(split, active, usize::from(loan.class), day_count, interest)
+    Some(Contribution {
+        class: loan.class.into(),
+        day_count: agreement.file.product.day_count,
+        interest_due,
+        accrual,
+    })
 }
 
 /// Interest that is no longer receivable: received, made principal or given up.

@@ -17,7 +17,7 @@ pub(super) const MOST: usize = (1 << PLACE_BITS) - 1;
 
 /// The hash of a key, in the parts that are kept of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyHash {
+pub struct KeyHash {
     segment: usize,
     tag: u64,
     /// What is kept with the thing itself.
@@ -187,11 +187,15 @@ impl Names {
 
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, name: &str) -> u32 {
+        self.add_hashed(name, KeyHash::of(name))
+    }
+
+    pub(super) fn add_hashed(&mut self, name: &str, hash: KeyHash) -> u32 {
         assert!(self.len() < MOST, "the book is full: split it");
         let place = self.len() as u32;
         self.bytes.extend_from_slice(name.as_bytes());
         self.ends.push(self.bytes.len() as u64);
-        self.index.add(KeyHash::of(name), place);
+        self.index.add(hash, place);
         place
     }
 

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::snapshot::Kept;
 use super::{Loan, Series};
 use crate::agreement::MAX_CLASSES;
@@ -30,7 +32,9 @@ pub(super) struct Loans {
     pub(super) keeps_archived: bool,
     /// Sum of the digests of all.
     pub(super) digest: u128,
+    /// A loan on its way into its box, and what is hashed of it.
     scratch: Vec<u8>,
+    hashed: Vec<u8>,
     kept: Kept<Box<[u8]>>,
 }
 
@@ -62,7 +66,7 @@ impl Loans {
     pub(super) fn archive(&mut self, place: u32) -> u128 {
         let packed = std::mem::take(&mut self.packed[place as usize]);
         self.agenda[place as usize] = NEVER;
-        let digest = digest(place, &packed);
+        let digest = digest(place, &packed, &mut self.hashed);
         self.kept.keep(place, || packed);
         digest
     }
@@ -75,14 +79,20 @@ impl Loans {
 
     pub(super) fn set(&mut self, place: u32, loan: &Loan) {
         self.agenda[place as usize] = loan.agenda.unwrap_or(NEVER);
-        self.scratch.clear();
-        loan.pack(&mut self.scratch);
         let packed = &mut self.packed[place as usize];
         self.kept.keep(place, || packed.clone());
-        self.digest = self.digest.wrapping_add(digest(place, &self.scratch));
         if !packed.is_empty() {
-            self.digest = self.digest.wrapping_sub(digest(place, packed));
+            let old = digest(place, packed, &mut self.hashed);
+            self.digest = self.digest.wrapping_sub(old);
         }
+        self.hashed.clear();
+        self.hashed.extend_from_slice(&place.to_le_bytes());
+        let start = self.hashed.len();
+        loan.pack_state(&mut self.hashed);
+        self.digest = self.digest.wrapping_add(hash(&self.hashed));
+        self.scratch.clear();
+        put_bytes(&mut self.scratch, &self.hashed[start..]);
+        loan.pack_rest(&mut self.scratch);
         if packed.len() == self.scratch.len() {
             packed.copy_from_slice(&self.scratch);
         } else {
@@ -155,19 +165,25 @@ impl Loans {
     pub(super) fn digest_anew(&self) -> u128 {
         let all = (0..).zip(&self.packed);
         let all = all.filter(|(_, packed)| !packed.is_empty());
+        let mut hashed = Vec::new();
         all.fold(0, |sum: u128, (place, packed)| {
-            sum.wrapping_add(digest(place, packed))
+            sum.wrapping_add(digest(place, packed, &mut hashed))
         })
     }
 }
 
 /// A loan's part in the digest of all: a hash of its place and of what can change but its history,
-/// which is what it changes by.
-fn digest(place: u32, packed: &[u8]) -> u128 {
+/// which is what it changes by. They are put together in `hashed`.
+fn digest(place: u32, packed: &[u8], hashed: &mut Vec<u8>) -> u128 {
     let [state, _] = parts(packed).expect("a loan is what was packed");
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&place.to_le_bytes()).update(state.bytes);
-    let hash = hasher.finalize();
+    hashed.clear();
+    hashed.extend_from_slice(&place.to_le_bytes());
+    hashed.extend_from_slice(state.bytes);
+    hash(hashed)
+}
+
+fn hash(bytes: &[u8]) -> u128 {
+    let hash = blake3::hash(bytes);
     let half = hash.as_bytes()[..16].try_into();
     u128::from_le_bytes(half.expect("a hash has more than sixteen bytes"))
 }
@@ -188,9 +204,8 @@ impl Loan {
         }
     }
 
-    /// Appends the loan: what changes, behind its length; then its terms; then its history.
-    fn pack(&self, out: &mut Vec<u8>) {
-        let start = out.len();
+    /// Appends what changes of the loan. Packed, it lies behind its length, and before the rest.
+    fn pack_state(&self, out: &mut Vec<u8>) {
         put_row(
             out,
             [
@@ -203,9 +218,10 @@ impl Loan {
             ],
         );
         self.position.pack(self.base(), out);
-        let state = out.len() - start;
-        put(out, state as i64);
-        out[start..].rotate_left(state);
+    }
+
+    /// Appends its terms, then its history.
+    fn pack_rest(&self, out: &mut Vec<u8>) {
         put_row(
             out,
             [
@@ -232,7 +248,7 @@ impl Loan {
         if !(0..=MAX_SHARES as i64).contains(&parts) {
             return Err(Damaged);
         }
-        let mut list = Vec::with_capacity(parts as usize);
+        let mut list = SmallVec::new();
         for _ in 0..parts {
             list.push(Part {
                 amount: Amount(from.number()?),
@@ -253,7 +269,7 @@ impl Loan {
             disbursed_on: series.disbursed_on,
             principal: Amount(principal),
             rate: base.rate,
-            parts: list.into_boxed_slice(),
+            parts: list,
             history: History::from_packed(from.bytes),
             position: Position::unpack(base, &mut state)?,
             instalment: base.instalment,

@@ -30,12 +30,15 @@ pub use command::{
     Answer, Application, Archiving, Command, Documents, Instruction, Refusal, Replacement, Slice,
 };
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
+pub use keys::KeyHash;
 pub use limits::LimitUse;
 pub use portfolio::{Holding, Portfolio};
 pub use slices::{Held, Room};
 pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
 
 use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
 
 use applications::Applications;
 use archive::Archived;
@@ -49,12 +52,13 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Fixing, History, Position, Split, Status, Terms, Timeline};
+use crate::loan::{Fixing, Fold, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
 use crate::rulebook::Rulebook;
 use crate::settlement::Plan;
+use crate::share::MAX_SHARES;
 
 /// One version of the agreement with the policies and rules that belong to it.
 #[derive(Clone, Debug)]
@@ -258,7 +262,7 @@ pub struct Loan {
     /// The borrower's yearly rate.
     pub rate: Rate,
     /// Each lender's part, in leftover order.
-    pub parts: Box<[Part]>,
+    pub parts: SmallVec<[Part; MAX_SHARES]>,
     /// What people did to it, by value date.
     pub history: History,
     /// What its terms and history amount to.
@@ -284,7 +288,13 @@ pub struct Loan {
 impl Loan {
     /// What each party has of it.
     pub fn split(&self, agreement: &Agreement) -> Split {
-        Split::of(&self.position, self.principal, &self.parts, agreement)
+        self.fold(agreement).split_at(&self.position)
+    }
+
+    /// What its splits are counted from.
+    #[inline]
+    fn fold<'a>(&'a self, agreement: &'a Agreement) -> Fold<'a> {
+        Fold::of(&self.position, self.principal, &self.parts, agreement)
     }
 
     /// What was agreed to be lent.
@@ -634,7 +644,7 @@ impl Book {
         match self.decide(command)? {
             None => Ok(Answer::Known),
             Some((event, ready)) => {
-                self.apply_ready(&event, ready, entries);
+                self.apply_ready(&event, None, ready, entries);
                 events.push(event);
                 Ok(Answer::Done)
             }

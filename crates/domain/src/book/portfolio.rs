@@ -10,7 +10,6 @@ use crate::loan::{Accrual, Split};
 use crate::money::{Amount, Rate, Rounding};
 use crate::packed::{Damaged, Reader, put, put_row, put_wide};
 use crate::party::{MAX_PARTIES, PartyId};
-use crate::share::MAX_SHARES;
 
 /// Sums over one lender's parts of all active loans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,20 +69,26 @@ pub struct Portfolio {
 }
 
 impl Portfolio {
-    /// Adds (or with `sign` −1 takes away) one loan.
-    pub(super) fn add(&mut self, contribution: &Contribution, sign: i64) {
-        let (class, day_count) = (contribution.class, contribution.day_count.index());
-        for part in contribution.parts.iter().flatten() {
-            let holding = &mut self.holdings[part.party.index()];
-            holding.by_class[class] += Amount(part.outstanding.0 * sign);
-            holding.interest_due += Amount(part.interest_due.0 * sign);
-            let accrual = &mut holding.accrual[day_count];
-            accrual.slope += part.accrual.slope * i128::from(sign);
-            accrual.offset += part.accrual.offset * i128::from(sign);
+    /// Adds (or with `sign` −1 takes away) what the holders of a loan have of it.
+    pub(super) fn add(&mut self, split: &Split, contribution: Contribution, sign: i64) {
+        let Contribution {
+            class,
+            day_count,
+            interest_due,
+            accrual,
+        } = contribution;
+        let signed = |exact: i128| if sign < 0 { -exact } else { exact };
+        let due = split.interest_due(interest_due);
+        for (place, party) in split.holders.iter().enumerate() {
+            let holding = &mut self.holdings[party.index()];
+            holding.by_class[class] += Amount(split.outstanding[place].0 * sign);
+            holding.interest_due += Amount(due[place].0 * sign);
+            let share = split.interest_shares[place];
+            let sum = &mut holding.accrual[day_count.index()];
+            sum.slope += signed(scale(accrual.slope, share));
+            sum.offset += signed(scale(accrual.offset, share));
         }
-        self.active = self
-            .active
-            .wrapping_add_signed(sign as i32 * i32::from(contribution.active));
+        self.active = self.active.wrapping_add_signed(sign as i32);
     }
 
     pub(super) fn pack(&self, out: &mut Vec<u8>) {
@@ -116,62 +121,28 @@ impl Portfolio {
     }
 }
 
-/// What one loan adds to the sums.
+/// What one active loan adds to the sums, beside the principal that its holders have of it.
 pub(super) struct Contribution {
-    active: bool,
-    class: usize,
-    day_count: DayCount,
-    parts: [Option<HolderPart>; MAX_SHARES],
-}
-
-/// What one holder of a loan has of it.
-#[derive(Clone, Copy)]
-struct HolderPart {
-    party: PartyId,
-    outstanding: Amount,
-    interest_due: Amount,
-    accrual: Accrual,
-}
-
-impl Contribution {
-    /// What the holders of a loan have of it. `interest` is what counts as income to come: the
-    /// interest due, and how it accrues.
-    pub(super) fn of(
-        split: &Split,
-        active: bool,
-        class: usize,
-        day_count: DayCount,
-        interest: (Amount, Accrual),
-    ) -> Contribution {
-        let mut contribution = Contribution {
-            active,
-            class,
-            day_count,
-            parts: [None; MAX_SHARES],
-        };
-        if !active {
-            return contribution;
-        }
-        let (due, accrual) = interest;
-        let interest_due = split.interest_due(due);
-        for (place, party) in split.holders.iter().enumerate() {
-            let share = split.interest_shares[place];
-            contribution.parts[place] = Some(HolderPart {
-                party,
-                outstanding: split.outstanding[place],
-                interest_due: interest_due[place],
-                accrual: Accrual {
-                    slope: scale(accrual.slope, share),
-                    offset: scale(accrual.offset, share),
-                },
-            });
-        }
-        contribution
-    }
+    /// Place of its class.
+    pub(super) class: usize,
+    /// How interest accrues on it.
+    pub(super) day_count: DayCount,
+    /// Interest due and unpaid that counts as income.
+    pub(super) interest_due: Amount,
+    /// Interest to come that does.
+    pub(super) accrual: Accrual,
 }
 
 /// A share of a value, rounded down.
-fn scale(value: i128, share: i128) -> i128 {
+fn scale(value: i128, share: u64) -> i128 {
     const DIGITS: u32 = Split::SHARE_DIGITS;
-    (value >> DIGITS) * share + (((value & ((1 << DIGITS) - 1)) * share) >> DIGITS)
+    let low = (value as u64) & ((1 << DIGITS) - 1);
+    let low = (u128::from(low) * u128::from(share)) >> DIGITS;
+    let high = value >> DIGITS;
+    // Most are short enough for the product to need no check.
+    let high = match i64::try_from(high) {
+        Ok(high) => i128::from(high) * i128::from(share),
+        Err(_) => high * i128::from(share),
+    };
+    high + low as i128
 }

@@ -11,7 +11,7 @@ pub mod apr;
 mod time;
 
 use crate::calendar::{Period, Unit};
-use crate::loan::Instalment;
+use crate::loan::{Instalment, scaled};
 use crate::money::{Amount, Rate, Rounding};
 
 const ONE: i128 = 1 << 60;
@@ -37,10 +37,11 @@ fn worth(instalments: &[Instalment], cycle: Period, rate: Rate) -> i128 {
     let (mut factor, mut number, mut worth) = (ONE, 0, 0);
     for instalment in instalments {
         while number < instalment.number {
-            factor = factor * one / growth;
+            factor = scaled(factor, one, growth);
             number += 1;
         }
-        worth += i128::from(instalment.total().0) * (factor >> 20);
+        // Two short numbers, whose product needs no check.
+        worth += i128::from(instalment.total().0) * i128::from((factor >> 20) as i64);
     }
     worth >> 20
 }

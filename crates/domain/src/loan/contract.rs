@@ -81,7 +81,7 @@ impl Measure {
 }
 
 /// `factor × unit / divisor`; units beyond 64 binary digits are shortened first.
-fn scaled(factor: i128, unit: i128, divisor: i128) -> i128 {
+pub(crate) fn scaled(factor: i128, unit: i128, divisor: i128) -> i128 {
     // Most are not negative and fit 64 bits, where division is several times faster.
     let narrow = |number: i128| u64::try_from(number).map(u128::from);
     if let (Ok(factor), Ok(unit), Ok(divisor)) = (narrow(factor), narrow(unit), narrow(divisor)) {

@@ -1,7 +1,7 @@
 //! How the parts of a loan come to be: totals are counted from one change of the holdings to the
 //! next.
 
-use super::holders::{Mark, PartChange, Sold};
+use super::holders::{Holders, Mark, PartChange, Sold};
 use super::position::Position;
 use super::split::{Split, earner};
 use super::totals::Totals;
@@ -13,110 +13,109 @@ use crate::share::{MAX_SHARES, Parts, allocate};
 /// Weights of the holders.
 type Weights = [i128; MAX_SHARES];
 
-/// A split on the way.
-pub(super) struct Fold<'a> {
+/// The parts of a loan as they were when its holdings changed last: what every later split is
+/// counted from.
+pub(crate) struct Fold<'a> {
     agreement: &'a Agreement,
-    split: &'a mut Split,
+    position: &'a Position,
+    principal: Amount,
+    parts: &'a [Part],
+    split: Split,
     /// Price of each holder.
     rates: Weights,
-    /// Principal that was lost at the write-off, whether recovered since or not.
-    lost: Amount,
+    /// Weights of the holders in principal; those in interest are the split's.
+    by_principal: Weights,
     /// Totals up to which all is counted.
     from: Totals,
 }
 
 impl<'a> Fold<'a> {
-    /// The split on the day of disbursement.
-    pub(super) fn new(
-        split: &'a mut Split,
+    /// Counts a loan up to the last change of its holdings.
+    pub(crate) fn of(
+        position: &'a Position,
         principal: Amount,
-        parts: &[Part],
+        parts: &'a [Part],
         agreement: &'a Agreement,
-        position: &Position,
     ) -> Fold<'a> {
-        let claim = position.claim.as_ref();
-        let claimed = claim.map_or(Amount::ZERO, |claim| claim.principal);
         let mut fold = Fold {
             agreement,
-            split,
+            position,
+            principal,
+            parts,
+            split: Split {
+                holders: Holders::of(agreement),
+                ..Split::default()
+            },
             rates: [0; MAX_SHARES],
-            lost: claimed + position.totals.recovered,
+            by_principal: [0; MAX_SHARES],
             from: Totals::default(),
         };
         for (place, part) in parts.iter().enumerate() {
             fold.split.commitments[place] = part.amount.0.into();
             fold.rates[place] = part.rate.0.into();
         }
-        fold.split.disbursed = allocate(principal, &fold.split.commitments);
+        fold.split.disbursed = allocate(principal, &fold.split.commitments[..parts.len()]);
         fold.split.outstanding = fold.split.disbursed;
+        fold.weigh();
+        for mark in &position.marks {
+            let came = mark.totals.since(&fold.from);
+            let by_guarantor = recovered_by_guarantor(&mark.totals, lost(position), agreement);
+            count(
+                &mut fold.split,
+                &fold.by_principal,
+                &came,
+                by_guarantor,
+                agreement,
+            );
+            fold.from = mark.totals;
+            fold.weigh();
+            fold.change(mark);
+            fold.weigh();
+        }
+        let of: i128 = fold.split.interest_weights.iter().sum();
+        // Weights are below 2⁸⁰. Where they are all zero, so are the shares.
+        fold.split.interest_shares = fold.split.interest_weights.map(|weight| match weight {
+            0 => 0,
+            weight => (((weight as u128) << Split::SHARE_DIGITS) / of as u128) as u64,
+        });
         fold
     }
 
-    /// Counts what is left to count, and what is reckoned on the whole.
-    pub(super) fn finish(mut self, totals: &Totals) {
-        let weights = self.count(totals);
-        let split = self.split;
-        split.interest_weights = weights;
-        let of: i128 = weights.iter().sum();
-        // Weights are below 2⁸⁰. Where they are all zero, so are the shares.
-        split.interest_shares = weights.map(|weight| match weight {
-            0 => 0,
-            weight => (weight << Split::SHARE_DIGITS) / of,
-        });
-        if let Some((_, rate)) = self.agreement.service_fee {
-            let rounding = self.agreement.file.product.rounding;
-            for (fee, interest) in split.service_fee.iter_mut().zip(split.interest) {
-                *fee += interest.at(rate, rounding);
+    /// The split at this or another position of the loan.
+    pub(crate) fn split_at(&self, position: &Position) -> Split {
+        let same = position.marks == self.position.marks
+            && (position.marks.is_empty() || lost(position) == lost(self.position));
+        let other;
+        let fold = match same {
+            true => self,
+            false => {
+                other = Fold::of(position, self.principal, self.parts, self.agreement);
+                &other
             }
-        }
-    }
-
-    /// Counts what came up to `to`, by the holdings as they are; their weights in interest.
-    pub(super) fn count(&mut self, to: &Totals) -> Weights {
-        let came = to.since(&self.from);
-        let (by_principal, by_interest) = self.weights();
-        let split = &mut *self.split;
-        let principal = allocate(came.principal, &by_principal);
-        let gone = match came.charged_off.is_zero() {
-            true => principal,
-            false => allocate(came.principal + came.charged_off, &by_principal),
         };
-        add(&mut split.principal, &principal);
-        add(&mut split.charged_off, &gone);
-        take(&mut split.charged_off, &principal);
-        let by_guarantor = recovered_by_guarantor(to, self.lost, self.agreement);
-        let recovered = came.recovered - (by_guarantor - split.recovered_by_guarantor);
-        split.recovered_by_guarantor = by_guarantor;
-        split.interest_since = came.interest;
-        split.interest_parts = allocate(came.interest, &by_interest);
-        add(&mut split.interest, &split.interest_parts);
-        share(&mut split.penalty, came.penalty, &by_principal);
-        share(&mut split.compensated, came.compensated, &by_principal);
-        share(&mut split.recovered, recovered, &by_principal);
-        share(&mut split.service_fee, came.collection_fees, &by_principal);
-        let fees = &self.agreement.loan_fees;
-        let paid = [
-            (fees.late, came.fees),
-            (fees.instalment, came.instalment_fees),
-            (fees.prepayment, came.prepayment_fees),
-        ];
-        for (place, (fee, amount)) in paid.into_iter().enumerate() {
-            match earner(fee) {
-                Some(_) => split.fees_elsewhere[place] += amount,
-                None => share(&mut split.fees, amount, &by_principal),
+        let (totals, agreement) = (&position.totals, self.agreement);
+        let came = totals.since(&fold.from);
+        let by_guarantor = recovered_by_guarantor(totals, lost(position), agreement);
+        let mut split = fold.split.clone();
+        count(
+            &mut split,
+            &fold.by_principal,
+            &came,
+            by_guarantor,
+            agreement,
+        );
+        if let Some((_, rate)) = agreement.service_fee {
+            let rounding = agreement.file.product.rounding;
+            for place in 0..split.holders.len() {
+                split.service_fee[place] += split.interest[place].at(rate, rounding);
             }
         }
-        for place in 0..MAX_SHARES {
-            release_premium(split, place, gone[place], principal[place]);
-        }
-        take(&mut split.outstanding, &gone);
-        self.from = *to;
-        by_interest
+        split
     }
 
-    /// Weights of the holders in principal and in interest.
-    fn weights(&self) -> (Weights, Weights) {
-        let split = &self.split;
+    /// Weighs the holders in principal and in interest by what they hold now.
+    fn weigh(&mut self) {
+        let split = &mut self.split;
         let mut principal = split.outstanding.map(|amount| amount.0.max(0).into());
         if is_nothing(&principal) {
             principal = split.commitments;
@@ -128,14 +127,15 @@ impl<'a> Fold<'a> {
         if is_nothing(&interest) {
             interest = principal;
         }
-        (principal, interest)
+        self.by_principal = principal;
+        split.interest_weights = interest;
     }
 
     /// Changes the holdings.
-    pub(super) fn change(&mut self, mark: &Mark) {
-        let before = self.weights().1;
+    fn change(&mut self, mark: &Mark) {
+        let before = self.split.interest_weights;
         let interest = allocate(mark.interest, &before);
-        let split = &mut *self.split;
+        let split = &mut self.split;
         match mark.change {
             PartChange::Drawn(amount) => {
                 let parts = allocate(amount, &split.commitments);
@@ -186,14 +186,67 @@ impl<'a> Fold<'a> {
     /// Interest that had accrued belongs to the holders as they were, though it comes later and
     /// is parted as they are: what it will bring them too little is added now.
     fn keep_interest(&mut self, interest: Amount, parts: &Parts) {
-        let later = allocate(interest, &self.weights().1);
+        self.weigh();
+        let later = allocate(interest, &self.split.interest_weights);
         add(&mut self.split.interest, parts);
         take(&mut self.split.interest, &later);
     }
 }
 
+/// Counts what came, by the holdings as they are. `by_guarantor` is what the guarantor has back so
+/// far.
+fn count(
+    split: &mut Split,
+    by_principal: &Weights,
+    came: &Totals,
+    by_guarantor: Amount,
+    agreement: &Agreement,
+) {
+    let holders = split.holders.len();
+    let by_principal = &by_principal[..holders];
+    split.interest_since = came.interest;
+    split.interest_parts = allocate(came.interest, &split.interest_weights[..holders]);
+    add(&mut split.interest, &split.interest_parts);
+    let principal = allocate(came.principal, by_principal);
+    add(&mut split.principal, &principal);
+    let mut gone = principal;
+    if !came.charged_off.is_zero() {
+        gone = allocate(came.principal + came.charged_off, by_principal);
+        add(&mut split.charged_off, &gone);
+        take(&mut split.charged_off, &principal);
+    }
+    let recovered = came.recovered - (by_guarantor - split.recovered_by_guarantor);
+    split.recovered_by_guarantor = by_guarantor;
+    share(&mut split.penalty, came.penalty, by_principal);
+    share(&mut split.compensated, came.compensated, by_principal);
+    share(&mut split.recovered, recovered, by_principal);
+    share(&mut split.service_fee, came.collection_fees, by_principal);
+    let fees = &agreement.loan_fees;
+    let paid = [
+        (fees.late, came.fees),
+        (fees.instalment, came.instalment_fees),
+        (fees.prepayment, came.prepayment_fees),
+    ];
+    for (place, (fee, amount)) in paid.into_iter().enumerate() {
+        match earner(fee) {
+            Some(_) => split.fees_elsewhere[place] += amount,
+            None => share(&mut split.fees, amount, by_principal),
+        }
+    }
+    for place in 0..holders {
+        release_premium(split, place, gone[place], principal[place]);
+    }
+    take(&mut split.outstanding, &gone);
+}
+
+/// Principal of a loan that was lost at its write-off, whether recovered since or not.
+fn lost(position: &Position) -> Amount {
+    let claim = position.claim.as_ref();
+    claim.map_or(Amount::ZERO, |claim| claim.principal) + position.totals.recovered
+}
+
 /// Adds everybody's part of an amount, of which there is mostly none.
-fn share(parts: &mut Parts, amount: Amount, weights: &Weights) {
+fn share(parts: &mut Parts, amount: Amount, weights: &[i128]) {
     if !amount.is_zero() {
         add(parts, &allocate(amount, weights));
     }

@@ -51,9 +51,16 @@ impl Holders {
         self.parties.into_iter().take(self.count)
     }
 
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "a loan has holders")]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
     /// The place of a party, if it is among the holders.
     pub fn find(&self, party: PartyId) -> Option<usize> {
-        self.iter().position(|holder| holder == party)
+        let holders = &self.parties[..self.count];
+        holders.iter().position(|&holder| holder == party)
     }
 
     /// True if no further party can become a holder.

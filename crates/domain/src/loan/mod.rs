@@ -46,8 +46,10 @@ mod transact;
 
 pub use action::{Action, Sale, Transaction};
 pub use claim::Claim;
+pub(crate) use contract::scaled;
 pub use contract::{Contract, Measure};
 pub use due::Due;
+pub(crate) use fold::Fold;
 pub use holders::{Holders, Mark, PartChange, Sold};
 pub use packed::{Base, Entered, History};
 pub use plan::{Instalment, coming, schedule};

@@ -1,5 +1,7 @@
 //! A position and a history as few bytes.
 
+use smallvec::SmallVec;
+
 use super::action::{Action, Sale, Transaction};
 use super::claim::Claim;
 use super::contract::Contract;
@@ -11,7 +13,7 @@ use super::totals::Totals;
 use crate::agreement::{Component, Prepayment};
 use crate::calendar::Day;
 use crate::money::{Amount, Rate};
-use crate::packed::{Damaged, Reader, optional, or_missing, put, put_row, put_wide, small};
+use crate::packed::{Damaged, Reader, Sink, optional, or_missing, put, put_row, put_wide, small};
 use crate::party::PartyId;
 
 /// What a position mostly repeats of its loan's terms; only what differs takes bytes.
@@ -235,7 +237,7 @@ impl Mark {
     }
 }
 
-fn pack_sale(sale: Sale, out: &mut Vec<u8>) {
+fn pack_sale(sale: Sale, out: &mut impl Sink) {
     let parties = [sale.seller, sale.buyer].map(|party| i64::from(party.0));
     put_row(out, [parties[0], parties[1], sale.part.0, sale.price.0]);
 }
@@ -255,8 +257,11 @@ fn unpack_sale(from: &mut Reader<'_>) -> Result<Sale, Damaged> {
 /// before the others and nothing of these changes but what the first repeats of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
+
+/// Bytes that need no memory of their own up to some twenty payments.
+type Bytes = SmallVec<[u8; 256]>;
 
 /// A transaction, with a part of the hash of the key that it came under, if it came under one.
 pub type Entered = (Transaction, Option<u32>);
@@ -271,7 +276,7 @@ impl History {
     /// What was packed before.
     pub fn from_packed(bytes: &[u8]) -> History {
         History {
-            bytes: bytes.to_vec(),
+            bytes: Bytes::from_slice(bytes),
         }
     }
 
@@ -323,13 +328,17 @@ impl History {
                 *self = History::from_oldest(&all);
             }
             newest => {
-                let mut bytes = Vec::with_capacity(self.bytes.len() + 16);
-                pack_entered((done, key), NOTHING, &mut bytes);
+                // Of the others, only what the newest repeats of this one changes.
+                let repeated = self.bytes.len() - from.from.bytes.len();
+                let mut first = Bytes::new();
+                pack_entered((done, key), NOTHING, &mut first);
                 if let Some(newest) = newest {
-                    pack_entered(newest, done, &mut bytes);
-                    bytes.extend_from_slice(from.from.bytes);
+                    pack_entered(newest, done, &mut first);
                 }
-                self.bytes = bytes;
+                let kept = first.len().min(repeated);
+                self.bytes[..kept].copy_from_slice(&first[..kept]);
+                self.bytes.drain(kept..repeated);
+                self.bytes.insert_from_slice(kept, &first[kept..]);
             }
         }
     }
@@ -344,7 +353,7 @@ impl History {
     }
 
     fn from_oldest(all: &[Entered]) -> History {
-        let mut bytes = Vec::with_capacity(16 * all.len());
+        let mut bytes = Bytes::with_capacity(16 * all.len());
         let mut newer = NOTHING;
         for &entered in all.iter().rev() {
             pack_entered(entered, newer, &mut bytes);
@@ -392,7 +401,7 @@ impl Iterator for Newest<'_> {
     }
 }
 
-fn pack_entered((done, key): Entered, newer: Transaction, out: &mut Vec<u8>) {
+fn pack_entered((done, key): Entered, newer: Transaction, out: &mut Bytes) {
     let (kind, [amount, detail]) = numbers(&done.action);
     let just_before = done.number.wrapping_add(1) == newer.number;
     let same = amount != 0 && numbers(&newer.action).1[0] == amount;

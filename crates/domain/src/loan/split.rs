@@ -61,7 +61,7 @@ pub struct Split {
     /// Weights of the holders in the interest to come.
     pub interest_weights: [i128; MAX_SHARES],
     /// The same as shares of the whole, with [`Split::SHARE_DIGITS`] binary digits behind the point.
-    pub interest_shares: [i128; MAX_SHARES],
+    pub interest_shares: [u64; MAX_SHARES],
     /// Interest received since the holdings changed last.
     pub(super) interest_since: Amount,
     /// The holders' parts of that.
@@ -137,17 +137,7 @@ impl Split {
         parts: &[Part],
         agreement: &Agreement,
     ) -> Split {
-        let mut split = Split {
-            holders: Holders::of(agreement),
-            ..Split::default()
-        };
-        let mut fold = Fold::new(&mut split, principal, parts, agreement, position);
-        for mark in &position.marks {
-            fold.count(&mark.totals);
-            fold.change(mark);
-        }
-        fold.finish(&position.totals);
-        split
+        Fold::of(position, principal, parts, agreement).split_at(position)
     }
 
     /// What a party has as a lender; nothing if it is none.
@@ -187,7 +177,8 @@ impl Split {
     pub fn interest_due(&self, due: Amount) -> Parts {
         let mut parts = Parts::default();
         if !due.is_zero() {
-            parts = allocate(self.interest_since + due, &self.interest_weights);
+            let weights = &self.interest_weights[..self.holders.len()];
+            parts = allocate(self.interest_since + due, weights);
             take(&mut parts, &self.interest_parts);
         }
         parts
