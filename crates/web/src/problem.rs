@@ -50,6 +50,7 @@ kinds! {
     FORBIDDEN, "forbidden", 403, false, "The caller's role does not allow this.";
     NOT_FOUND, "not_found", 404, false, "There is nothing here for this caller.";
     METHOD, "method_not_allowed", 405, false, "The resource does not know this method.";
+    TOO_SLOW, "too_slow", 408, true, "The body did not come in time.";
     IN_FLIGHT, "in_flight", 409, true, "A request with this Idempotency-Key is being answered.";
     STATE, "state_conflict", 409, false, "The object's state does not allow this.";
     ARCHIVED, "archived", 410, false, "The loan is over and archived.";

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -14,17 +14,20 @@ use http_body_util::LengthLimitError;
 use tandem_client::digest::{CONTENT_DIGEST, content_digest};
 use tandem_client::key::random_bytes;
 use tandem_client::message::{self, Message, RESPONSE_TAG, SIGNATURE, SIGNATURE_INPUT};
+use tokio::time::timeout;
 
 use super::answers::{Answer, Kept, Money, Turn, fingerprint};
 use super::request::{idempotency_key, is_safe};
 use super::{Access, Caller};
 use crate::problem::{
-    BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE,
+    BAD_CERTIFICATE, BAD_PROOF, BAD_REQUEST, INTERNAL, KEY_MISSING, Problem, TOO_LARGE, TOO_SLOW,
 };
 use crate::trace::{self, Stage};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;
+/// How long a body may take to come: until then it holds room that others need.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Name of the field that both sides write into their logs.
 static INTERACTION_ID: HeaderName = HeaderName::from_static("x-fapi-interaction-id");
@@ -38,6 +41,8 @@ pub struct Gate {
     pub access: Arc<Access>,
     /// Bytes that a body may have.
     pub body_limit: usize,
+    /// How long a body may take to come.
+    pub body_time: Duration,
     /// Whether a POST needs an `Idempotency-Key` and its answer is kept. Not for bulk streams,
     /// whose lines have keys of their own.
     pub idempotent: bool,
@@ -49,6 +54,7 @@ impl Gate {
         Gate {
             access,
             body_limit: BODY_LIMIT,
+            body_time: BODY_TIME,
             idempotent: true,
         }
     }
@@ -178,7 +184,12 @@ impl Gate {
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Problem> {
-        to_bytes(body, self.body_limit).await.map_err(|error| {
+        let read = timeout(self.body_time, to_bytes(body, self.body_limit)).await;
+        let late = |_| {
+            let seconds = self.body_time.as_secs();
+            Problem::new(TOO_SLOW, format!("a body has {seconds} seconds to come"))
+        };
+        read.map_err(late)?.map_err(|error| {
             if error
                 .source()
                 .is_some_and(|source| source.is::<LengthLimitError>())

@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
@@ -121,7 +122,10 @@ impl Service {
         adjust(&mut access);
         let access = Arc::new(access);
         let handled = Arc::new(AtomicUsize::new(0));
-        let gate = Gate::new(Arc::clone(&access));
+        let gate = Gate {
+            body_time: Duration::from_secs(1),
+            ..Gate::new(Arc::clone(&access))
+        };
         let resources = Router::new()
             .route("/orders", post(order))
             .route("/orders/{id}", put(order).delete(order))
@@ -156,10 +160,15 @@ impl Service {
         Signer::new(BASE, "harbour-app", harbour_key()).unwrap()
     }
 
-    async fn send(&self, call: Call) -> Answered {
+    async fn send(&self, mut call: Call) -> Answered {
+        let body = std::mem::take(&mut call.body);
+        self.send_with(call, Body::from(body)).await
+    }
+
+    async fn send_with(&self, call: Call, body: Body) -> Answered {
         let mut request = Request::builder().method(call.method).uri(&call.path);
         *request.headers_mut().unwrap() = call.headers;
-        let request = request.body(Body::from(call.body)).unwrap();
+        let request = request.body(body).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answered {

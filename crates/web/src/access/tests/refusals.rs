@@ -1,5 +1,6 @@
 //! What is refused, each with what the caller is told.
 
+use axum::BoxError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
@@ -595,6 +596,10 @@ async fn of_messages() {
     shown.add("key of odd characters", &service.send(odd).await);
     let large = service.order(&signer, &token, "k3", &"x".repeat((1 << 20) + 1));
     shown.add("body too large", &service.send(large).await);
+    let slow = service.order(&signer, &token, "k4", "one");
+    let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BoxError>>());
+    let late = service.send_with(slow, never).await;
+    shown.add("body that does not come", &late);
     golden("messages.txt", &shown.0);
 }
 
