@@ -200,7 +200,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
             "console:  {base}/console   sign in as {}, or one of them with -approver or \
              -auditor behind it; \
              the password is {}\n\
-             API:      {base}/openapi.json   clients demo-PARTY, keys in {}",
+             API:      {base}/docs   clients demo-PARTY, keys in {}",
             parties.unwrap_or_default().join(", "),
             people::DEMO_PASSWORD,
             folder.join("demo").display()
