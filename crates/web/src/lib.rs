@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+mod assets;
 pub mod audit;
 pub mod chart;
 pub mod conformance;

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse};
 use serde_json::{Value, json};
 
 use super::openapi::{describe, entry, items, members};
-use crate::console::ASSETS;
+use crate::assets::ASSETS;
 use crate::problem::{KINDS, Kind};
 
 /// What the page may load: its style sheet and its mark.

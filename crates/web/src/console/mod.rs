@@ -9,7 +9,6 @@ mod amendments;
 mod applications;
 mod approvals;
 mod archives;
-mod assets;
 mod audit;
 mod blocks;
 mod cases;
@@ -44,11 +43,11 @@ use tandem_client::system_time;
 use tokio::sync::Semaphore;
 
 use crate::Service;
+use crate::assets;
 use crate::audit::Audit;
 use crate::desk::Desk;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
-pub(crate) use assets::ASSETS;
 
 /// Tables of the console in the registry.
 pub const SCHEMAS: [&str; 6] = [

@@ -16,10 +16,10 @@ use axum::{Form, RequestExt};
 use tandem_domain::party::PartyId;
 
 use super::Console;
-use super::assets::{ASSETS, Assets};
 use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
+use crate::assets::{ASSETS, Assets};
 use crate::desk::Desk;
 use crate::read::ReadError;
 

@@ -287,7 +287,7 @@ async fn pages_are_protected_and_files_are_kept() {
             page.headers.contains_key(header::STRICT_TRANSPORT_SECURITY),
             secure
         );
-        let style = browser.get(&assets::ASSETS.style.path).await;
+        let style = browser.get(&crate::assets::ASSETS.style.path).await;
         assert_eq!(
             style.headers[header::CONTENT_TYPE],
             "text/css; charset=utf-8"

@@ -18,8 +18,8 @@ pub(crate) struct Asset {
 /// The files.
 pub(crate) struct Assets {
     pub(crate) style: Asset,
-    pub(super) script: Asset,
-    pub(super) passkey: Asset,
+    pub(crate) script: Asset,
+    pub(crate) passkey: Asset,
     pub(crate) mark: Asset,
 }
 
@@ -28,25 +28,25 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
         "console",
         "css",
         "text/css; charset=utf-8",
-        include_str!("../../static/console.css"),
+        include_str!("../static/console.css"),
     ),
     script: asset(
         "live",
         "js",
         "text/javascript; charset=utf-8",
-        include_str!("../../static/live.js"),
+        include_str!("../static/live.js"),
     ),
     passkey: asset(
         "passkey",
         "js",
         "text/javascript; charset=utf-8",
-        include_str!("../../static/passkey.js"),
+        include_str!("../static/passkey.js"),
     ),
     mark: asset(
         "mark",
         "svg",
         "image/svg+xml",
-        include_str!("../../static/mark.svg"),
+        include_str!("../static/mark.svg"),
     ),
 });
 
@@ -61,7 +61,7 @@ fn asset(name: &str, extension: &str, kind: &'static str, content: &'static str)
 }
 
 /// Serves a file. Its content never changes under its name, so it may be kept.
-pub(super) async fn serve(Path(name): Path<String>) -> Response {
+pub(crate) async fn serve(Path(name): Path<String>) -> Response {
     let assets = [&ASSETS.style, &ASSETS.script, &ASSETS.passkey, &ASSETS.mark];
     let mut named = assets.into_iter();
     let Some(asset) = named.find(|asset| asset.path.ends_with(&format!("/{name}"))) else {
