@@ -10,8 +10,9 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 
 use crate::key::{Jwks, PublicKey, SigningKey};
+use crate::message::SIGNATURE;
 use crate::sign::Signer;
-use crate::{IDEMPOTENCY_KEY, system_time};
+use crate::{IDEMPOTENCY_KEY, TOKEN_PATH, TRACEPARENT, system_time};
 use together::Together;
 
 /// How long a call waits for its connection, and for each part that is sent or comes.
@@ -148,7 +149,7 @@ impl ApiClient {
         let headers = self.prepare(method, path, key, body)?;
         let content = body.map_or(&[][..], |(_, content)| content);
         let reply = self.send(method, path, &headers, content)?;
-        if method != "GET" && reply.headers.contains_key("signature") {
+        if method != "GET" && reply.headers.contains_key(SIGNATURE) {
             self.learn_keys()?;
             let keys = self
                 .keys
@@ -176,7 +177,7 @@ impl ApiClient {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         if let Some(trace) = &self.trace {
-            headers.insert(HeaderName::from_static("traceparent"), trace.clone());
+            headers.insert(HeaderName::from_static(TRACEPARENT), trace.clone());
         }
         if let Some(key) = key {
             let key = HeaderValue::from_str(key).map_err(|error| error.to_string())?;
@@ -204,7 +205,7 @@ impl ApiClient {
             .signer
             .token_request(None, now)
             .map_err(|error| error.to_string())?;
-        let reply = self.send("POST", "/oauth/token", &asked.0, asked.1.as_bytes())?;
+        let reply = self.send("POST", TOKEN_PATH, &asked.0, asked.1.as_bytes())?;
         let answer = reply.json();
         let token = answer["access_token"]
             .as_str()

@@ -40,6 +40,8 @@ pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jw
 pub const TOKEN_PATH: &str = "/oauth/token";
 /// Name of the field with the key of a request.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Name of the field with the trace that a call belongs to (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
 
 /// Seconds since 1970.
 pub fn system_time() -> i64 {

@@ -103,8 +103,8 @@ pub fn replay<S: Store>(
 const AHEAD: usize = 4;
 
 /// Reads the events after `head`, each with the number of its batch and the hash of its key. The
-/// journal is read, checked, decoded and hashed on a thread of its own; what is found wrong there is told once all events before it
-/// are taken.
+/// journal is read, checked, decoded and hashed on a thread of its own; what is found wrong there is
+/// told once all events before it are taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,

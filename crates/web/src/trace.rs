@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use tandem_client::TRACEPARENT;
 use tandem_client::key::random_bytes;
 use tandem_engine::Origin;
 use tracing::Level;
 
 use crate::hex;
-
-/// Name of the field.
-pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// A place in a trace: what happens here is a child of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

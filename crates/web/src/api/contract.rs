@@ -6,14 +6,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::openapi::{describe, entry, items, members};
+use super::openapi::{DESCRIPTION, calls, entry, items, last, members, scope};
 use super::reference::shape;
 
 #[test]
 fn what_was_promised_is_still_kept() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec/api-v1.txt");
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    let now = promises(&describe());
+    let now = promises(&DESCRIPTION);
     let broken = broken(&written, &now);
     assert!(
         broken.is_empty(),
@@ -47,48 +47,39 @@ fn broken<'a>(written: &'a str, now: &BTreeSet<String>) -> Vec<&'a str> {
 fn promises(document: &Value) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     let (mut asked, mut answered) = (BTreeSet::new(), BTreeSet::new());
-    for (path, methods) in members(&document["paths"]) {
-        for (method, operation) in members(methods) {
-            let call = format!("{} {path}", method.to_uppercase());
-            let scope = operation.pointer("/security/0/oauth/0");
-            let scope = scope.and_then(Value::as_str).unwrap_or("none");
-            let name = operation["operationId"].as_str().expect("a call's name");
-            lines.insert(format!("{call} {name}, scope {scope}\n"));
-            for parameter in items(&operation["parameters"]) {
-                let parameter = entry(document, parameter);
-                let (place, name) = (&parameter["in"], &parameter["name"]);
-                let needed = match parameter["required"] == json!(true) {
-                    true => ", needed",
-                    false => "",
-                };
-                let (place, name) = (text(place), text(name));
-                let shape = shape(&parameter["schema"]);
-                lines.insert(format!("{call} {place} {name}: {shape}{needed}\n"));
-            }
-            for (kind, body) in members(&operation["requestBody"]["content"]) {
-                lines.insert(format!("{call} takes {kind}: {}\n", shape(&body["schema"])));
-                reach(document, &body["schema"], &mut asked);
-            }
-            for (status, response) in members(&operation["responses"]) {
-                lines.insert(format!("{call} answers {status}\n"));
-                for (kind, body) in members(&response["content"]) {
-                    let shape = shape(&body["schema"]);
-                    lines.insert(format!("{call} answers {status} {kind}: {shape}\n"));
-                    reach(document, &body["schema"], &mut answered);
-                }
+    for (path, method, operation) in calls(document) {
+        let call = format!("{} {path}", method.to_uppercase());
+        let scope = scope(operation).unwrap_or("none");
+        let name = operation["operationId"].as_str().expect("a call's name");
+        lines.insert(format!("{call} {name}, scope {scope}\n"));
+        for parameter in items(&operation["parameters"]) {
+            let parameter = entry(document, parameter);
+            let (place, name) = (&parameter["in"], &parameter["name"]);
+            let needed = match parameter["required"] == json!(true) {
+                true => ", needed",
+                false => "",
+            };
+            let (place, name) = (text(place), text(name));
+            let shape = shape(&parameter["schema"]);
+            lines.insert(format!("{call} {place} {name}: {shape}{needed}\n"));
+        }
+        for (kind, body) in members(&operation["requestBody"]["content"]) {
+            lines.insert(format!("{call} takes {kind}: {}\n", shape(&body["schema"])));
+            reach(document, &body["schema"], &mut asked);
+        }
+        for (status, response) in members(&operation["responses"]) {
+            lines.insert(format!("{call} answers {status}\n"));
+            for (kind, body) in members(&response["content"]) {
+                let shape = shape(&body["schema"]);
+                lines.insert(format!("{call} answers {status} {kind}: {shape}\n"));
+                reach(document, &body["schema"], &mut answered);
             }
         }
     }
-    reach(
-        document,
-        &json!({"$ref": "#/components/schemas/Problem"}),
-        &mut answered,
-    );
-    reach(
-        document,
-        &json!({"$ref": "#/components/schemas/Event"}),
-        &mut answered,
-    );
+    for name in ["Problem", "Event"] {
+        let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+        reach(document, &reference, &mut answered);
+    }
     for name in asked.union(&answered) {
         let schema = &document["components"]["schemas"][name.as_str()];
         let required: Vec<_> = items(&schema["required"]).map(text).collect();
@@ -127,19 +118,15 @@ fn reach(document: &Value, schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-fn last(reference: &str) -> &str {
-    reference.rsplit('/').next().unwrap_or(reference)
-}
-
 fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
 #[test]
 fn what_breaks_a_caller_is_found_and_what_does_not_is_not() {
-    let written: String = promises(&describe()).into_iter().collect();
+    let written: String = promises(&DESCRIPTION).into_iter().collect();
     let change = |pointer: &str, change: fn(&mut Value)| {
-        let mut document = describe();
+        let mut document = DESCRIPTION.clone();
         change(document.pointer_mut(pointer).expect("it is there"));
         let now = promises(&document);
         broken(&written, &now).concat()

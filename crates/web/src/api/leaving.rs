@@ -12,14 +12,14 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::openapi::{describe, members};
+use super::openapi::{DESCRIPTION, calls};
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// Adds to an answer that its call is to go, if it is.
 pub(crate) fn announce(method: &Method, route: &str, headers: &mut HeaderMap) {
-    static LEAVING: LazyLock<Leaving> = LazyLock::new(|| Leaving::of(&describe()));
+    static LEAVING: LazyLock<Leaving> = LazyLock::new(|| Leaving::of(&DESCRIPTION));
     LEAVING.announce(method, route, headers);
 }
 
@@ -28,25 +28,10 @@ struct Leaving(HashMap<String, Vec<(Method, [HeaderValue; 3])>>);
 
 impl Leaving {
     fn of(document: &Value) -> Leaving {
-        let mut leaving = HashMap::new();
-        for (route, methods) in members(&document["paths"]) {
-            let marked = members(methods).filter_map(|(method, operation)| {
-                let since = midnight(&operation["x-deprecated"])?;
-                let until = midnight(&operation["x-sunset"])?;
-                let until = DateTimePrinter::new().timestamp_to_rfc9110_string(&until);
-                let call = operation["operationId"].as_str()?;
-                let method = method.to_uppercase().parse().ok()?;
-                let values = [
-                    format!("@{}", since.as_second()),
-                    until.ok()?,
-                    format!("</docs#{call}>; rel=\"deprecation\""),
-                ];
-                let values = values.map(|value| HeaderValue::try_from(value).expect("ASCII"));
-                Some((method, values))
-            });
-            let marked: Vec<_> = marked.collect();
-            if !marked.is_empty() {
-                leaving.insert(route.clone(), marked);
+        let mut leaving: HashMap<_, Vec<_>> = HashMap::new();
+        for (route, method, operation) in calls(document) {
+            if let Some(marked) = marked(method, operation) {
+                leaving.entry(route.clone()).or_default().push(marked);
             }
         }
         Leaving(leaving)
@@ -62,6 +47,21 @@ impl Leaving {
     }
 }
 
+/// What answers of a call say, if it is to go.
+fn marked(method: &str, operation: &Value) -> Option<(Method, [HeaderValue; 3])> {
+    let since = midnight(&operation["x-deprecated"])?;
+    let until = midnight(&operation["x-sunset"])?;
+    let until = DateTimePrinter::new().timestamp_to_rfc9110_string(&until);
+    let call = operation["operationId"].as_str()?;
+    let values = [
+        format!("@{}", since.as_second()),
+        until.ok()?,
+        format!("</docs#{call}>; rel=\"deprecation\""),
+    ];
+    let values = values.map(|value| HeaderValue::try_from(value).expect("ASCII"));
+    Some((method.to_uppercase().parse().ok()?, values))
+}
+
 fn midnight(day: &Value) -> Option<jiff::Timestamp> {
     let day: Date = day.as_str()?.parse().ok()?;
     TimeZone::UTC.to_timestamp(day.into()).ok()
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_to_go_says_since_when_and_until_when() {
-        let mut document = describe();
+        let mut document = DESCRIPTION.clone();
         let call = &mut document["paths"]["/v1/agreements/{agreement}/limits"]["get"];
         call["x-deprecated"] = json!("2027-03-01");
         call["x-sunset"] = json!("2028-03-01");
@@ -100,15 +100,13 @@ mod tests {
 
     #[test]
     fn a_call_that_is_marked_has_both_days() {
-        for (path, methods) in members(&describe()["paths"]) {
-            for (method, operation) in members(methods) {
-                let days = ["x-deprecated", "x-sunset"].map(|day| midnight(&operation[day]));
-                let marked = operation["deprecated"] == json!(true);
-                assert!(
-                    days.iter().all(|day| day.is_some() == marked),
-                    "{method} {path}: deprecated, x-deprecated and x-sunset go together"
-                );
-            }
+        for (path, method, operation) in calls(&DESCRIPTION) {
+            let days = ["x-deprecated", "x-sunset"].map(|day| midnight(&operation[day]));
+            let marked = operation["deprecated"] == json!(true);
+            assert!(
+                days.iter().all(|day| day.is_some() == marked),
+                "{method} {path}: deprecated, x-deprecated and x-sunset go together"
+            );
         }
     }
 }

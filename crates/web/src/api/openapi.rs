@@ -68,11 +68,14 @@ struct Description;
 
 /// The description of the API, in JSON.
 pub fn document() -> &'static str {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}", describe()));
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}", *DESCRIPTION));
     &DOCUMENT
 }
 
-pub(super) fn describe() -> Value {
+/// The description, made once.
+pub(super) static DESCRIPTION: LazyLock<Value> = LazyLock::new(describe);
+
+fn describe() -> Value {
     let mut document = json!(Description::openapi());
     let common = serde_json::from_str(COMMON).expect("a test reads it");
     lay_over(&mut document, common);
@@ -150,6 +153,23 @@ pub(super) fn entry<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
         .unwrap_or(part)
 }
 
+/// All calls of a description: path, method and operation.
+pub(super) fn calls(document: &Value) -> impl Iterator<Item = (&String, &String, &Value)> {
+    members(&document["paths"]).flat_map(|(path, methods)| {
+        members(methods).map(move |(method, operation)| (path, method, operation))
+    })
+}
+
+/// The scope that a call needs, if it needs one.
+pub(super) fn scope(operation: &Value) -> Option<&str> {
+    operation.pointer("/security/0/oauth/0")?.as_str()
+}
+
+/// Name of what a reference leads to.
+pub(super) fn last(reference: &str) -> &str {
+    reference.rsplit('/').next().unwrap_or(reference)
+}
+
 /// The members of an object; none of anything else.
 pub(super) fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
     object.as_object().into_iter().flatten()
@@ -184,32 +204,28 @@ mod tests {
 
     #[test]
     fn every_call_has_a_name_of_its_own_and_says_what_scope_it_needs() {
-        let mut document = describe();
         let mut names = BTreeSet::new();
-        for (path, methods) in entries(&mut document["paths"]) {
-            for (method, operation) in entries(methods) {
-                let name = operation["operationId"].to_string();
-                assert!(names.insert(name.clone()), "{name} is there twice");
-                if ["/v1/sandbox", "/v1/signature-check"].contains(&path.as_str()) {
-                    assert_eq!(operation["security"], json!([{}]), "{method} {path}");
-                    continue;
-                }
-                let known = |scope: &Value| SCOPES.iter().any(|(known, _)| scope == known);
-                let needed = operation.pointer("/security/0/oauth/0");
-                assert!(needed.is_some_and(known), "{method} {path}: {needed:?}");
+        for (path, method, operation) in calls(&DESCRIPTION) {
+            let name = operation["operationId"].to_string();
+            assert!(names.insert(name.clone()), "{name} is there twice");
+            if ["/v1/sandbox", "/v1/signature-check"].contains(&path.as_str()) {
+                assert_eq!(operation["security"], json!([{}]), "{method} {path}");
+                continue;
             }
+            let known = |scope: &str| SCOPES.iter().any(|(known, _)| scope == *known);
+            let needed = scope(operation);
+            assert!(needed.is_some_and(known), "{method} {path}: {needed:?}");
         }
     }
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = describe();
         let mut references = BTreeSet::new();
-        collect(&document, &mut references);
+        collect(&DESCRIPTION, &mut references);
         for reference in references {
             let place = reference
                 .strip_prefix('#')
-                .and_then(|at| document.pointer(at));
+                .and_then(|at| DESCRIPTION.pointer(at));
             assert!(place.is_some(), "{reference}");
         }
     }

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use serde_json::{Value, json};
 
-use super::openapi::{describe, entry, items, members};
+use super::openapi::{DESCRIPTION, calls, entry, items, last, members, scope};
 use crate::assets::ASSETS;
 use crate::problem::{KINDS, Kind};
 
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
 /// Answers with the page.
 pub(crate) async fn show() -> impl IntoResponse {
     static PAGE: LazyLock<String> = LazyLock::new(|| {
-        let page = Reference::of(&describe());
+        let page = Reference::of(&DESCRIPTION);
         page.render().expect("writing to memory does not fail")
     });
     ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(&**PAGE))
@@ -96,11 +96,8 @@ impl Words {
 
 impl Reference {
     fn of(document: &Value) -> Reference {
-        let calls = |tag: &Value| {
-            let calls = members(&document["paths"]).flat_map(|(path, methods)| {
-                members(methods).map(move |(method, operation)| (path, method, operation))
-            });
-            let calls = calls.filter(|(.., operation)| operation["tags"][0] == *tag);
+        let tagged = |tag: &Value| {
+            let calls = calls(document).filter(|(.., operation)| operation["tags"][0] == *tag);
             calls
                 .map(|(path, method, operation)| Call::of(document, path, method, operation))
                 .collect()
@@ -109,7 +106,7 @@ impl Reference {
             name: in_words(&text(&tag["name"])),
             id: text(&tag["name"]),
             about: Words::of(&tag["description"]),
-            calls: calls(&tag["name"]),
+            calls: tagged(&tag["name"]),
         };
         let schemas = members(&document["components"]["schemas"]);
         Reference {
@@ -159,10 +156,7 @@ impl Call {
             method: method.to_uppercase(),
             path: path.to_owned(),
             about: Words::of(&operation["summary"]),
-            scope: operation
-                .pointer("/security/0/oauth/0")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
+            scope: scope(operation).map(str::to_owned),
             leaves: operation["x-sunset"].as_str().map(str::to_owned),
             parameters: parameters.collect(),
             body: body(&operation["requestBody"]),
@@ -315,10 +309,6 @@ fn in_words(id: &str) -> String {
     words
 }
 
-fn last(reference: &str) -> &str {
-    reference.rsplit('/').next().unwrap_or(reference)
-}
-
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -329,14 +319,11 @@ mod tests {
 
     #[test]
     fn every_call_and_object_is_on_the_page_and_every_link_leads_somewhere() {
-        let document = describe();
-        let page = Reference::of(&document).render().expect("it renders");
-        for (path, methods) in members(&document["paths"]) {
-            for (method, operation) in members(methods) {
-                let id = text(&operation["operationId"]);
-                let shown = format!("<article id=\"{id}\">");
-                assert!(page.contains(&shown), "{method} {path}");
-            }
+        let page = Reference::of(&DESCRIPTION).render().expect("it renders");
+        for (path, method, operation) in calls(&DESCRIPTION) {
+            let id = text(&operation["operationId"]);
+            let shown = format!("<article id=\"{id}\">");
+            assert!(page.contains(&shown), "{method} {path}");
         }
         let links = page.split("href=\"#").skip(1);
         let ids: Vec<_> = links.filter_map(|link| link.split('"').next()).collect();
@@ -349,10 +336,9 @@ mod tests {
 
     #[test]
     fn an_example_is_what_its_schema_says() {
-        let document = describe();
         let of = |name: &str| {
             let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
-            example(&document, &schema, 0)
+            example(&DESCRIPTION, &schema, 0)
         };
         assert_eq!(of("Money"), json!({ "amount": 123450, "currency": "CNY" }));
         let request: super::super::shape::ApplicationRequest =

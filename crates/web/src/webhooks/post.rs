@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
+use tandem_client::TRACEPARENT;
 use tandem_client::decision::WEBHOOK_SIGNATURE;
 use tandem_client::key::{KeyError, SigningKey, random_bytes};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -15,7 +16,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use utoipa::ToSchema;
 
 use super::address::PublicOnly;
-use crate::trace::{Sending, TRACEPARENT, Trace};
+use crate::trace::{Sending, Trace};
 
 const WEBHOOK_ID: &str = "webhook-id";
 
