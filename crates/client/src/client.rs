@@ -149,17 +149,26 @@ impl ApiClient {
         let headers = self.prepare(method, path, key, body)?;
         let content = body.map_or(&[][..], |(_, content)| content);
         let reply = self.send(method, path, &headers, content)?;
-        if method != "GET" && reply.headers.contains_key(SIGNATURE) {
-            self.learn_keys()?;
-            let keys = self
-                .keys
-                .as_deref()
-                .ok_or("the service publishes no keys")?;
-            let asked = (method, path, &headers);
-            self.signer
-                .verify_answer(keys, asked, (reply.status, &reply.headers, &reply.body))?;
-        }
+        self.verify((method, path, &headers), &reply)?;
         Ok(reply)
+    }
+
+    /// Checks a signed answer to a request that was prepared here. What is read is not signed.
+    pub fn verify(
+        &mut self,
+        request: (&str, &str, &HeaderMap),
+        reply: &Reply,
+    ) -> Result<(), String> {
+        if request.0 == "GET" || !reply.headers.contains_key(SIGNATURE) {
+            return Ok(());
+        }
+        self.learn_keys()?;
+        let keys = self
+            .keys
+            .as_deref()
+            .ok_or("the service publishes no keys")?;
+        let answer = (reply.status, &reply.headers, &reply.body[..]);
+        self.signer.verify_answer(keys, request, answer)
     }
 
     /// The fields of a call, with token, proof and signature.

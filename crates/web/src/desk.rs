@@ -44,7 +44,7 @@ const PARCELS: usize = 64;
 
 /// Commands go to the writer this often at the most: what comes between is written and flushed
 /// together. A call that comes after a pause waits for nobody.
-pub(crate) const PACE: Duration = Duration::from_millis(2);
+pub(crate) const PACE: Duration = Duration::from_millis(4);
 
 /// How often the desk looks up from an empty queue.
 const TICK: Duration = Duration::from_millis(50);

@@ -1,14 +1,23 @@
 //! Signed calls a second that a running service answers, and how long each takes.
 
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::future::pending;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
+use http::uri::{InvalidUri, Scheme};
+use http::{HeaderValue, Request, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tandem_client::ApiClient;
 use tandem_client::key::{SigningKey, random_id};
+use tandem_client::{ApiClient, Reply};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::memory_bytes;
 use crate::export;
@@ -48,7 +57,7 @@ pub(super) struct Load {
     #[arg(long, default_value_t = 20_000)]
     calls: u64,
     /// Callers at the same time.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     callers: u64,
     /// Calls a second that are sent at the most [default: as many as go].
     #[arg(long)]
@@ -61,64 +70,59 @@ pub(super) struct Load {
     lines: u64,
 }
 
+/// What the callers share.
+struct Run<'a> {
+    load: &'a Load,
+    pem: String,
+    body: Value,
+    /// Begins the names of what is sent.
+    name: String,
+    begun: Instant,
+    next: Cell<u64>,
+    refused: Cell<u64>,
+    times: RefCell<Vec<Duration>>,
+}
+
 /// Calls and prints; the last line is JSON.
 pub(super) fn measure(load: &Load) -> Outcome {
-    let pem = read_text(&load.key)?;
-    let body: Value = serde_json::from_str(&read_text(&load.body)?)
+    let body = serde_json::from_str(&read_text(&load.body)?)
         .map_err(|error| Failure(format!("{}: {error}", load.body.display())))?;
-    let run = random_id().map_err(|error| Failure(error.to_string()))?;
-    let (next, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-    let (times, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let run = Run {
+        load,
+        pem: read_text(&load.key)?,
+        body,
+        name: random_id().map_err(|error| Failure(error.to_string()))?,
+        begun: Instant::now(),
+        next: Cell::new(0),
+        refused: Cell::new(0),
+        times: RefCell::default(),
+    };
     let status = load.watch.map(|pid| format!("/proc/{pid}/status"));
     let memory = |status: &String| memory_bytes(status, "VmRSS").unwrap_or_default();
     let before = status.as_ref().map(memory);
-    let highest = AtomicU64::new(0);
-    let begun = Instant::now();
-    let caller = || -> Result<(), String> {
-        let key = SigningKey::from_pem(&pem).map_err(|error| error.to_string())?;
-        let mut client = ApiClient::new(&load.base, &load.client, key)?;
-        let mut own = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= load.calls {
-                break;
-            }
-            if let Some(rate) = load.rate {
-                let due = Duration::from_secs_f64(number as f64 / rate);
-                thread::sleep(due.saturating_sub(begun.elapsed()));
-            }
-            let asked = Instant::now();
-            let accepted = call(&mut client, load, &body, &format!("{run}-{number}"))?;
-            refused.fetch_add(u64::from(!accepted), Ordering::Relaxed);
-            own.push(asked.elapsed());
+    let highest = Cell::new(0);
+    let watch = async {
+        while let Some(status) = &status {
+            highest.set(memory(status).max(highest.get()));
+            sleep(LOOK).await;
         }
-        times
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .append(&mut own);
-        Ok(())
+        pending().await
     };
-    thread::scope(|scope| {
-        let callers = (0..load.callers).map(|_| {
-            scope.spawn(|| {
-                if let Err(message) = caller() {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
-                }
-            })
-        });
-        let callers: Vec<_> = callers.collect();
-        if let Some(status) = &status {
-            while !callers.iter().all(|caller| caller.is_finished()) {
-                highest.fetch_max(memory(status), Ordering::Relaxed);
-                thread::sleep(LOOK);
-            }
+    // All callers on one thread: the service on the same machine has the others.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(error.to_string()))?;
+    let callers = (0..load.callers).map(|_| run.caller());
+    let called = runtime.block_on(async {
+        tokio::select! {
+            called = try_join_all(callers) => called.map(drop),
+            never = watch => never,
         }
     });
-    let took = begun.elapsed();
-    if let Some(message) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(Failure(message));
-    }
-    let mut times = times.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let took = run.begun.elapsed();
+    called.map_err(Failure)?;
+    let mut times = run.times.into_inner();
     times.sort_unstable();
     let quantile = |part: f64| {
         let place = (times.len() as f64 * part) as usize;
@@ -131,45 +135,139 @@ pub(super) fn measure(load: &Load) -> Outcome {
         "calls": times.len(),
         "lines_per_call": load.lines,
         "callers": load.callers,
-        "refused": refused.load(Ordering::Relaxed),
+        "refused": run.refused.get(),
         "calls_per_second": done.round(),
         "applications_per_second": (done * load.lines as f64).round(),
         "memory_mib": before.map(|before| json!({
             "before": before >> 20,
-            "highest": highest.load(Ordering::Relaxed) >> 20,
+            "highest": highest.get() >> 20,
         })),
         "ms": {"p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": quantile(1.0)},
     });
     export::show(&format!("{figures}\n"))
 }
 
-/// Sends one application, or a stream of them; false if the service was too busy.
-fn call(client: &mut ApiClient, load: &Load, body: &Value, key: &str) -> Result<bool, String> {
-    let path = format!("/v1/agreements/{}/applications", load.agreement);
-    let line = |number: u64| {
-        let mut application = body.clone();
-        application["reference"] = format!("{key}-{number}").into();
-        application["borrower"] = Value::Null;
-        application.to_string()
-    };
-    let reply = match load.lines {
-        1 => {
-            let body = line(0);
-            let body = Some(("application/json", body.as_bytes()));
-            client.call("POST", &path, Some(key), body)?
+impl Run<'_> {
+    /// Calls, one after the other, until all callers together have done what was asked for.
+    async fn caller(&self) -> Result<(), String> {
+        let load = self.load;
+        let key = SigningKey::from_pem(&self.pem).map_err(|error| error.to_string())?;
+        let mut client = ApiClient::new(&load.base, &load.client, key)?;
+        let mut connection = Connection::open(&load.base).await?;
+        loop {
+            let number = self.next.get();
+            if number >= load.calls {
+                return Ok(());
+            }
+            self.next.set(number + 1);
+            if let Some(rate) = load.rate {
+                let due = Duration::from_secs_f64(number as f64 / rate);
+                sleep(due.saturating_sub(self.begun.elapsed())).await;
+            }
+            let asked = Instant::now();
+            let accepted = self.call(&mut client, &mut connection, number).await?;
+            self.refused.set(self.refused.get() + u64::from(!accepted));
+            self.times.borrow_mut().push(asked.elapsed());
         }
-        lines => {
-            let body: String = (0..lines).map(|number| line(number) + "\n").collect();
-            let body = Some(("application/x-ndjson", body.as_bytes()));
-            client.call("POST", &format!("{path}/stream"), None, body)?
+    }
+
+    /// Sends one application, or a stream of them; false if the service was too busy.
+    async fn call(
+        &self,
+        client: &mut ApiClient,
+        connection: &mut Connection,
+        number: u64,
+    ) -> Result<bool, String> {
+        let key = format!("{}-{number}", self.name);
+        let path = format!("/v1/agreements/{}/applications", self.load.agreement);
+        let line = |number: u64| {
+            let mut application = self.body.clone();
+            application["reference"] = format!("{key}-{number}").into();
+            application["borrower"] = Value::Null;
+            application.to_string()
+        };
+        let (path, kind, key, body) = match self.load.lines {
+            1 => (path, "application/json", Some(&*key), line(0)),
+            lines => {
+                let body = (0..lines).map(|number| line(number) + "\n").collect();
+                (format!("{path}/stream"), "application/x-ndjson", None, body)
+            }
+        };
+        let headers = client.prepare("POST", &path, key, Some((kind, body.as_bytes())))?;
+        let request = Request::post(&path).body(Full::from(body));
+        let mut request = request.map_err(|error| error.to_string())?;
+        *request.headers_mut() = headers.clone();
+        let reply = connection.send(request).await?;
+        client.verify(("POST", &path, &headers), &reply)?;
+        match reply.status {
+            200 | 201 => Ok(true),
+            429 | 503 => Ok(false),
+            status => Err(format!(
+                "status {status}: {}",
+                String::from_utf8_lossy(&reply.body)
+            )),
         }
-    };
-    match reply.status {
-        200 | 201 => Ok(true),
-        429 | 503 => Ok(false),
-        status => Err(format!(
-            "status {status}: {}",
-            String::from_utf8_lossy(&reply.body)
-        )),
+    }
+}
+
+/// A connection that is kept.
+struct Connection {
+    host: HeaderValue,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    async fn open(base: &str) -> Result<Connection, String> {
+        let explain = |error: &dyn Display| format!("{base}: {error}");
+        let uri: Uri = base.parse().map_err(|error: InvalidUri| explain(&error))?;
+        let authority = uri
+            .authority()
+            .filter(|_| uri.scheme() == Some(&Scheme::HTTP));
+        let authority = authority.ok_or_else(|| explain(&"must begin with http://"))?;
+        let address = match authority.port() {
+            Some(_) => authority.to_string(),
+            None => format!("{authority}:80"),
+        };
+        let socket = TcpStream::connect(address).await;
+        let socket = socket.map_err(|error| explain(&error))?;
+        socket.set_nodelay(true).map_err(|error| explain(&error))?;
+        let (sender, work) = handshake(TokioIo::new(socket))
+            .await
+            .map_err(|error| explain(&error))?;
+        // It ends with the connection; who waits for an answer then gets the error.
+        tokio::spawn(work);
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| explain(&error))?;
+        Ok(Connection { host, sender })
+    }
+
+    async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Reply, String> {
+        request
+            .headers_mut()
+            .insert(header::HOST, self.host.clone());
+        let sent = self.sender.send_request(request).await;
+        let (parts, body) = sent.map_err(|error| error.to_string())?.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?;
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: body.to_bytes().into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_cannot_be_called_is_named() {
+        for (base, expected) in [
+            ("https://api.example.com", "must begin with http://"),
+            ("localhost", "must begin with http://"),
+            ("http://127.0.0.1:1", "Connection refused (os error 111)"),
+        ] {
+            let error = Connection::open(base).await.err();
+            assert_eq!(error, Some(format!("{base}: {expected}")));
+        }
     }
 }
