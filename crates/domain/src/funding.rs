@@ -56,7 +56,8 @@ fn share_out(agreement: &Agreement, amount: Amount, bids: &Bids) -> Option<Parts
     for (place, lender) in agreement.funding.iter().enumerate() {
         if let Some(bid) = bids[place] {
             // Rounded up: the unit that is left over must go to somebody.
-            let largest = -(-amount).at(lender.maximum_share, Rounding::Down);
+            let others = Rate(Rate::ONE.0 - lender.maximum_share.0);
+            let largest = amount - amount.at(others, Rounding::Down);
             caps[place] = bid.amount.min(largest);
             weights[place] = match agreement.file.funding.mode {
                 FundingMode::Fixed => lender.share.unwrap_or_default().0.into(),

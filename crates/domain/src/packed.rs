@@ -5,6 +5,8 @@
 //! row of numbers that are mostly zero only the others are written, behind a mask that says
 //! which they are. `docs/spec/snapshot.md` describes the bytes.
 
+use std::convert::Infallible;
+
 use thiserror::Error;
 
 /// Bytes that nothing was packed into.
@@ -29,6 +31,20 @@ impl<A: smallvec::Array<Item = u8>> Sink for smallvec::SmallVec<A> {
     #[inline]
     fn push(&mut self, byte: u8) {
         smallvec::SmallVec::push(self, byte);
+    }
+}
+
+/// What CBOR is appended to. Most of what is written has a byte or two, for which the writer that
+/// minicbor has for lists of bytes makes two calls each.
+pub struct Cbor<'a>(pub &'a mut Vec<u8>);
+
+impl minicbor::encode::Write for Cbor<'_> {
+    type Error = Infallible;
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Party {
     pub name: String,
     /// What kind of institution it is.
     pub kind: PartyKind,
-    /// Regions where it may lend; empty means everywhere.
+    /// Regions where it may lend, in order once the agreement is read; empty means everywhere.
     #[serde(default)]
     pub territory: Vec<String>,
     /// Net tier-1 capital, as last reported.
@@ -78,6 +78,7 @@ impl Party {
 
     /// True if it may lend in `region`.
     pub fn may_lend_in(&self, region: &str) -> bool {
-        self.territory.is_empty() || self.territory.iter().any(|own| own == region)
+        let found = self.territory.binary_search_by(|own| (**own).cmp(region));
+        self.territory.is_empty() || found.is_ok()
     }
 }

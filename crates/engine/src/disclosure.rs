@@ -11,6 +11,7 @@ use minicbor::{Decoder, Encoder};
 use tandem_domain::agreement::{Agreement, Earner, FeeTerms, LimitScope};
 use tandem_domain::book::{Book, Decided, Event, Sliced, Verdict};
 use tandem_domain::loan::Action;
+use tandem_domain::packed::Cbor;
 use tandem_domain::party::PartyId;
 use tandem_domain::policy::Policy;
 use tandem_journal::{KnownParts, Readers};
@@ -225,7 +226,7 @@ impl Disclosure {
                 encode_offer(decided, seen, body, parts).expect("encoding into memory cannot fail");
             }
             _ => {
-                minicbor::encode(event, &mut *body).expect("encoding into memory cannot fail");
+                minicbor::encode(event, Cbor(body)).expect("encoding into memory cannot fail");
                 self.cut(event, body, start, parts)
                     .expect("what was encoded can be read");
             }
@@ -474,8 +475,8 @@ fn encode_offer(
     parts: &mut Vec<(usize, Readers)>,
 ) -> Result<(), minicbor::encode::Error<Infallible>> {
     let concerned = seen.concerned(decided);
-    let mut e = Encoder::new(&mut *body);
-    let mut end = |e: &Encoder<&mut Vec<u8>>, readers| parts.push((e.writer().len(), readers));
+    let mut e = Encoder::new(Cbor(body));
+    let mut end = |e: &Encoder<Cbor<'_>>, readers| parts.push((e.writer().0.len(), readers));
     e.array(2)?.u8(1)?.array(1)?.array(8)?.str(&decided.key)?;
     end(&e, Readers::Shared);
     // From the digest of all values one could find out those that one may not see.

@@ -4,7 +4,7 @@
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use tandem_domain::book::{ApplicationState, Book, Close, Event, KeyHash, Version};
+use tandem_domain::book::{ApplicationState, Book, Close, Event, Hashes, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
@@ -82,10 +82,10 @@ pub fn replay<S: Store>(
 ) -> Result<Book, ReplayError> {
     let (mut book, mut entries) = (Book::with_archive(), Vec::new());
     let start = journal.genesis();
-    each_event(journal, start, |batch, event, hash| {
+    each_event(journal, start, |batch, event, hashes| {
         entries.clear();
         check_close(&book, event, batch)?;
-        apply_checked(&mut book, event, hash, batch, &mut |entry| {
+        apply_checked(&mut book, event, hashes, batch, &mut |entry| {
             entries.push(entry.clone());
         })?;
         observe(Step {
@@ -102,13 +102,13 @@ pub fn replay<S: Store>(
 /// Batches that are read ahead of the one whose events are taken, at the most.
 const AHEAD: usize = 4;
 
-/// Reads the events after `head`, each with the number of its batch and the hash of its key. The
+/// Reads the events after `head`, each with the number of its batch and its hashes. The
 /// journal is read, checked, decoded and hashed on a thread of its own; what is found wrong there is
 /// told once all events before it are taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,
-    mut take: impl FnMut(u64, &Event, Option<KeyHash>) -> Result<(), ReplayError>,
+    mut take: impl FnMut(u64, &Event, Hashes) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
     let (full, batches) = sync_channel(AHEAD);
     thread::scope(|scope| {
@@ -124,8 +124,8 @@ pub(crate) fn each_event<S: Store>(
             })
         });
         for (batch, events, whole) in batches {
-            for (event, hash) in &events {
-                take(batch, event, *hash)?;
+            for (event, hashes) in &events {
+                take(batch, event, *hashes)?;
             }
             whole?;
         }
@@ -137,8 +137,8 @@ pub(crate) fn each_event<S: Store>(
     })
 }
 
-/// An event with the hash of its key.
-type Hashed = (Event, Option<KeyHash>);
+/// An event with its hashes.
+type Hashed = (Event, Hashes);
 
 /// The events of a batch up to the first that cannot be decoded, and what is wrong with that.
 fn decode(batch: &Batch) -> (Vec<Hashed>, Result<(), ReplayError>) {
@@ -153,8 +153,8 @@ fn decode(batch: &Batch) -> (Vec<Hashed>, Result<(), ReplayError>) {
         });
         match event {
             Ok(event) => {
-                let hash = event.key_hash();
-                events.push((event, hash));
+                let hashes = event.hashes();
+                events.push((event, hashes));
             }
             Err(error) => return (events, Err(error)),
         }
@@ -163,18 +163,18 @@ fn decode(batch: &Batch) -> (Vec<Hashed>, Result<(), ReplayError>) {
 }
 
 /// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
-/// changes one, as it says. `hash` is the event's [`Event::key_hash`], if it is known.
+/// changes one, as it says. The hashes are what [`Event::hashes`] gives.
 pub fn apply_checked(
     book: &mut Book,
     event: &Event,
-    hash: Option<KeyHash>,
+    hashes: Hashes,
     batch: u64,
     entries: &mut impl FnMut(&Entry),
 ) -> Result<(), ReplayError> {
     if let Some(what) = impossible(book, event) {
         return Err(ReplayError::Impossible { batch, what });
     }
-    let change = book.apply_hashed(event, hash, entries);
+    let change = book.apply_hashed(event, hashes, entries);
     check_change(book, event, change, batch)
 }
 

@@ -1,6 +1,6 @@
 //! A book that follows its journal without writing it.
 
-use tandem_domain::book::{Book, Event, KeyHash};
+use tandem_domain::book::{Book, Event, Hashes};
 use tandem_domain::ledger::Entry;
 use tandem_journal::{Head, Journal, Store};
 
@@ -50,13 +50,13 @@ impl Replica {
     ) -> Result<(), ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
         let mut entries = Vec::new();
-        each_event(journal, self.head, |batch, event, hash| {
+        each_event(journal, self.head, |batch, event, hashes| {
             check_close(book, event, batch)?;
             take(
                 book,
                 disclosure,
                 batch,
-                (event, hash),
+                (event, hashes),
                 &mut entries,
                 observe,
             )
@@ -78,7 +78,7 @@ impl Replica {
                 book,
                 disclosure,
                 *batch,
-                (event, None),
+                (event, event.hashes()),
                 &mut entries,
                 observe,
             )?;
@@ -93,10 +93,10 @@ impl Replica {
         mut journal: Journal<S>,
     ) -> Result<Engine<S>, ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
-        each_event(&mut journal, self.head, |batch, event, hash| {
+        each_event(&mut journal, self.head, |batch, event, hashes| {
             disclosure.observe(event);
             check_close(book, event, batch)?;
-            apply_checked(book, event, hash, batch, &mut |_| {})
+            apply_checked(book, event, hashes, batch, &mut |_| {})
         })?;
         Ok(Engine {
             book: self.book,
@@ -111,13 +111,13 @@ fn take(
     book: &mut Book,
     disclosure: &mut Disclosure,
     batch: u64,
-    (event, hash): (&Event, Option<KeyHash>),
+    (event, hashes): (&Event, Hashes),
     entries: &mut Vec<Entry>,
     observe: &mut impl FnMut(Step<'_>, &Disclosure),
 ) -> Result<(), ReplayError> {
     entries.clear();
     disclosure.observe(event);
-    apply_checked(book, event, hash, batch, &mut |entry| {
+    apply_checked(book, event, hashes, batch, &mut |entry| {
         entries.push(entry.clone())
     })?;
     let step = Step {

@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::{self, JoinHandle};
 use std::{iter, mem, panic};
 
-use tandem_domain::book::{Answer, Book, Command, Event, Refusal};
+use tandem_domain::book::{Answer, Book, Command, Event, Hashes, Refusal};
 use tandem_journal::snapshot::SnapshotError;
 use tandem_journal::{BookName, Head, Store};
 
@@ -269,8 +269,10 @@ impl Client {
             self.take_reply();
         }
         self.under_way += 1;
+        let hashes = request.commands.iter().map(Command::hashes).collect();
         Message::Commands(Parcel {
             request: Some(request),
+            hashes,
             reply: self.reply.clone(),
         })
     }
@@ -301,6 +303,8 @@ type Delivery = Box<dyn FnOnce() + Send>;
 struct Parcel {
     /// Nothing once it is answered or given back.
     request: Option<Request>,
+    /// Of its commands, worked out where it was sent.
+    hashes: Vec<Hashes>,
     reply: SyncSender<Option<Request>>,
 }
 
@@ -384,6 +388,7 @@ fn write(
         job = job.and_then(|writing| writing.step(book, false));
         match message {
             Message::Commands(mut parcel) => {
+                let hashes = mem::take(&mut parcel.hashes);
                 let Request {
                     commands,
                     origins,
@@ -391,9 +396,10 @@ fn write(
                 } = parcel.request();
                 answers.clear();
                 let origins = origins.drain(..).chain(iter::repeat(None));
-                for (command, origin) in commands.drain(..).zip(origins) {
-                    let before = line.filling.events.len();
-                    answers.push(book.execute(command, &mut line.filling.events, &mut |_| {}));
+                for ((command, hashes), origin) in commands.drain(..).zip(hashes).zip(origins) {
+                    let events = &mut line.filling.events;
+                    let before = events.len();
+                    answers.push(book.execute_hashed(command, hashes, events, &mut |_| {}));
                     let made = before..line.filling.events.len();
                     if let Some(origin) = origin.filter(|_| !made.is_empty()) {
                         line.filling.origins.push((made, origin));

@@ -167,6 +167,17 @@ impl Product {
                 .is_some_and(|floating| number.is_multiple_of(floating.every))
     }
 
+    /// True if a loan is repaid in instalments of interest and principal that are all alike, but
+    /// for what rounding leaves to the last one, at one rate on the principal outstanding.
+    pub fn is_level(&self) -> bool {
+        let whole = [self.balloon, self.down_payment] == [Rate::ZERO; 2];
+        let fixed = self.floating.is_none() && self.rate_step.is_empty() && !self.flat;
+        let alike = self.interest_only == 0
+            && self.instalment_multiple.is_none()
+            && self.residual == Residual::Last;
+        self.amortisation == Amortisation::EqualInstalment && whole && fixed && alike
+    }
+
     /// Principal of a revolving loan that falls due.
     pub fn minimum_payment(&self, principal: Amount) -> Amount {
         let minimum = self.minimum.map_or(Amount::ZERO, |minimum| {

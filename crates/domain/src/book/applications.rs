@@ -63,11 +63,14 @@ impl Applications {
         self.names.find(key)
     }
 
+    pub(super) fn find_hashed(&self, key: &str, hash: KeyHash) -> Option<u32> {
+        self.names.find_hashed(key, hash)
+    }
+
     pub(super) fn get(&self, place: u32) -> Option<ApplicationRecord<'_>> {
         let row = self.rows.get(place as usize)?;
         Some(ApplicationRecord {
             key: self.names.get(place),
-            body: row.body,
             version: row.version,
             borrower: row.borrower(),
             region: row.region,

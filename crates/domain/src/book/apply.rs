@@ -1,12 +1,12 @@
 //! Applying events: the only place where the state changes. It cannot fail.
 
 use super::applications::{NONE, Row};
-use super::decide::{Ready, digest};
+use super::decide::Ready;
 use super::event::{Decided, Event, Verdict};
+use super::hashes::{Hashes, digest, region};
 use super::keys::KeyHash;
 use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
 use crate::calendar::Day;
-use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
 use crate::loan::{
@@ -24,41 +24,37 @@ impl Book {
     /// Applies an event and hands out the ledger entries that it makes. Of an event that changes a
     /// loan by a transaction: the change of its totals.
     pub fn apply(&mut self, event: &Event, entries: &mut impl FnMut(&Entry)) -> Option<Totals> {
-        self.apply_ready(event, None, None, entries)
+        self.apply_hashed(event, event.hashes(), entries)
     }
 
-    /// The same of an event whose [`Event::key_hash`] is known.
+    /// The same of an event whose [`Event::hashes`] are known.
     pub fn apply_hashed(
         &mut self,
         event: &Event,
-        hash: Option<KeyHash>,
+        hashes: Hashes,
         entries: &mut impl FnMut(&Entry),
     ) -> Option<Totals> {
-        self.apply_ready(event, hash, None, entries)
+        self.apply_ready(event, hashes, None, entries)
     }
 
     pub(super) fn apply_ready(
         &mut self,
         event: &Event,
-        hash: Option<KeyHash>,
+        hashes: Hashes,
         ready: Option<Ready>,
         entries: &mut impl FnMut(&Entry),
     ) -> Option<Totals> {
-        let hashed = |key: &str| hash.unwrap_or_else(|| KeyHash::of(key));
         match event {
             Event::Signed { day, documents } => self.apply_signed(*day, documents),
-            Event::Decided(decided) => self.apply_decided(decided, hashed(&decided.key)),
+            Event::Decided(decided) => self.apply_decided(decided, hashes),
             Event::Withdrawn { application } => {
                 self.close_offer(*application, ApplicationState::Withdrawn);
             }
             Event::Disbursed { application } => self.apply_disbursed(*application, entries),
             Event::Instructed {
-                key,
-                loan,
-                transaction,
-                ..
+                loan, transaction, ..
             } => {
-                let key = self.carry(hashed(key), *loan);
+                let key = self.carry(hashes.key, *loan);
                 return Some(self.apply_transaction(
                     *loan,
                     *transaction,
@@ -68,14 +64,10 @@ impl Book {
                 ));
             }
             Event::Reversed {
-                key,
-                body,
-                loan,
-                number,
-                ..
+                body, loan, number, ..
             } => {
                 let spent = Spent {
-                    key: self.carry(hashed(key), *loan),
+                    key: self.carry(hashes.key, *loan),
                     body: *body,
                     number: 0,
                 };
@@ -128,14 +120,10 @@ impl Book {
         self.versions.push(version);
     }
 
-    fn apply_decided(&mut self, decided: &Decided, hash: KeyHash) {
+    fn apply_decided(&mut self, decided: &Decided, hashes: Hashes) {
         let place = self.application_count() as u32;
         let borrower = decided.borrower.as_deref().map(|key| self.borrower(key));
-        let region = match &decided.values[2] {
-            Value::Text(region) => region,
-            _ => "",
-        };
-        let region = self.region(region);
+        let region = self.region(region(&decided.values), hashes.region);
         let state = match &decided.verdict {
             Verdict::Declined(reason) => ApplicationState::Declined(*reason),
             Verdict::Referred(_) => ApplicationState::Referred,
@@ -175,7 +163,7 @@ impl Book {
             version: decided.version,
             state,
         };
-        self.applications.push(&decided.key, hash, row);
+        self.applications.push(&decided.key, hashes.key, row);
     }
 
     fn borrower(&mut self, key: &str) -> u32 {
@@ -185,11 +173,13 @@ impl Book {
         })
     }
 
-    fn region(&mut self, name: &str) -> u32 {
-        self.region_names.find(name).unwrap_or_else(|| {
-            self.regions.push(Exposure::default());
-            self.region_names.add(name)
-        })
+    fn region(&mut self, name: &str, hash: KeyHash) -> u32 {
+        self.region_names
+            .find_hashed(name, hash)
+            .unwrap_or_else(|| {
+                self.regions.push(Exposure::default());
+                self.region_names.add_hashed(name, hash)
+            })
     }
 
     /// Reserves (or with `sign` −1 releases) what parties are to pay out.

@@ -2,6 +2,8 @@
 
 use super::command::{Application, Command, Documents, Refusal};
 use super::event::{Decided, DeclineReason, Event, Verdict};
+use super::hashes::Hashes;
+use super::keys::KeyHash;
 use super::{ApplicationState, Book, Loan, Version};
 use crate::field::Value;
 use crate::funding::{self, Bids, Part};
@@ -16,32 +18,27 @@ pub(super) struct Ready {
 }
 
 impl Book {
-    /// The event that follows from a command, or none if it was carried out before, with what
-    /// deciding it has worked out of it already.
+    /// The event that follows from a command, or none if it was carried out before.
     pub(super) fn decide(
         &self,
         command: Command,
-    ) -> Result<Option<(Event, Option<Ready>)>, Refusal> {
-        let event = match command {
+        hashes: Hashes,
+    ) -> Result<Option<Event>, Refusal> {
+        match command {
             Command::Sign(documents) => self.decide_sign(*documents),
-            Command::Apply(application) => self.decide_application(*application),
-            Command::Accept { application } => self.decide_accept(&application),
-            Command::Withdraw { application } => self.decide_withdraw(&application),
-            Command::Instruct(instruction) => {
-                let decided = self.decide_instruction(instruction)?;
-                return Ok(decided.map(|(event, ready)| (event, Some(ready))));
-            }
-            Command::Reverse { key, of } => self.decide_reversal(key, &of),
+            Command::Apply(application) => self.decide_application(*application, hashes),
+            Command::Accept { application } => self.decide_accept(&application, hashes.key),
+            Command::Withdraw { application } => self.decide_withdraw(&application, hashes.key),
+            Command::Reverse { key, of } => self.decide_reversal(key, &of, hashes.key),
             Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
             Command::ChargeOff { application } => self.decide_charge_off(&application),
             Command::Archive(archiving) => self.decide_archive(archiving),
             Command::SendSlice(slice) => self.decide_slice(slice, None),
             Command::ReceiveSlice { slice, sent_on } => self.decide_slice(slice, Some(sent_on)),
-            Command::CloseDay { .. } | Command::ReplaceLender(_) => {
-                unreachable!("these are carried out in steps")
+            Command::Instruct(_) | Command::CloseDay { .. } | Command::ReplaceLender(_) => {
+                unreachable!("execute carries these out")
             }
-        }?;
-        Ok(event.map(|event| (event, None)))
+        }
     }
 
     /// Why documents would be refused if they were signed now.
@@ -108,15 +105,18 @@ impl Book {
         Ok(Some(Event::Signed { day, documents }))
     }
 
-    fn decide_application(&self, application: Application) -> Result<Option<Event>, Refusal> {
+    fn decide_application(
+        &self,
+        application: Application,
+        hashes: Hashes,
+    ) -> Result<Option<Event>, Refusal> {
         check_key(&application.key, APPLICATION_KEY)?;
         if let Some(borrower) = &application.borrower {
             check_key(borrower, APPLICATION_KEY)?;
         }
         let (place, version) = self.current().ok_or(Refusal::NotSigned)?;
-        let body = digest(&(&application.key, &application.borrower, &application.values));
-        if let Some(known) = self.application(&application.key) {
-            return if known.body == body {
+        if let Some(known) = self.applications.find_hashed(&application.key, hashes.key) {
+            return if self.applications.rows[known as usize].body == hashes.body {
                 Ok(None)
             } else {
                 Err(Refusal::KeyUsed(application.key))
@@ -158,11 +158,11 @@ impl Book {
                 return Err(Refusal::BadDecision(place + 1));
             }
         }
-        let request = Request::of(&application)?;
+        let request = self.request(&application, hashes)?;
         let (verdict, barred) = self.judge(version, &application, &request);
         Ok(Some(Event::Decided(Box::new(Decided {
             key: application.key,
-            body,
+            body: hashes.body,
             borrower: application.borrower,
             version: place,
             values: application.values,
@@ -298,8 +298,8 @@ impl Book {
         }
     }
 
-    fn decide_accept(&self, key: &str) -> Result<Option<Event>, Refusal> {
-        let application = self.place_of(key)?;
+    fn decide_accept(&self, key: &str, hash: KeyHash) -> Result<Option<Event>, Refusal> {
+        let application = self.place_hashed(key, hash)?;
         match self.applications.rows[application as usize].state() {
             ApplicationState::Offered => Ok(Some(Event::Disbursed { application })),
             ApplicationState::Disbursed(_) => Ok(None),
@@ -310,8 +310,8 @@ impl Book {
         }
     }
 
-    fn decide_withdraw(&self, key: &str) -> Result<Option<Event>, Refusal> {
-        let application = self.place_of(key)?;
+    fn decide_withdraw(&self, key: &str, hash: KeyHash) -> Result<Option<Event>, Refusal> {
+        let application = self.place_hashed(key, hash)?;
         match self.applications.rows[application as usize].state() {
             ApplicationState::Offered => Ok(Some(Event::Withdrawn { application })),
             ApplicationState::Withdrawn => Ok(None),
@@ -345,8 +345,12 @@ impl Book {
     }
 
     fn place_of(&self, key: &str) -> Result<u32, Refusal> {
+        self.place_hashed(key, KeyHash::of(key))
+    }
+
+    fn place_hashed(&self, key: &str, hash: KeyHash) -> Result<u32, Refusal> {
         self.applications
-            .find(key)
+            .find_hashed(key, hash)
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
@@ -378,12 +382,18 @@ pub(super) struct Request<'a> {
     pub(super) amount: Amount,
     pub(super) months: i64,
     pub(super) region: &'a str,
+    /// Place of the region, if it is known.
+    pub(super) region_place: Option<u32>,
     /// The borrower, if the application names one; otherwise it is nobody's but its own.
     pub(super) borrower: Option<&'a str>,
 }
 
-impl<'a> Request<'a> {
-    fn of(application: &'a Application) -> Result<Request<'a>, Refusal> {
+impl Book {
+    fn request<'a>(
+        &self,
+        application: &'a Application,
+        hashes: Hashes,
+    ) -> Result<Request<'a>, Refusal> {
         let number = |place: usize, name| {
             application.values[place]
                 .number()
@@ -400,6 +410,7 @@ impl<'a> Request<'a> {
             amount,
             months: number(1, "term_months")?,
             region,
+            region_place: self.region_names.find_hashed(region, hashes.region),
             borrower: application.borrower.as_deref(),
         })
     }
@@ -413,20 +424,9 @@ pub(super) const INSTRUCTION_KEY: usize = 80;
 pub(super) const LONGEST_TEXT: usize = 1_000;
 
 pub(super) fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
-    if key.is_empty() || key.chars().count() > longest {
+    // A key has no more characters than bytes.
+    if key.is_empty() || key.len() > longest && key.chars().count() > longest {
         return Err(Refusal::BadKey(key.chars().take(80).collect()));
     }
     Ok(())
-}
-
-/// A short digest by which a retry is told from another command under the same key.
-pub(super) fn digest(body: &impl minicbor::Encode<()>) -> u64 {
-    let mut bytes = Vec::with_capacity(128);
-    minicbor::encode(body, &mut bytes).expect("encoding into memory cannot fail");
-    let hash = blake3::hash(&bytes);
-    u64::from_le_bytes(
-        hash.as_bytes()[..8]
-            .try_into()
-            .expect("a hash has more than eight bytes"),
-    )
 }

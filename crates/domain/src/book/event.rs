@@ -6,7 +6,6 @@
 use minicbor::{Decode, Encode};
 
 use super::command::Documents;
-use super::keys::KeyHash;
 use crate::calendar::Day;
 use crate::field::Value;
 use crate::funding::Part;
@@ -158,18 +157,6 @@ pub enum Event {
         #[n(1)]
         loans: Vec<u32>,
     },
-}
-
-impl Event {
-    /// The hash of the key that the event came under, if it came under one. It takes a while and
-    /// no book, so another thread can work it out for [`Book::apply_hashed`](super::Book::apply_hashed).
-    pub fn key_hash(&self) -> Option<KeyHash> {
-        match self {
-            Event::Decided(decided) => Some(KeyHash::of(&decided.key)),
-            Event::Instructed { key, .. } | Event::Reversed { key, .. } => Some(KeyHash::of(key)),
-            _ => None,
-        }
-    }
 }
 
 /// Room of a limit that went to another book or came from one.

@@ -181,7 +181,9 @@ impl Book {
             .iter()
             .map(|fee| fee.on(principal, product.rounding));
         let net = principal - fees.sum();
-        cost::exceeds_by(product.cycle, net, &schedule(&terms), cap)
+        // Most loans stay so far below the cap that nothing need be planned to see it.
+        !cost::is_clearly_within(&terms, net, cap)
+            && cost::exceeds_by(product.cycle, net, &schedule(&terms), cap)
     }
 
     fn rules<'a>(
@@ -216,7 +218,7 @@ impl Book {
             }
             LimitScope::Region if region.is_some_and(|region| region != request.region) => None,
             LimitScope::Region => {
-                let place = self.region_names.find(request.region);
+                let place = request.region_place;
                 Some(exposure(place.map(|place| &self.regions[place as usize])))
             }
             LimitScope::Borrower => {

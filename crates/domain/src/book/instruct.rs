@@ -2,8 +2,9 @@
 //! its value date, and refused for one precise reason.
 
 use super::command::{Answer, Instruction, Refusal, Replacement};
-use super::decide::{INSTRUCTION_KEY, Ready, check_key, digest};
+use super::decide::{INSTRUCTION_KEY, Ready, check_key};
 use super::event::Event;
+use super::hashes::digest;
 use super::keys::KeyHash;
 use super::{Book, Loan, Spent, Version};
 use crate::agreement::{Amortisation, Component};
@@ -22,6 +23,7 @@ impl Book {
     pub(super) fn decide_instruction(
         &self,
         instruction: Instruction,
+        hash: KeyHash,
     ) -> Result<Option<(Event, Ready)>, Refusal> {
         let Instruction {
             key,
@@ -37,7 +39,7 @@ impl Book {
             return Err(Refusal::BadAmount);
         }
         let body = digest(&(&application, value_date, action));
-        if self.was_carried_out(&key, body)? {
+        if self.was_carried_out(&key, hash, body)? {
             return Ok(None);
         }
         let place = self.loan_of(&application)?;
@@ -83,8 +85,8 @@ impl Book {
     }
 
     /// True if the same was carried out before under this key.
-    fn was_carried_out(&self, key: &str, body: u64) -> Result<bool, Refusal> {
-        let Some((place, known)) = self.carried(key) else {
+    fn was_carried_out(&self, key: &str, hash: KeyHash, body: u64) -> Result<bool, Refusal> {
+        let Some((place, known)) = self.carried(hash) else {
             return Ok(false);
         };
         let known = match known {
@@ -100,8 +102,7 @@ impl Book {
     }
 
     /// What was done under a key, and to which loan.
-    pub(super) fn carried(&self, key: &str) -> Option<(u32, Carried)> {
-        let hash = KeyHash::of(key);
+    pub(super) fn carried(&self, hash: KeyHash) -> Option<(u32, Carried)> {
         let mut found = None;
         let place = self.instructions.find(hash, |place| {
             found = self.done_under(place, hash.rest);
@@ -137,15 +138,21 @@ impl Book {
         evaluate(&terms, &history[..known], day)
     }
 
-    pub(super) fn decide_reversal(&self, key: String, of: &str) -> Result<Option<Event>, Refusal> {
+    pub(super) fn decide_reversal(
+        &self,
+        key: String,
+        of: &str,
+        hash: KeyHash,
+    ) -> Result<Option<Event>, Refusal> {
         check_key(&key, INSTRUCTION_KEY)?;
         let body = digest(&of);
-        if self.was_carried_out(&key, body)? {
+        if self.was_carried_out(&key, hash, body)? {
             return Ok(None);
         }
-        let Some((place, carried)) = self.carried(of) else {
+        let reversed = KeyHash::of(of);
+        let Some((place, carried)) = self.carried(reversed) else {
             let is_archived = |place| self.is_archived(place);
-            return Err(match self.instructions.find(KeyHash::of(of), is_archived) {
+            return Err(match self.instructions.find(reversed, is_archived) {
                 Some(_) => Refusal::InstructionArchived(of.to_owned()),
                 None => Refusal::UnknownInstruction(of.to_owned()),
             });
@@ -219,12 +226,15 @@ impl Book {
         // All are tried before the first is carried out.
         let decided = self.held_by(sale.seller).map(|place| {
             let application = self.key_of(&self.loan_in(place)).to_owned();
-            self.decide_instruction(Instruction {
-                key: format!("{}/{application}", replacement.key),
+            let key = format!("{}/{application}", replacement.key);
+            let hash = KeyHash::of(&key);
+            let instruction = Instruction {
+                key,
                 application,
                 value_date: self.business_date,
                 action: Action::Transfer(sale),
-            })
+            };
+            self.decide_instruction(instruction, hash)
         });
         let decided: Vec<_> = decided.collect::<Result<_, _>>()?;
         let mut answer = Answer::Known;

@@ -16,8 +16,8 @@ const PLACE_BITS: u32 = 64 - TAG_BITS;
 pub(super) const MOST: usize = (1 << PLACE_BITS) - 1;
 
 /// The hash of a key, in the parts that are kept of it.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyHash {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyHash {
     segment: usize,
     tag: u64,
     /// What is kept with the thing itself.
@@ -181,8 +181,12 @@ impl Names {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<u32> {
+        self.find_hashed(name, KeyHash::of(name))
+    }
+
+    pub(super) fn find_hashed(&self, name: &str, hash: KeyHash) -> Option<u32> {
         let is = |place: u32| (place as usize) < self.len() && self.get(place) == name;
-        self.index.find(KeyHash::of(name), is)
+        self.index.find(hash, is)
     }
 
     /// Adds a name that is not there.

@@ -14,6 +14,7 @@ mod decide;
 mod enrol;
 mod event;
 mod gate;
+mod hashes;
 mod instruct;
 mod keys;
 mod limits;
@@ -30,7 +31,7 @@ pub use command::{
     Answer, Application, Archiving, Command, Documents, Instruction, Refusal, Replacement, Slice,
 };
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
-pub use keys::KeyHash;
+pub use hashes::Hashes;
 pub use limits::LimitUse;
 pub use portfolio::{Holding, Portfolio};
 pub use slices::{Held, Room};
@@ -42,7 +43,7 @@ use smallvec::SmallVec;
 
 use applications::Applications;
 use archive::Archived;
-use keys::{Index, Names};
+use keys::{Index, KeyHash, Names};
 use loans::Loans;
 use slices::Slices;
 
@@ -232,8 +233,6 @@ pub struct Offer {
 pub struct ApplicationRecord<'a> {
     /// Its key.
     pub key: &'a str,
-    /// Digest of the command.
-    body: u64,
     /// Place of the agreement version that governs it.
     pub version: u16,
     /// Place of the borrower, if the application names one.
@@ -620,7 +619,7 @@ impl Book {
 
     /// The loan and the number of the transaction of an instruction, by its key.
     pub fn instruction(&self, key: &str) -> Option<(u32, u32)> {
-        let (loan, done) = self.carried(key)?;
+        let (loan, done) = self.carried(KeyHash::of(key))?;
         Some((loan, done.number()))
     }
 
@@ -629,6 +628,18 @@ impl Book {
     pub fn execute(
         &mut self,
         command: Command,
+        events: &mut Vec<Event>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Result<Answer, Refusal> {
+        let hashes = command.hashes();
+        self.execute_hashed(command, hashes, events, entries)
+    }
+
+    /// The same of a command whose [`Command::hashes`] are known.
+    pub fn execute_hashed(
+        &mut self,
+        command: Command,
+        hashes: Hashes,
         events: &mut Vec<Event>,
         entries: &mut impl FnMut(&Entry),
     ) -> Result<Answer, Refusal> {
@@ -641,13 +652,20 @@ impl Book {
         if let Command::ReplaceLender(replacement) = command {
             return self.replace_lender(&replacement, events, entries);
         }
-        match self.decide(command)? {
-            None => Ok(Answer::Known),
-            Some((event, ready)) => {
-                self.apply_ready(&event, None, ready, entries);
-                events.push(event);
-                Ok(Answer::Done)
-            }
-        }
+        let event = if let Command::Instruct(instruction) = command {
+            let Some((event, ready)) = self.decide_instruction(instruction, hashes.key)? else {
+                return Ok(Answer::Known);
+            };
+            self.apply_ready(&event, hashes, Some(ready), entries);
+            event
+        } else {
+            let Some(event) = self.decide(command, hashes)? else {
+                return Ok(Answer::Known);
+            };
+            self.apply_hashed(&event, hashes, entries);
+            event
+        };
+        events.push(event);
+        Ok(Answer::Done)
     }
 }

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 
 use super::Book;
 use super::command::{Refusal, Slice};
-use super::decide::{INSTRUCTION_KEY, LONGEST_TEXT, Request, check_key, digest};
+use super::decide::{INSTRUCTION_KEY, LONGEST_TEXT, Request, check_key};
 use super::event::{Event, Sliced};
+use super::hashes::digest;
 use crate::agreement::{Agreement, Limit, is_short_name};
 use crate::calendar::Day;
 use crate::money::{Amount, Money};
@@ -164,10 +165,12 @@ impl Book {
             (None, Some(_)) => return wrong("is one for all; name no region or borrower".into()),
             _ => {}
         }
+        let region = limit.region.as_deref().or(subject).unwrap_or_default();
         let request = Request {
             amount: Amount::ZERO,
             months: 0,
-            region: limit.region.as_deref().or(subject).unwrap_or_default(),
+            region,
+            region_place: self.region_names.find(region),
             borrower: subject,
         };
         let lender = agreement.limit_lenders[place].map(|lender| agreement.lenders[lender]);

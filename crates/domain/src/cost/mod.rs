@@ -11,7 +11,7 @@ pub mod apr;
 mod time;
 
 use crate::calendar::{Period, Unit};
-use crate::loan::{Instalment, scaled};
+use crate::loan::{Instalment, Terms, scaled};
 use crate::money::{Amount, Rate, Rounding};
 
 const ONE: i128 = 1 << 60;
@@ -61,6 +61,50 @@ pub fn exceeds_by(cycle: Period, net: Amount, instalments: &[Instalment], cap: R
     // Half a minor unit on each instalment is within what rounding to the minor unit explains.
     let tolerance = fixed(Amount(instalments.len() as i64)) / 2;
     worth(instalments, cycle, cap) > fixed(net) + tolerance
+}
+
+/// True if it shows without a plan that the all-in cost of a loan is not above `cap`; false says
+/// nothing. It is asked of every application, and most loans stay far below the cap.
+///
+/// Instalments must be level, and no cycle may bear more than the cap, which is `c` a cycle. Then
+/// to pay less in an instalment and the rest later, at no more than `c`, makes them worth less at
+/// the cap, and so does less interest in a cycle. So they are worth no more than instalments that
+/// are level at the highest interest of all `n` cycles, `i`. With `B(k)` left of the principal `P`
+/// after `k` of these, and `v = 1/(1 + c)`, those are worth
+///
+/// ```text
+/// Σ [B(k−1)·(1 + i) − B(k)]·vᵏ = P − (c − i)·Σ B(k−1)·vᵏ
+/// ```
+///
+/// Level instalments repay little at first, `B(k) ≥ P·(n − k)/n`, and `vᵏ ≤ 1/(1 + k·c)`, so that
+///
+/// ```text
+/// Σ B(k−1)·vᵏ ≥ P·(1 − Σ vᵏ/n)/c ≥ P·(n + 1)/(2·(1 + n·c))
+/// ```
+///
+/// Rounding adds less than a minor unit to each level instalment and half of one to each interest,
+/// the digits of discount factors far less than a millionth of the principal to all of them.
+pub fn is_clearly_within(terms: &Terms<'_>, net: Amount, cap: Rate) -> bool {
+    let is_alike = terms.product.is_level() && terms.fees.instalment.is_none();
+    is_alike && leaves_room(terms, net, cap).unwrap_or(false)
+}
+
+/// What [`is_clearly_within`] says of level instalments; none if numbers get too large.
+fn leaves_room(terms: &Terms<'_>, net: Amount, cap: Rate) -> Option<bool> {
+    let (periods, years) = per_year(terms.product.cycle);
+    let basis = terms.product.day_count.basis();
+    let [periods, years, basis, scale] = [periods, years, basis, Rate::SCALE].map(|n| n as i64);
+    let (principal, cycles) = (terms.principal.0, terms.timeline.steps.len() as i64);
+    // The cap and the highest interest of a cycle, in parts of periods × basis × scale.
+    let capped = years.checked_mul(cap.0)?;
+    let longest = periods.checked_mul(terms.longest_cycle().into())?;
+    let interest = longest.checked_mul(terms.rate.0.max(0))?;
+    let spread = capped.checked_mul(basis)?.checked_sub(interest)?;
+    let parts = (periods * scale).checked_add(cycles.checked_mul(capped)?)?;
+    let parts = parts.checked_mul(2 * basis)?;
+    let saved = i128::from(principal) * i128::from(spread.checked_mul(cycles + 1)?);
+    let taken = principal - net.0 + 2 * cycles + principal / 1_000_000 + 1;
+    Some(spread >= 0 && saved >= i128::from(taken) * i128::from(parts))
 }
 
 /// The all-in cost of monthly instalments, to a thousandth of a per cent, up to 1000%.

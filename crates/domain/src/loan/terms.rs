@@ -123,6 +123,18 @@ impl Terms<'_> {
         fee.on(fee.base(principal, self.principal), self.product.rounding)
     }
 
+    /// Days of interest in the longest of its cycles, as the day count counts them; none are
+    /// negative.
+    pub(crate) fn longest_cycle(&self) -> i32 {
+        let mut from = self.number(self.disbursed_on);
+        let steps = self.timeline.steps.iter().map(|step| {
+            let days = step.number - from;
+            from = step.from.min(step.number);
+            days
+        });
+        steps.fold(0, i32::max)
+    }
+
     /// The contract on the day of disbursement. The instalment is what [`Terms::level`] gives.
     pub(super) fn contract(&self) -> Contract {
         let mut contract = Contract {

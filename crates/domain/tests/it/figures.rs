@@ -1,11 +1,13 @@
 //! Figures that are known from elsewhere: textbook instalments and what credit costs all in.
 
 use proptest::prelude::*;
-use tandem_domain::agreement::{Agreement, Amortisation, Residual};
+use tandem_domain::agreement::{
+    Agreement, Amortisation, Earner, FeeBase, FeeTerms, RateStep, Residual,
+};
 use tandem_domain::calendar::{Adjustment, BusinessCalendar, Day, DayCount};
-use tandem_domain::cost::{all_in_cost, all_in_cost_by, exceeds};
+use tandem_domain::cost::{all_in_cost, all_in_cost_by, exceeds, exceeds_by, is_clearly_within};
 use tandem_domain::loan::{Instalment, OwnTerms, schedule};
-use tandem_domain::money::{Amount, Rate};
+use tandem_domain::money::{Amount, Rate, Rounding};
 
 use crate::fixture::{Papers, day};
 
@@ -155,6 +157,30 @@ fn cycles_of_a_year_count_by_their_unit() {
     }
 }
 
+/// Of a loan of 10,000.00 over three years, a cap of 24%, and so much kept back.
+#[test]
+fn most_costs_are_clearly_within_a_cap() {
+    for (percent, kept_back, within) in [
+        ("0%", 20_000, true),
+        ("12%", 20_000, true),
+        ("21.7%", 20_000, true),
+        ("21.9%", 20_000, false),
+        ("23.9%", 0, true),
+        ("24%", 0, false),
+        ("12%", 100_000, true),
+        ("12%", 150_000, false),
+    ] {
+        let mut product = BASE.with(Agreement::clone).file.product;
+        product.day_count = DayCount::E30360;
+        let (amount, calendar) = (Amount(1_000_000), BusinessCalendar::weekends());
+        let terms = (amount, rate(percent));
+        let own = OwnTerms::new(product, calendar, terms, 36, day("2024-01-15"));
+        let (net, cap) = (amount - Amount(kept_back), rate("24%"));
+        let found = is_clearly_within(&own.terms(), net, cap);
+        assert_eq!(found, within, "{percent} {kept_back}");
+    }
+}
+
 #[test]
 fn instalments_moved_to_one_day_stay_apart() {
     let mut product = BASE.with(Agreement::clone).file.product;
@@ -231,5 +257,62 @@ proptest! {
             }
         }
         prop_assert!((first.total().0 - last.total().0).abs() <= i64::from(months) * 2 + nominal * principal / 1_000_000_000);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+    /// Of most loans nothing is unlike what the bound is for, and the cap is near their cost.
+    #[test]
+    fn what_is_clearly_within_a_cap_is_within_it(
+        day_count in prop::sample::select(DayCount::ALL.to_vec()),
+        rounding in prop::sample::select(vec![Rounding::HalfUp, Rounding::HalfEven, Rounding::Down]),
+        cycle in prop::sample::select(vec!["P1M", "P1M", "P1M", "P2W", "P10D", "P1Q", "P1Y"]),
+        moved in prop::sample::select(vec!["NOS", "SCF", "CSP"]),
+        (due_day, first_period_days) in (prop::option::of(1u8..=31), 0u16..40),
+        (months, start) in (1u16..=60, 0i32..800),
+        principal in (1i64..10_000, 0u32..10).prop_map(|(digits, zeros)| digits * 10i64.pow(zeros)),
+        (nominal, kept_back) in (0i64..40_000_000, 0i64..6_000_000),
+        margin in prop_oneof![-2_000i64..5_000, 0i64..3_000_000],
+        unlike in 0u8..24,
+    ) {
+        let mut product = BASE.with(Agreement::clone).file.product;
+        (product.day_count, product.rounding) = (day_count, rounding);
+        product.cycle = cycle.parse().unwrap();
+        product.business_days = Adjustment::from_actus(moved).unwrap();
+        (product.due_day, product.first_period_days) = (due_day, first_period_days);
+        let mut fee = None;
+        match unlike {
+            0 => product.amortisation = Amortisation::EqualPrincipal,
+            1 => product.amortisation = Amortisation::Bullet,
+            2 => product.flat = true,
+            3 => product.balloon = rate("30%"),
+            4 => product.down_payment = rate("10%"),
+            5 => product.interest_only = 3,
+            6 => product.residual = Residual::First,
+            7 => product.instalment_multiple = Some("100.00 CNY".parse().unwrap()),
+            8 => product.rate_step = vec![RateStep { from_instalment: 2, times: rate("150%") }],
+            9 => fee = Some(FeeTerms {
+                of: FeeBase::Amount,
+                rate: rate("1%"),
+                amount: Amount::ZERO,
+                minimum: Amount::ZERO,
+                maximum: Amount::MAX,
+                earner: Earner::Lenders,
+            }),
+            _ => {}
+        }
+        let (calendar, day) = (BusinessCalendar::weekends(), day("2024-01-15") + start);
+        let loan = (Amount(principal), Rate(nominal));
+        let mut own = OwnTerms::new(product, calendar, loan, months, day);
+        own.fees.instalment = fee;
+        let (terms, cycle) = (own.terms(), own.product.cycle);
+        let rows = schedule(&terms);
+        let net = terms.principal - terms.principal.at(Rate(kept_back), Rounding::HalfUp);
+        let cap = Rate((all_in_cost_by(cycle, net, &rows).0 + margin).max(0));
+        if is_clearly_within(&terms, net, cap) {
+            prop_assert!(!exceeds_by(cycle, net, &rows, cap), "{cap}");
+        }
     }
 }

@@ -217,7 +217,14 @@ impl Rebuilding<'_> {
                 collector.entry(entry);
             }
         };
-        apply_checked(&mut self.book, &event, None, excerpt.seq, &mut collect).map_err(|error| match error {
+        apply_checked(
+            &mut self.book,
+            &event,
+            event.hashes(),
+            excerpt.seq,
+            &mut collect,
+        )
+        .map_err(|error| match error {
             ReplayError::ChangeDiffers { loan, .. } => format!(
                 "it changes loan {loan} otherwise than what is shown of the loan gives: an earlier \
                  event is left out or changed, or the program that wrote it calculated differently"
