@@ -20,6 +20,7 @@ use tandem_web::metrics::Metrics;
 use tandem_web::registry::Registry;
 use tandem_web::serve::Socket;
 use tandem_web::tls::Tls;
+use tandem_web::trace::{self, Exporter};
 use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 
@@ -163,6 +164,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     if options.demo {
         demo(&registry, &desks, &folder)?;
     }
+    let metrics = Metrics::default();
+    send_traces(options.node.as_deref(), &metrics)?;
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
@@ -180,7 +183,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         sandbox: options.sandbox || options.demo,
         demo: options.demo,
         vault,
-        metrics: Metrics::default(),
+        metrics,
     });
     // A service goes on if nobody reads what it says.
     let mut out = io::stdout();
@@ -227,6 +230,15 @@ fn decider(text: &str) -> Result<(String, String), String> {
         .filter(|(lender, _)| !lender.is_empty());
     let (lender, url) = parts.ok_or("write LENDER=URL, for example river=https://example.com/")?;
     Ok((lender.to_owned(), url.to_owned()))
+}
+
+/// Has traces sent to a collector, if the environment names one.
+fn send_traces(node: Option<&str>, metrics: &Metrics) -> Outcome {
+    let variable = |name: &str| std::env::var(name).ok();
+    if let Some(settings) = trace::Settings::read(variable, node).map_err(Failure)? {
+        trace::export(Exporter::start(settings, metrics).map_err(Failure)?);
+    }
+    Ok(())
 }
 
 /// Tells the books which lenders decide by services of their own.

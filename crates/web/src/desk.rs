@@ -274,9 +274,9 @@ impl Desk {
         }
         let carried = carried.await.map_err(|_| self.stopped())?;
         let Carried { sent, durable, .. } = carried;
-        trace::note(Stage::Queue, sent.duration_since(queued));
-        trace::note(Stage::Append, durable.duration_since(sent));
-        trace::note(Stage::Seen, durable.elapsed());
+        trace::note(Stage::Queue, queued, sent);
+        trace::note(Stage::Append, sent, durable);
+        trace::note(Stage::Seen, durable, Instant::now());
         Ok(carried.answers)
     }
 

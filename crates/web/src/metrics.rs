@@ -1,7 +1,6 @@
 //! What is measured, in the format of Prometheus.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Method, header};
@@ -15,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::Service;
 use crate::desk::Role;
+use crate::trace::Followed;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
@@ -42,6 +42,8 @@ pub struct Metrics {
     batches: Family<Book, Gauge>,
     loans: Family<Book, Gauge>,
     owner: Family<Book, Gauge>,
+    pub(crate) spans_sent: Counter,
+    pub(crate) spans_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -64,6 +66,17 @@ impl Default for Metrics {
             "1 where this node writes the book",
             owner.clone(),
         );
+        let (spans_sent, spans_dropped) = (Counter::default(), Counter::default());
+        registry.register(
+            "spans_sent",
+            "Spans that the collector took",
+            spans_sent.clone(),
+        );
+        registry.register(
+            "spans_dropped",
+            "Spans that the collector did not take, or that were too many",
+            spans_dropped.clone(),
+        );
         Metrics {
             registry,
             calls,
@@ -72,27 +85,22 @@ impl Default for Metrics {
             batches,
             loans,
             owner,
+            spans_sent,
+            spans_dropped,
         }
     }
 }
 
 impl Metrics {
-    pub(crate) fn call(
-        &self,
-        method: &Method,
-        route: &str,
-        status: u16,
-        took: Duration,
-        stages: impl Iterator<Item = (&'static str, Duration)>,
-    ) {
+    pub(crate) fn call(&self, method: &Method, route: &str, status: u16, followed: &Followed) {
         let call = Call {
             method: method.to_string(),
             route: route.to_owned(),
             status,
         };
         self.calls.get_or_create(&call).inc();
-        self.seconds.observe(took.as_secs_f64());
-        for (stage, took) in stages {
+        self.seconds.observe(followed.took.as_secs_f64());
+        for (stage, took) in followed.stages() {
             let stage = self.stages.get_or_create(&Stage { stage });
             stage.observe(took.as_secs_f64());
         }

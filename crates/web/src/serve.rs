@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -45,8 +45,8 @@ pub fn routes(service: &Arc<Service>) -> Router {
         .fallback(api::nothing)
         .with_state(service.clone())
         .merge(console::router(Console::of(service)))
-        .layer(from_fn_with_state(service.clone(), measure))
         .merge(access::routes(service.access.clone()))
+        .layer(from_fn_with_state(service.clone(), measure))
 }
 
 /// Serves until the process is told to stop, then ends the books.
@@ -67,6 +67,7 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
             server.handle(handle).serve(app).await
         }
     };
+    trace::flush();
     served.map_err(|error| error.to_string())?;
     for desk in service.desks.values() {
         if let Role::Stopped(message) = desk.role() {
@@ -148,21 +149,18 @@ async fn problem_kind(Path(code): Path<String>) -> Response {
 
 /// Counts and times every call, and refuses to be framed or sniffed.
 async fn measure(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<axum::extract::MatchedPath>();
-    let route = route
-        .map_or("other", axum::extract::MatchedPath::as_str)
-        .to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let matched = matched.as_ref().map(MatchedPath::as_str);
+    let route = matched.unwrap_or("other");
     let method = request.method().clone();
-    let begun = std::time::Instant::now();
     let parent = trace::sent(request.headers());
     let (mut response, followed) = trace::follow(parent, next.run(request)).await;
-    let (status, took) = (response.status().as_u16(), begun.elapsed());
     service
         .metrics
-        .call(&method, &route, status, took, followed.stages());
-    followed.log(&method, &route, &response, took);
+        .call(&method, route, response.status().as_u16(), &followed);
+    followed.record(&method, matched, &response);
     let headers = response.headers_mut();
-    api::announce(&method, &route, headers);
+    api::announce(&method, route, headers);
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     headers

@@ -1,15 +1,18 @@
 //! Where a call's time goes, and how others follow it: W3C Trace Context.
 //!
-//! A call carries the trace that its caller began, or begins one. It is written to the log with
-//! what each stage took, goes with the events that the call makes, and out again with what is
-//! sent because of them.
+//! A call carries the trace that its caller began, or begins one. What each stage of it took goes to
+//! the log, or to a collector if there is one (`otlp.rs`); the trace goes with the events that the
+//! call makes, and out again with what is sent because of them.
 
-use std::cell::Cell;
+mod otlp;
+
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use tandem_client::TRACEPARENT;
 use tandem_client::key::random_bytes;
@@ -17,6 +20,9 @@ use tandem_engine::Origin;
 use tracing::Level;
 
 use crate::hex;
+
+use otlp::Span;
+pub use otlp::{Exporter, Settings};
 
 /// A place in a trace: what happens here is a child of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,16 @@ impl Trace {
             sampled,
         }
         .child()
+    }
+
+    /// Begins the trace of a call whose caller began none.
+    fn here() -> Trace {
+        let trace = Trace::begin(false);
+        let sampled = match EXPORTER.get() {
+            Some(exporter) => exporter.samples(&trace.id),
+            None => all_are_logged(),
+        };
+        Trace { sampled, ..trace }
     }
 
     /// Reads a `traceparent`; what is not one is as if it were not there.
@@ -153,11 +169,15 @@ pub(crate) const STAGES: [&str; 7] = [
 /// What is known of a call while it is carried out.
 struct Call {
     trace: Trace,
-    took: Cell<Times>,
+    times: Cell<Times>,
+    /// Whose call it says that it is: client and party.
+    caller: OnceCell<(String, String)>,
+    /// Whether it is known who calls.
+    known: Cell<bool>,
 }
 
-/// What each stage took, if the call came through it.
-type Times = [Option<Duration>; STAGES.len()];
+/// When each stage began and ended, if the call came through it.
+type Times = [Option<(Instant, Instant)>; STAGES.len()];
 
 tokio::task_local! {
     static CALL: Call;
@@ -168,13 +188,13 @@ pub(crate) fn current() -> Option<Trace> {
     CALL.try_with(|call| call.trace).ok()
 }
 
-/// Notes what a stage of the call took.
-pub(crate) fn note(stage: Stage, took: Duration) {
+/// Notes when a stage of the call was begun and ended.
+pub(crate) fn note(stage: Stage, begun: Instant, ended: Instant) {
     // What no call asked for is not noted.
     let _ = CALL.try_with(|call| {
-        let mut times = call.took.get();
-        times[stage as usize] = Some(took);
-        call.took.set(times);
+        let mut times = call.times.get();
+        times[stage as usize] = Some((begun, ended));
+        call.times.set(times);
     });
 }
 
@@ -182,15 +202,35 @@ pub(crate) fn note(stage: Stage, took: Duration) {
 pub(crate) async fn stage<F: Future>(stage: Stage, run: F) -> F::Output {
     let begun = Instant::now();
     let output = run.await;
-    note(stage, begun.elapsed());
+    note(stage, begun, Instant::now());
     output
+}
+
+/// Notes which client the call says that it is of, and its party.
+pub(crate) fn caller(client: &str, party: &str) {
+    let _ = CALL.try_with(|call| call.caller.set((client.to_owned(), party.to_owned())));
+}
+
+/// Notes that the call is verified to be its caller's.
+pub(crate) fn verified(begun: Instant) {
+    note(Stage::Verify, begun, Instant::now());
+    known();
+}
+
+/// Notes that it is known who calls.
+pub(crate) fn known() {
+    let _ = CALL.try_with(|call| call.known.set(true));
 }
 
 /// A call that was carried out.
 pub(crate) struct Followed {
     trace: Trace,
     parent: Option<Trace>,
+    begun: Instant,
+    pub(crate) took: Duration,
     times: Times,
+    caller: Option<(String, String)>,
+    known: bool,
 }
 
 /// The trace that a caller began.
@@ -203,22 +243,28 @@ pub(crate) async fn follow(
     parent: Option<Trace>,
     run: impl Future<Output = Response>,
 ) -> (Response, Followed) {
-    let trace = parent.map_or_else(|| Trace::begin(all_are_logged()), Trace::child);
     let call = Call {
-        trace,
-        took: Cell::default(),
+        trace: parent.map_or_else(Trace::here, Trace::child),
+        times: Cell::default(),
+        caller: OnceCell::new(),
+        known: Cell::new(false),
     };
+    let begun = Instant::now();
+    let trace = call.trace;
     let run = async {
         let response = run.await;
-        (response, CALL.with(|call| call.took.get()))
+        let followed = CALL.with(|call| Followed {
+            trace,
+            parent,
+            begun,
+            took: begun.elapsed(),
+            times: call.times.get(),
+            caller: call.caller.get().cloned(),
+            known: call.known.get(),
+        });
+        (response, followed)
     };
-    let (response, times) = CALL.scope(call, run).await;
-    let followed = Followed {
-        trace,
-        parent,
-        times,
-    };
-    (response, followed)
+    CALL.scope(call, run).await
 }
 
 /// Whether the log has every call, not only those that their callers record.
@@ -226,31 +272,63 @@ fn all_are_logged() -> bool {
     tracing::enabled!(Level::DEBUG)
 }
 
+static EXPORTER: OnceLock<Exporter> = OnceLock::new();
+
+/// Sends what is recorded to a collector from now on; once in a process, as the log.
+pub fn export(exporter: Exporter) {
+    EXPORTER.get_or_init(|| exporter);
+}
+
+/// Sends what is still to be sent, for some seconds at the most.
+pub(crate) fn flush() {
+    if let Some(exporter) = EXPORTER.get() {
+        exporter.stop();
+    }
+}
+
 impl Followed {
     /// What each stage took, by its name.
     pub(crate) fn stages(&self) -> impl Iterator<Item = (&'static str, Duration)> {
         let stages = STAGES.into_iter().zip(self.times);
-        stages.filter_map(|(stage, took)| Some((stage, took?)))
+        stages.filter_map(|(stage, time)| {
+            let (begun, ended) = time?;
+            Some((stage, ended.duration_since(begun)))
+        })
     }
 
-    /// Writes the call to the log. That a caller records it counts only once it is known who
-    /// calls: nobody else can fill the log.
-    pub(crate) fn log(&self, method: &Method, route: &str, response: &Response, took: Duration) {
-        let known = self.times[Stage::Verify as usize].is_some();
-        if !(all_are_logged() || self.trace.sampled && known) {
-            return;
+    /// Client and party that the call says it is of.
+    pub(crate) fn caller(&self) -> Option<(&str, &str)> {
+        let (client, party) = self.caller.as_ref()?;
+        Some((client, party))
+    }
+
+    /// Writes the call to the log, or sends it to the collector. That a caller records it counts
+    /// only once it is known who calls: nobody else can fill either.
+    pub(crate) fn record(&self, method: &Method, route: Option<&str>, response: &Response) {
+        let exporter = EXPORTER.get();
+        let recorded = self.trace.sampled && self.known;
+        if all_are_logged() || recorded && exporter.is_none() {
+            self.log(method, route.unwrap_or("other"), response);
         }
-        let stage = |stage: Stage| self.times[stage as usize].map(micros);
-        let interaction = response.headers().get("x-fapi-interaction-id");
+        if let (true, Some(exporter)) = (recorded, exporter) {
+            exporter.take(self.span(method, route, response));
+        }
+    }
+
+    fn log(&self, method: &Method, route: &str, response: &Response) {
+        let stage = |stage: Stage| {
+            let (begun, ended) = self.times[stage as usize]?;
+            Some(micros(ended.duration_since(begun)))
+        };
         tracing::info!(
             trace_id = self.trace.id(),
             span_id = self.trace.span(),
             parent_id = self.parent.map(|parent| parent.span()),
-            interaction_id = interaction.and_then(|id| id.to_str().ok()),
+            interaction_id = interaction_id(response),
             method = method.as_str(),
             route,
             status = response.status().as_u16(),
-            took_us = micros(took),
+            took_us = micros(self.took),
             verify_us = stage(Stage::Verify),
             decide_us = stage(Stage::Decide),
             queue_us = stage(Stage::Queue),
@@ -261,6 +339,34 @@ impl Followed {
             "call"
         );
     }
+
+    /// The call as the semantic conventions for HTTP have it, but for its path and addresses: the
+    /// route says what is not about somebody.
+    fn span(&self, method: &Method, route: Option<&str>, response: &Response) -> Span {
+        let status = response.status();
+        let method = otlp::known_method(method);
+        let mut span = Span::server(self.trace, self.parent, (self.begun, self.took), self.times);
+        span.name = match route {
+            Some(route) => format!("{method} {route}"),
+            None => method.to_owned(),
+        };
+        span.failed = status.is_server_error();
+        span.say("http.request.method", Some(method));
+        span.say("http.route", route);
+        span.say("http.response.status_code", Some(status.as_u16()));
+        span.say("error.type", span.failed.then(|| status.as_str()));
+        span.say("tandem.interaction_id", interaction_id(response));
+        if let Some((client, party)) = self.caller() {
+            span.say("tandem.client", Some(client));
+            span.say("tandem.party", Some(party));
+        }
+        span
+    }
+}
+
+fn interaction_id(response: &Response) -> Option<&str> {
+    let id = response.headers().get("x-fapi-interaction-id")?;
+    id.to_str().ok()
 }
 
 /// Something that is sent because of a call: a span of its own in the call's trace.
@@ -280,21 +386,49 @@ impl Sending {
         }
     }
 
-    /// Writes to the log what came of a message.
-    pub(crate) fn log(&self, message: &str, status: Option<u16>) {
-        if !(all_are_logged() || self.trace.sampled) {
-            return;
+    /// Writes to the log what came of a message, or sends it to the collector.
+    pub(crate) fn record(&self, message: &str, url: &str, status: Result<u16, &'static str>) {
+        let exporter = EXPORTER.get();
+        let took = self.begun.elapsed();
+        if all_are_logged() || self.trace.sampled && exporter.is_none() {
+            tracing::info!(
+                trace_id = self.trace.id(),
+                span_id = self.trace.span(),
+                parent_id = self.parent.span(),
+                message_id = message,
+                status = status.ok(),
+                took_us = micros(took),
+                "sent"
+            );
         }
-        tracing::info!(
-            trace_id = self.trace.id(),
-            span_id = self.trace.span(),
-            parent_id = self.parent.span(),
-            message_id = message,
-            status,
-            took_us = micros(self.begun.elapsed()),
-            "sent"
-        );
+        if let (true, Some(exporter)) = (self.trace.sampled, exporter) {
+            let mut span = Span::client(self.trace, self.parent, (self.begun, took));
+            span.name = "POST".to_owned();
+            span.say("http.request.method", Some("POST"));
+            // A path may be a secret of the receiver.
+            let url: Option<Uri> = url.parse().ok();
+            span.say("server.address", url.as_ref().and_then(Uri::host));
+            span.say("server.port", url.as_ref().and_then(port));
+            span.say("http.response.status_code", status.ok());
+            let error = match status {
+                Ok(status) => (status >= 400).then(|| status.to_string()),
+                Err(error) => Some(error.to_owned()),
+            };
+            span.failed = error.is_some();
+            span.say("error.type", error);
+            span.say("tandem.message_id", Some(message));
+            exporter.take(span);
+        }
     }
+}
+
+fn port(url: &Uri) -> Option<u16> {
+    let usual = if url.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    Some(url.port_u16().unwrap_or(usual))
 }
 
 fn micros(took: Duration) -> u64 {

@@ -21,5 +21,7 @@ mod server;
 mod servicing;
 mod tamper;
 #[cfg(unix)]
+mod trace;
+#[cfg(unix)]
 mod trouble;
 mod view;

@@ -7,17 +7,22 @@ use std::process::{Child, Command, Stdio};
 use super::common::{examples, marketplace, tandem, text};
 
 /// A demo of some applications, and where it is reached.
-struct Demo {
-    child: Child,
-    base: String,
+pub(crate) struct Demo {
+    pub(crate) child: Child,
+    pub(crate) base: String,
 }
 
 impl Demo {
     fn start(folder: &Path) -> Demo {
+        Demo::start_with(folder, |_| {})
+    }
+
+    pub(crate) fn start_with(folder: &Path, adjust: impl FnOnce(&mut Command)) -> Demo {
         let programme = marketplace(folder, 200);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
         command.current_dir(folder).arg("serve").arg(programme);
         command.args(["--demo", "--listen", "127.0.0.1:0"]);
+        adjust(&mut command);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = child.unwrap();
         let mut line = String::new();

@@ -26,8 +26,6 @@ use crate::trace::{self, Stage};
 
 /// Bytes of a body unless the gate says otherwise.
 const BODY_LIMIT: usize = 1 << 20;
-/// How long a body may take to come: until then it holds room that others need.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Name of the field that both sides write into their logs.
 static INTERACTION_ID: HeaderName = HeaderName::from_static("x-fapi-interaction-id");
@@ -41,8 +39,6 @@ pub struct Gate {
     pub access: Arc<Access>,
     /// Bytes that a body may have.
     pub body_limit: usize,
-    /// How long a body may take to come.
-    pub body_time: Duration,
     /// Whether a POST needs an `Idempotency-Key` and its answer is kept. Not for bulk streams,
     /// whose lines have keys of their own.
     pub idempotent: bool,
@@ -54,7 +50,6 @@ impl Gate {
         Gate {
             access,
             body_limit: BODY_LIMIT,
-            body_time: BODY_TIME,
             idempotent: true,
         }
     }
@@ -112,17 +107,18 @@ impl Gate {
         let (mut parts, body) = request.into_parts();
         let target = access.target(&parts);
         let identity = access.identify(&parts.headers, now)?;
+        trace::caller(&identity.caller.client_id, &identity.caller.party);
         access.limit(&identity.caller.party)?;
         let method = parts.method.clone();
         access.prove(&parts, &target, &identity.token, now)?;
         parts.extensions.insert(identity.caller.clone());
         if is_safe(&method) {
-            trace::note(Stage::Verify, begun.elapsed());
+            trace::verified(begun);
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
-        let body = self.read(body).await?;
+        let body = read(body, self.body_limit, access.body_time).await?;
         access.check_message(&parts, &target, &body, &identity, now)?;
-        trace::note(Stage::Verify, begun.elapsed());
+        trace::verified(begun);
         let request = Signature {
             method,
             target,
@@ -182,24 +178,24 @@ impl Gate {
         trace::stage(Stage::Keep, flight.land(&answer, kept, money, now)).await?;
         Ok(answer.into_response())
     }
+}
 
-    async fn read(&self, body: Body) -> Result<Bytes, Problem> {
-        let read = timeout(self.body_time, to_bytes(body, self.body_limit)).await;
-        let late = |_| {
-            let seconds = self.body_time.as_secs();
-            Problem::new(TOO_SLOW, format!("a body has {seconds} seconds to come"))
-        };
-        read.map_err(late)?.map_err(|error| {
-            if error
-                .source()
-                .is_some_and(|source| source.is::<LengthLimitError>())
-            {
-                let limit = self.body_limit;
-                return Problem::new(TOO_LARGE, format!("a body has at most {limit} bytes here"));
-            }
-            Problem::new(BAD_REQUEST, "the body ended before its time")
-        })
-    }
+/// Reads a body, of so many bytes at the most, in so much time.
+pub(crate) async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = timeout(time, to_bytes(body, limit)).await;
+    let late = |_| {
+        let seconds = time.as_secs();
+        Problem::new(TOO_SLOW, format!("a body has {seconds} seconds to come"))
+    };
+    read.map_err(late)?.map_err(|error| {
+        if error
+            .source()
+            .is_some_and(|source| source.is::<LengthLimitError>())
+        {
+            return Problem::new(TOO_LARGE, format!("a body has at most {limit} bytes here"));
+        }
+        Problem::new(BAD_REQUEST, "the body ended before its time")
+    })
 }
 
 /// Whether an answer stays the same if the request is repeated. Where a later try may do better,

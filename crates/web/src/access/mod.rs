@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use answers::{Kept, Money};
 pub use client::{Client, ClientError, SCOPES, Scopes};
+pub(crate) use layer::read;
 pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
 pub use oauth::routes;
 pub use request::Check;
@@ -49,6 +51,8 @@ pub const SCHEMAS: [&str; 2] = [client::SCHEMA, answers::SCHEMA];
 /// Bytes that the bodies of all calls under way may have, in MiB; a call counts with what its body
 /// may have. Whoever comes when they are used up is told to come again.
 const ROOM: usize = 512;
+/// How long a body may take to come: until then it holds room that others need.
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
 /// How old what is known of a client may be, in seconds: how soon a change of it counts.
 const CLIENT_AGE: i64 = 1;
 
@@ -132,6 +136,7 @@ pub struct Access {
     answers: Answers,
     limits: DefaultKeyedRateLimiter<String>,
     room: Semaphore,
+    body_time: Duration,
     clock: Clock,
 }
 
@@ -162,6 +167,7 @@ impl Access {
             registry,
             limits: RateLimiter::keyed(Quota::per_second(settings.rate)),
             room: Semaphore::new(ROOM),
+            body_time: BODY_TIME,
             clock: Box::new(system_time),
         })
     }

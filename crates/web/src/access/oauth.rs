@@ -2,10 +2,12 @@
 //! the service's keys (RFC 7517).
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{OriginalUri, State};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{FromRequest as _, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -16,11 +18,16 @@ use tandem_client::key::Jwks;
 use tandem_client::proof::{self, DPOP};
 use tandem_client::{ASSERTION_LIFETIME, ASSERTION_TYPE, TOKEN_PATH, WINDOW};
 
-use super::Access;
 use super::client::{Client, SCOPES, Scopes};
 use super::once::Use;
 use super::request::client_certificate;
 use super::token::{self, Confirmation};
+use super::{Access, read};
+use crate::problem::Problem;
+use crate::trace;
+
+/// Bytes of a token request at most; it is read before anybody is known.
+const FORM: usize = 16 << 10;
 
 /// The endpoints of this module; anyone may call them.
 pub fn routes(access: Arc<Access>) -> Router {
@@ -117,19 +124,28 @@ fn no_store() -> [(header::HeaderName, &'static str); 1] {
 async fn give_token(
     State(access): State<Arc<Access>>,
     OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    extensions: Extensions,
-    form: Result<Form<TokenRequest>, FormRejection>,
+    request: Request,
 ) -> Result<Response, TokenError> {
-    let Form(request) =
-        form.map_err(|error| TokenError::new(400, "invalid_request", error.body_text()))?;
-    let answer = access.give_token(
-        &headers,
-        client_certificate(&extensions),
-        uri.path(),
-        &request,
-    )?;
+    let begun = Instant::now();
+    let (parts, body) = request.into_parts();
+    let body = read(body, FORM, access.body_time).await.map_err(unread)?;
+    let (headers, certificate) = (parts.headers.clone(), client_certificate(&parts.extensions));
+    let form = Form::from_request(Request::from_parts(parts, Body::from(body)), &()).await;
+    let Form(request) = form.map_err(|error: FormRejection| {
+        TokenError::new(400, "invalid_request", error.body_text())
+    })?;
+    let answer = access.give_token(&headers, certificate, uri.path(), &request)?;
+    trace::verified(begun);
     Ok((no_store(), Json(answer)).into_response())
+}
+
+/// A body that did not come as it must. OAuth has a code for what is wrong with it only.
+fn unread(problem: Problem) -> TokenError {
+    let error = match problem.status {
+        400 => "invalid_request",
+        _ => problem.code,
+    };
+    TokenError::new(problem.status, error, problem.detail)
 }
 
 impl Access {
@@ -223,6 +239,7 @@ impl Access {
                 "is of client {client_id}, which is not registered or disabled"
             )));
         };
+        trace::caller(&client.client_id, &client.party);
         self.check_assertion(&jws, &claims, &client, now)
             .map_err(wrong)?;
         if request

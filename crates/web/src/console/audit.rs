@@ -18,6 +18,7 @@ use super::blocks::{Block, Cell, Filter, Input, InputKind, Section, Sheet, Table
 use super::page::{Fault, Fields, Signed, Visit, form_escaped};
 use super::people::{self, Person, Role};
 use crate::audit::{self, Act, Entry, NotWritten};
+use crate::unescaped;
 
 /// Seconds for which a page that stays open and follows the book is one entry.
 const FOLLOWS: i64 = 600;
@@ -395,8 +396,8 @@ fn object_cell(visit: &Visit, entry: &Entry) -> Cell {
         Some(page) => visit.word("nav", page),
     };
     let mut words = vec![page.to_owned()];
-    words.extend(parts.map(decoded));
-    words.extend((!query.is_empty()).then(|| decoded(query)));
+    words.extend(parts.map(unescaped));
+    words.extend((!query.is_empty()).then(|| unescaped(query)));
     let words = words.join(" · ");
     if entry.act == Act::Viewed && entry.status == Some(200) {
         return Cell::Link(words, format!("/console{}", entry.object));
@@ -404,23 +405,6 @@ fn object_cell(visit: &Visit, entry: &Entry) -> Cell {
     let fields = entry.fields.iter().filter(|(_, value)| !value.is_empty());
     let fields = fields.map(|(name, value)| format!("{name}: {value}"));
     Cell::Lines([words].into_iter().chain(fields).collect())
-}
-
-/// A part of an address as people read it.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = match (first, after) {
-            (b'%', [high, low, ..]) => std::str::from_utf8(&[*high, *low])
-                .ok()
-                .and_then(|digits| u8::from_str_radix(digits, 16).ok()),
-            _ => None,
-        };
-        bytes.push(code.unwrap_or(*first));
-        rest = &after[if code.is_some() { 2 } else { 0 }..];
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The party's whole chain, to keep and to check.

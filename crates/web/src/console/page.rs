@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use askama::Template;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,9 +19,11 @@ use super::Console;
 use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
+use crate::access::{BODY_TIME, read};
 use crate::assets::{ASSETS, Assets};
 use crate::desk::Desk;
 use crate::read::ReadError;
+use crate::trace;
 
 /// Bytes of a form at most.
 const FORM_BYTES: usize = 256 * 1024;
@@ -479,9 +481,8 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
     async fn from_request(request: Request, _: &S) -> Result<Fields, Fault> {
         let (parts, body) = request.into_parts();
         let visit = visit(&parts)?;
-        let body = to_bytes(body, FORM_BYTES)
-            .await
-            .map_err(|_| Fault::Unreadable)?;
+        let body = read(body, FORM_BYTES, BODY_TIME).await;
+        let body = body.map_err(|_| Fault::Unreadable)?;
         let request = Request::from_parts(parts, Body::from(body));
         let form: Result<Form<Vec<(String, String)>>, _> = request.extract().await;
         let fields = Fields(form.map_err(|_| Fault::Unreadable)?.0);
@@ -577,6 +578,9 @@ pub(super) async fn frame(
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
+    if visit.person().is_some() {
+        trace::known();
+    }
     request.extensions_mut().insert(Arc::clone(&visit));
     let mut response = next.run(request).await;
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {

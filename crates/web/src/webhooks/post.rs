@@ -158,8 +158,13 @@ pub(crate) fn post(
     let sent = request.send(body);
     if let Some(sending) = &sending {
         let id = fields.get(WEBHOOK_ID).and_then(|id| id.to_str().ok());
-        let status = sent.as_ref().ok().map(|answer| answer.status().as_u16());
-        sending.log(id.unwrap_or_default(), status);
+        let status = match &sent {
+            Ok(answer) => Ok(answer.status().as_u16()),
+            Err(ureq::Error::Timeout(_)) => Err("timeout"),
+            Err(ureq::Error::HostNotFound) => Err("host_not_found"),
+            Err(_) => Err("not_sent"),
+        };
+        sending.record(id.unwrap_or_default(), url, status);
     }
     match sent {
         Ok(answer) => Ok(answer),

@@ -119,13 +119,11 @@ impl Service {
         let mut access = Access::open(&settings, Arc::clone(&registry), folder.path())
             .unwrap()
             .with_clock(move || clock.load(Ordering::Relaxed));
+        access.body_time = Duration::from_secs(1);
         adjust(&mut access);
         let access = Arc::new(access);
         let handled = Arc::new(AtomicUsize::new(0));
-        let gate = Gate {
-            body_time: Duration::from_secs(1),
-            ..Gate::new(Arc::clone(&access))
-        };
+        let gate = Gate::new(Arc::clone(&access));
         let resources = Router::new()
             .route("/orders", post(order))
             .route("/orders/{id}", put(order).delete(order))

@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::json;
-use tandem_client::jose;
 use tandem_client::key::sha256_base64url;
+use tandem_client::{TOKEN_PATH, jose};
 
 use super::*;
 
@@ -597,10 +597,20 @@ async fn of_messages() {
     let large = service.order(&signer, &token, "k3", &"x".repeat((1 << 20) + 1));
     shown.add("body too large", &service.send(large).await);
     let slow = service.order(&signer, &token, "k4", "one");
-    let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, BoxError>>());
-    let late = service.send_with(slow, never).await;
-    shown.add("body that does not come", &late);
+    shown.add(
+        "body that does not come",
+        &service.send_with(slow, never()).await,
+    );
+    let asked = |body: &str| Call::new("POST", TOKEN_PATH, body);
+    let late = service.send_with(asked(""), never()).await;
+    shown.add("token request that does not come", &late);
+    let large = service.send(asked(&"x".repeat((16 << 10) + 1))).await;
+    shown.add("token request too large", &large);
     golden("messages.txt", &shown.0);
+}
+
+fn never() -> Body {
+    Body::from_stream(futures_util::stream::pending::<Result<Bytes, BoxError>>())
 }
 
 #[tokio::test]
