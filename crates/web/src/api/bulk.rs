@@ -30,9 +30,9 @@ pub(super) const BODY: usize = 16 << 20;
 /// Submits applications, one JSON object per line; answers one line each, in the same order.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/stream", tag = "applications",
     params(("agreement" = String, Path,)),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = ApplicationRequest, content_type = "application/x-ndjson"),
     operation_id = "streamApplications", security(("oauth" = ["applications:write"])),
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, body = LineResult, content_type = "application/x-ndjson")))]
 pub(super) async fn applications(
     here: Here,
     headers: HeaderMap,
@@ -51,9 +51,9 @@ pub(super) async fn applications(
 /// Books payments, one JSON object per line; answers one line each, in the same order.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/payments/stream", tag = "loans",
     params(("agreement" = String, Path,)),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = PaymentRequest, content_type = "application/x-ndjson"),
     operation_id = "streamPayments", security(("oauth" = ["payments:write"])),
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    responses((status = 200, body = LineResult, content_type = "application/x-ndjson")))]
 pub(super) async fn payments(
     here: Here,
     headers: HeaderMap,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::openapi::{DESCRIPTION, calls, entry, items, last, members, scope};
+use super::openapi::{DESCRIPTION, calls, entry, items, last, line, members, scope};
 use super::reference::shape;
 
 #[test]
@@ -65,6 +65,8 @@ fn promises(document: &Value) -> BTreeSet<String> {
         }
         for (kind, body) in members(&operation["requestBody"]["content"]) {
             lines.insert(format!("{call} takes {kind}: {}\n", shape(&body["schema"])));
+            let line = line(&body["schema"]).map(shape);
+            lines.extend(line.map(|line| format!("{call} takes lines of {line}\n")));
             reach(document, &body["schema"], &mut asked);
         }
         for (status, response) in members(&operation["responses"]) {
@@ -72,6 +74,8 @@ fn promises(document: &Value) -> BTreeSet<String> {
             for (kind, body) in members(&response["content"]) {
                 let shape = shape(&body["schema"]);
                 lines.insert(format!("{call} answers {status} {kind}: {shape}\n"));
+                let line = line(&body["schema"]).map(super::reference::shape);
+                lines.extend(line.map(|line| format!("{call} answers {status} lines of {line}\n")));
                 reach(document, &body["schema"], &mut answered);
             }
         }

@@ -102,8 +102,10 @@ fn complete(operation: &mut Value, method: &str) {
     // Anybody may call it, so nothing is signed.
     let open = operation["security"] == json!([{}]);
     let changes = method != "get" && !open;
-    let lines = "/requestBody/content/application~1x-ndjson";
-    let repeatable = method == "post" && !open && operation.pointer(lines).is_none();
+    let lines = "/content/application~1x-ndjson/schema";
+    let asked = operation.pointer_mut(&format!("/requestBody{lines}"));
+    let repeatable = method == "post" && !open && asked.is_none();
+    asked.map(in_lines);
     let parameters = [("InteractionId", !open), ("IdempotencyKey", repeatable)];
     let parameters = parameters.into_iter().filter(|(_, has)| *has);
     let parameters = parameters.map(|(part, _)| reference("parameters", part));
@@ -112,6 +114,7 @@ fn complete(operation: &mut Value, method: &str) {
         none => *none = parameters.collect(),
     }
     for (_, response) in entries(&mut operation["responses"]) {
+        response.pointer_mut(lines).map(in_lines);
         let schema = response.pointer("/content/application~1json/schema/$ref");
         let schema = schema.and_then(Value::as_str).unwrap_or_default();
         let headers = [
@@ -139,6 +142,22 @@ fn complete(operation: &mut Value, method: &str) {
             requirement["signature"] = json!([]);
         }
     }
+}
+
+/// Turns the schema of a line into that of a text of such lines. OpenAPI 3.1 has no word for it
+/// (3.2 has `itemSchema`), but JSON Schema has: a text, and what it is a list of once it is read.
+fn in_lines(schema: &mut Value) {
+    let line = schema.take();
+    *schema = json!({
+        "type": "string",
+        "contentMediaType": "application/x-ndjson",
+        "contentSchema": { "type": "array", "items": line },
+    });
+}
+
+/// The schema of a line, if a schema is a text of lines.
+pub(super) fn line(schema: &Value) -> Option<&Value> {
+    schema["contentSchema"].get("items")
 }
 
 fn reference(kind: &str, name: &str) -> Value {
@@ -208,6 +227,8 @@ mod tests {
         for (path, method, operation) in calls(&DESCRIPTION) {
             let name = operation["operationId"].to_string();
             assert!(names.insert(name.clone()), "{name} is there twice");
+            let body = operation.get("requestBody");
+            assert_ne!(body, Some(&Value::Null), "{method} {path}");
             if ["/v1/sandbox", "/v1/signature-check"].contains(&path.as_str()) {
                 assert_eq!(operation["security"], json!([{}]), "{method} {path}");
                 continue;

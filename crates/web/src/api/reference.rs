@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use serde_json::{Value, json};
 
-use super::openapi::{DESCRIPTION, calls, entry, items, last, members, scope};
+use super::openapi::{DESCRIPTION, calls, entry, items, last, line, members, scope};
 use crate::assets::ASSETS;
 use crate::problem::{KINDS, Kind};
 
@@ -135,17 +135,24 @@ impl Call {
         });
         let body = |holder: &Value| {
             let (kind, content) = members(&holder["content"]).next()?;
-            let example = match kind.as_str() {
-                "application/json" => example(document, &content["schema"], 0),
-                _ => Value::Null,
+            let schema = &content["schema"];
+            let (shape, example) = match line(schema) {
+                Some(line) => (
+                    Shape {
+                        text: format!("lines of {}", shape(line)),
+                        ..Shape::of(line)
+                    },
+                    example(document, line, 0).to_string(),
+                ),
+                None => (
+                    Shape::of(schema),
+                    format!("{:#}", example(document, schema, 0)),
+                ),
             };
             Some(Body {
                 kind: kind.clone(),
-                shape: Shape::of(&content["schema"]),
-                example: match example {
-                    Value::Null => String::new(),
-                    example => format!("{example:#}"),
-                },
+                shape,
+                example,
             })
         };
         let answers = members(&operation["responses"]);
@@ -332,6 +339,10 @@ mod tests {
             assert!(page.contains(&format!("id=\"{id}\"")), "#{id}");
         }
         assert!(page.contains("<code>idempotency_key_reused</code>"));
+        for line in ["ApplicationRequest", "PaymentRequest", "LineResult"] {
+            let shown = format!("<a href=\"#{line}\">lines of {line}</a>");
+            assert!(page.contains(&shown), "{line}");
+        }
     }
 
     #[test]
