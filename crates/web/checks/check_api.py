@@ -32,7 +32,10 @@ import httpx  # noqa: E402
 import standardwebhooks  # noqa: E402
 from cryptography.exceptions import InvalidSignature as BadSignature  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: E402
+from google.protobuf import json_format  # noqa: E402
 from http_message_signatures import InvalidSignature  # noqa: E402
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
+from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: E402
 from tandem_client import Client, verify  # noqa: E402
 
 AGREEMENT, OTHERS = "marketplace", "servicing"
@@ -131,10 +134,15 @@ def serving(tandem: Path, data: Path, log: Path) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def listening(tandem: Path, data: Path, log: Path, *options: Any) -> Iterator[str]:
+def listening(
+    tandem: Path, data: Path, log: Path, *options: Any, environment: dict[str, str] | None = None
+) -> Iterator[str]:
     command = [tandem, "serve", *options, "--data", data, "--listen", "127.0.0.1:0"]
+    environment = os.environ | (environment or {})
     with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=output, text=True)
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=output, text=True
+        )
     try:
         listens = server.stdout.readline()
         base = re.search(r"https?://\S+", listens)
@@ -245,34 +253,20 @@ def schemathesis(service: Service, folder: Path) -> str:
 
 def webhooks(service: Service, folder: Path) -> str:
     """Webhooks bring an event, signed by a key (v1a), and so that standardwebhooks verifies it (v1)."""
-    received: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            received.put((headers, self.rfile.read(int(headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            """Says nothing."""
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     platform, root = service.clients["bazaar"], f"/v1/agreements/{AGREEMENT}"
-    wanted = {"url": f"http://127.0.0.1:{server.server_port}/", "events": ["application.decided"]}
-    added = [platform.post(f"{root}/webhooks", wanted | {"scheme": scheme}) for scheme in ("v1a", "v1")]
-    # A borrower of its own: one who has had too much already would be declined.
-    name = f"A-{uuid.uuid4()}"
-    platform.post(f"{root}/applications", APPLICATION | {"reference": name, "borrower": name})
-    try:
-        messages = [received.get(timeout=20) for _ in added]
-    except queue.Empty:
-        raise Failed("not all was delivered within 20 seconds") from None
-    finally:
-        for webhook in added:
-            platform.http.delete(f"{root}/webhooks/{webhook['id']}")
-        server.shutdown()
+    with receiving(204) as (url, received):
+        wanted = {"url": url, "events": ["application.decided"]}
+        added = [platform.post(f"{root}/webhooks", wanted | {"scheme": scheme}) for scheme in ("v1a", "v1")]
+        # A borrower of its own: one who has had too much already would be declined.
+        name = f"A-{uuid.uuid4()}"
+        platform.post(f"{root}/applications", APPLICATION | {"reference": name, "borrower": name})
+        try:
+            messages = [received.get(timeout=20) for _ in added]
+        except queue.Empty:
+            raise Failed("not all was delivered within 20 seconds") from None
+        finally:
+            for webhook in added:
+                platform.http.delete(f"{root}/webhooks/{webhook['id']}")
     for headers, body in messages:
         webhook = next(one for one in added if headers["webhook-id"].startswith(one["id"]))
         verify_webhook(webhook, headers, body)
@@ -289,6 +283,29 @@ def webhooks(service: Service, folder: Path) -> str:
     return "both delivered; both signatures verify, and neither of a changed body"
 
 
+@contextlib.contextmanager
+def receiving(status: int) -> Iterator[tuple[str, queue.Queue[tuple[dict[str, str], bytes]]]]:
+    """Takes what is posted, and answers nothing but a status: the address, and what came."""
+    received: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            received.put((headers, self.rfile.read(int(headers["content-length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            """Says nothing."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", received
+    finally:
+        server.shutdown()
+
+
 def verify_webhook(webhook: dict[str, Any], headers: dict[str, str], body: bytes) -> None:
     try:
         if webhook["scheme"] == "v1":
@@ -301,6 +318,45 @@ def verify_webhook(webhook: dict[str, Any], headers: dict[str, str], body: bytes
         Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(signature), signed)
     except (BadSignature, standardwebhooks.WebhookVerificationError):
         raise Failed(f"the {webhook['scheme']} signature of {body!r} does not verify") from None
+
+
+def collector(service: Service, folder: Path) -> str:
+    """OpenTelemetry's own description of OTLP reads what a collector is sent."""
+    data = folder / "collector"
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "service").mkdir(parents=True)
+    key = data / "bazaar.pem"
+    run([service.tandem, "client", "add", "bazaar", "--party", "bazaar", "--key-out", key, "--data", data])
+    with receiving(200) as (url, received):
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "lending"}
+        options = (folder / "collector.log", f"examples/{AGREEMENT}")
+        with listening(service.tandem, data, *options, environment=environment) as base:
+            platform = Client(base, "bazaar", key.read_bytes())
+            platform.post(f"/v1/agreements/{AGREEMENT}/applications", APPLICATION)
+        spans = []
+        while not received.empty():
+            # JSON of protobuf has bytes in base64, that of OTLP in hexadecimal digits.
+            text = re.sub(
+                rb'"(traceId|spanId|parentSpanId)":"([0-9a-f]+)"',
+                lambda found: b'"%s":"%s"' % (found[1], base64.b64encode(bytes.fromhex(found[2].decode()))),
+                received.get()[1],
+            )
+            for sent in json_format.Parse(text, ExportTraceServiceRequest()).resource_spans:
+                said = {one.key: one.value.string_value for one in sent.resource.attributes}
+                if said["service.name"] != "lending":
+                    raise Failed(f"the resource is {said}")
+                spans.extend(span for scope in sent.scope_spans for span in scope.spans)
+    calls = {span.span_id: span for span in spans if span.kind == Span.SPAN_KIND_SERVER}
+    stages = [span for span in spans if span.kind == Span.SPAN_KIND_INTERNAL]
+    for span in stages:
+        call = calls[span.parent_span_id]
+        times = [call.start_time_unix_nano, span.start_time_unix_nano, span.end_time_unix_nano, call.end_time_unix_nano]
+        if span.trace_id != call.trace_id or times != sorted(times):
+            raise Failed(f"{span.name} is not inside its call:\n{span}\n{call}")
+    names = sorted(span.name for span in calls.values())
+    if names != ["POST /oauth/token", "POST /v1/agreements/{agreement}/applications"] or len(stages) != 8:
+        raise Failed(f"the calls are {names}, with {len(stages)} stages")
+    return f"{len(calls)} calls with {len(stages)} stages inside"
 
 
 def decider(service: Service, folder: Path) -> str:
@@ -493,6 +549,7 @@ CHECKS: list[Callable[[Service, Path], str]] = [
     lint,
     signatures,
     webhooks,
+    collector,
     decider,
     certificates,
     scopes,
