@@ -1,4 +1,5 @@
-//! `tandem audit`: what people of a party saw and did in the console of a service.
+//! `tandem audit`: what people of a party saw and did in the console of a service, and its clients
+//! by the API.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,7 +12,7 @@ use tandem_web::registry::Registry;
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::{open_registry, registry_file};
+use crate::serve::{audit_file, open_audit};
 
 /// What to do with the audit log.
 #[derive(clap::Subcommand)]
@@ -23,7 +24,7 @@ pub(crate) enum Action {
         #[arg(long, default_value = DEFAULT)]
         data: PathBuf,
         /// Id of the party, as in the agreements; empty for the operator's entries, of names that
-        /// nobody has.
+        /// nobody has and of callers whom nobody knows.
         #[arg(long)]
         party: String,
     },
@@ -47,14 +48,14 @@ pub(crate) fn audit(action: &Action) -> Outcome {
 }
 
 fn open(data: &Path) -> Outcome<Registry> {
-    let file = registry_file(data);
+    let file = audit_file(data);
     if !file.exists() {
         return Err(Failure(format!(
             "{}: there is no service in this folder; name that of `tandem serve` with --data",
             file.display()
         )));
     }
-    open_registry(data)
+    open_audit(data)
 }
 
 fn export(registry: &Registry, party: &str) -> Outcome {
@@ -65,17 +66,17 @@ fn export(registry: &Registry, party: &str) -> Outcome {
         if lines.is_empty() {
             return Ok(());
         }
-        after += lines.len() as i64;
         for line in lines {
-            writeln!(out, "{line}").map_err(|error| Failure(error.to_string()))?;
+            after = line.number;
+            writeln!(out, "{}", line.text).map_err(|error| Failure(error.to_string()))?;
         }
     }
 }
 
 fn verify(data: Option<&Path>, file: Option<&Path>) -> Outcome {
     let exported = file.map(exported).transpose()?;
-    if let (Some((party, head)), None) = (&exported, data) {
-        return say(party, head);
+    if let (Some((party, checked)), None) = (&exported, data) {
+        return say(party, checked);
     }
     let registry = open(data.unwrap_or(Path::new(DEFAULT)))?;
     let mut parties: BTreeSet<_> = audit::parties(&registry)
@@ -85,15 +86,18 @@ fn verify(data: Option<&Path>, file: Option<&Path>) -> Outcome {
     parties.extend(exported.iter().map(|(party, _)| party.clone()));
     for party in parties {
         let known = exported.iter().find(|(known, _)| *known == party);
-        let checked = audit::check(&registry, &party, known.map(|(_, head)| head));
-        let head = checked.map_err(failed)?;
-        say(&party, &head.map_err(|broken| Failure(broken.to_string()))?)?;
+        let checked = audit::check(&registry, &party, known.map(|(_, checked)| checked.head()));
+        let checked = checked.map_err(failed)?;
+        say(
+            &party,
+            &checked.map_err(|broken| Failure(broken.to_string()))?,
+        )?;
     }
     Ok(())
 }
 
-/// Whose chain an export is, and its end, once it is checked.
-fn exported(file: &Path) -> Outcome<(String, Head)> {
+/// Whose chain an export is, once it is checked.
+fn exported(file: &Path) -> Outcome<(String, Checker)> {
     let lines = File::open(file).map_err(|error| Failure::io(file, &error))?;
     let mut checker = Checker::default();
     for line in BufReader::new(lines).lines() {
@@ -102,7 +106,7 @@ fn exported(file: &Path) -> Outcome<(String, Head)> {
         checker.line(&line).map_err(wrong)?;
     }
     match checker.party() {
-        Some(party) => Ok((party.to_owned(), checker.head().clone())),
+        Some(party) => Ok((party.to_owned(), checker)),
         None => Err(Failure(format!(
             "{}: there is no entry in it",
             file.display()
@@ -110,14 +114,20 @@ fn exported(file: &Path) -> Outcome<(String, Head)> {
     }
 }
 
-fn say(party: &str, head: &Head) -> Outcome {
+fn say(party: &str, checked: &Checker) -> Outcome {
     let whose = match party {
-        "" => "names that nobody has",
+        "" => "whom nobody knows",
         party => party,
     };
-    let Head { number, hash } = head;
+    let Head { number, hash } = checked.head();
+    let removed = checked.removed();
+    let entries = number - removed;
+    let since = match removed {
+        0 => String::new(),
+        removed => format!(" since entry {removed}, the last that was removed by its age"),
+    };
     export::show(&format!(
-        "{whose}: {number} entries follow from each other, to {hash}\n"
+        "{whose}: {entries} entries follow from each other{since}, to {hash}\n"
     ))
 }
 

@@ -85,7 +85,7 @@ enum Command {
     Client(partner::Options),
     /// Adds somebody who signs in to the console of a service.
     Person(people::Options),
-    /// Exports and checks who saw and did what in the console of a service.
+    /// Exports and checks who saw and did what in a service.
     #[command(subcommand)]
     Audit(audit::Action),
     /// Calls a service as one of its clients: signed, and the answer checked.

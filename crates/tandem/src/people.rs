@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use tandem_client::system_time;
 use tandem_web::audit::{self, Act, Entry};
 use tandem_web::console::people::{self, NewPerson, Role};
-use tandem_web::registry::Registry;
 
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::{open_registry, registry_file};
+use crate::serve::{open_audit, open_registry, registry_file};
 
 /// Somebody who is to sign in to the console.
 #[derive(clap::Args)]
@@ -50,7 +49,7 @@ pub(crate) fn add(options: &Options) -> Outcome {
         roles: roles.collect(),
     };
     let password = people::invite(&registry, new).map_err(|error| Failure(error.to_string()))?;
-    note(&registry, options)?;
+    note(options)?;
     export::show(&format!(
         "{} signs in with the password {password}, which is shown only here; at the first \
          sign-in another is chosen and an authenticator set up\n",
@@ -59,7 +58,7 @@ pub(crate) fn add(options: &Options) -> Outcome {
 }
 
 /// Tells the party's auditors that the operator added somebody.
-fn note(registry: &Registry, options: &Options) -> Outcome {
+fn note(options: &Options) -> Outcome {
     let roles: Vec<_> = options.role.iter().map(|role| role.name()).collect();
     let fields = [
         ("login", options.login.clone()),
@@ -77,7 +76,7 @@ fn note(registry: &Registry, options: &Options) -> Outcome {
             system_time(),
         )
     };
-    let noted = audit::append(registry, vec![entry]);
+    let noted = audit::append(&open_audit(&options.data)?, &mut [entry]);
     noted
         .map(drop)
         .map_err(|error| Failure(format!("the audit log cannot be written: {error}")))

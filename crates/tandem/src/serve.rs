@@ -13,10 +13,11 @@ use tandem_journal::{BookName, Journal};
 use tandem_web::Service;
 use tandem_web::access::{Access, Scopes, Settings};
 use tandem_web::api::Deciders;
-use tandem_web::audit::Audit;
+use tandem_web::audit::{self, Audit};
 use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
+use tandem_web::proxy::{Field, Network, Proxies};
 use tandem_web::registry::Registry;
 use tandem_web::serve::Socket;
 use tandem_web::tls::Tls;
@@ -84,6 +85,21 @@ pub(crate) struct Options {
     /// Command that prints this key instead.
     #[arg(long, value_name = "COMMAND", conflicts_with = "vault_key")]
     vault_key_command: Option<String>,
+    /// Days for which entries of the audit log are kept.
+    #[arg(long, value_name = "DAYS", default_value = "1826")]
+    audit_days: u32,
+    /// Address or network of a proxy before the service, such as 10.0.0.0/8: from where a call comes
+    /// is what it says; can be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<Network>,
+    /// Where it says so: x-forwarded-for or forwarded (RFC 7239). It must write the field itself.
+    #[arg(
+        long,
+        value_name = "FIELD",
+        default_value = "x-forwarded-for",
+        requires = "trusted_proxy"
+    )]
+    proxy_field: Field,
     /// Calls a second that one party may make.
     #[arg(long, value_name = "CALLS", default_value = "5000")]
     rate: NonZeroU32,
@@ -102,6 +118,18 @@ pub(crate) fn open_registry(data: &Path) -> Outcome<Registry> {
     let file = registry_file(data);
     let registry = Registry::open(&file, &tandem_web::schemas());
     registry.map_err(|error| Failure(format!("{}: {error}", file.display())))
+}
+
+/// Where a service below a folder keeps its audit log.
+pub(crate) fn audit_file(data: &Path) -> PathBuf {
+    data.join(SERVICE).join("audit.db")
+}
+
+/// Opens it.
+pub(crate) fn open_audit(data: &Path) -> Outcome<Registry> {
+    let file = audit_file(data);
+    let log = Registry::open(&file, &audit::SCHEMAS);
+    log.map_err(|error| Failure(format!("{}: {error}", file.display())))
 }
 
 /// Serves until the process is told to stop.
@@ -171,12 +199,17 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let allow_private = options.demo || options.private_webhooks;
     let registry_file = registry_file(&options.data);
     let failed = |error| Failure(format!("{}: {error}", registry_file.display()));
-    let audit = Audit::open(&registry).map_err(failed)?;
+    let entries = open_audit(&options.data)?;
+    let audit = Audit::open(entries, options.audit_days, &metrics).map_err(failed)?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
     let webhooks = webhooks.map_err(failed)?;
     let service = Arc::new(Service {
         webhooks: Arc::new(webhooks),
         audit: Arc::new(audit),
+        proxies: Proxies {
+            trusted: options.trusted_proxy.clone(),
+            field: options.proxy_field,
+        },
         desks,
         registry,
         access,

@@ -1,22 +1,40 @@
-//! Who saw and did what in the console: entries that are only ever added, each chained to the one
-//! before by its hash.
+//! Who saw and did what in the console, and who called: entries that are only ever added, each
+//! chained to the one before by its hash, and removed by nothing but their age.
 //!
 //! Every party has a chain of its own, so that it can keep a copy and check it without anybody
-//! else's entries; the operator has one for names that nobody has. An entry is on the disk before
-//! what it is about is shown or done. One thread writes them, as many at a time as have gathered.
+//! else's entries; the operator has one for names that nobody has. What a person does is on the disk
+//! before it is shown or done. A call of the API waits for no flush: its entry follows in a tenth of
+//! a second, with all others of that time. They lie in a file of their own, so that a call's answer
+//! does not wait for them either.
 
-use std::collections::BTreeMap;
+mod age;
+mod failures;
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
 use ring::digest::{Context, SHA256};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
+use tandem_client::system_time;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use crate::hex;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 
+pub use age::remove;
+use failures::Failures;
+
+/// Tables of the log, in a file of their own.
+pub const SCHEMAS: [&str; 2] = [SCHEMA, age::SCHEMA];
+
 /// The table of entries. What is asked for most stands in columns that SQLite reads out of them.
-pub const SCHEMA: &str = "
+const SCHEMA: &str = "
 create table if not exists audit (
     party text not null,
     number integer not null,
@@ -24,20 +42,30 @@ create table if not exists audit (
     hash text not null,
     at integer generated always as (entry ->> 'at') virtual,
     answers integer generated always as (entry ->> 'answers') virtual,
+    who text generated always as (coalesce(entry ->> 'client', entry ->> 'login')) virtual,
     primary key (party, number)
 ) strict, without rowid;
 create index if not exists audit_at on audit (party, at);
 create index if not exists audit_answers on audit (party, answers) where answers is not null;
+create index if not exists audit_who on audit (party, who);
 create trigger if not exists audit_changed before update on audit
 begin select raise(abort, 'entries of the audit log are never changed'); end;
-create trigger if not exists audit_removed before delete on audit
-begin select raise(abort, 'entries of the audit log are never removed'); end;
 ";
 
 /// Entries that wait for the writer at most; who comes then waits.
 const QUEUE: usize = 1024;
 /// Entries in one commit at most.
 const BATCH: usize = 256;
+/// Entries of calls that wait for their writer at most.
+const CALLS: usize = 8192;
+/// How long entries of calls gather.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long an answered call waits if too many entries wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often counted failures are written, and old entries removed.
+const ROUND: Duration = Duration::from_secs(60);
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
 /// Entries that are read at once.
 const READ: usize = 1000;
 /// Letters of a value at most; what is longer is cut.
@@ -57,6 +85,12 @@ pub enum Act {
     Asked,
     /// What became of it; the entry says of what.
     Answered,
+    /// Called the API to change something, or for a token.
+    Called,
+    /// Called without showing who it is.
+    CallFailed,
+    /// Not an entry: the place of those that were removed by their age, in an export.
+    Removed,
 }
 
 impl Act {
@@ -68,6 +102,9 @@ impl Act {
             Act::Viewed => "viewed",
             Act::Asked => "asked",
             Act::Answered => "answered",
+            Act::Called => "called",
+            Act::CallFailed => "call_failed",
+            Act::Removed => "removed",
         }
     }
 }
@@ -82,25 +119,36 @@ pub struct Entry {
     /// When, in seconds since 1970.
     pub at: i64,
     /// Name with which the person signs in; empty where nobody has the name that was typed, for it
-    /// may have been a password.
+    /// may have been a password, and of calls.
     pub login: String,
+    /// The client that called, or that it said it was; empty if it said nothing that can be read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub client: String,
     /// Address from which the request came.
     pub address: String,
-    /// The book that the person looked at; empty before the sign-in.
+    /// The book that the person looked at; empty before the sign-in, and of calls, whose path says
+    /// it.
     pub book: String,
-    /// What the person did.
+    /// What was done.
     pub act: Act,
-    /// Path of the page, below `/console`.
+    /// Method of a call.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// Path of the page, below `/console`; or of a call.
     pub object: String,
-    /// Fields of the form that was sent, without secrets.
+    /// Fields of the form that was sent, without secrets; of a call, what it was about.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
     /// Number of the entry that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<i64>,
-    /// HTTP status of the answer.
+    /// HTTP status of the answer; of a call, none if its caller did not wait for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// How many failures like this one there were, of which this is the last; one if it is not
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
 }
 
 impl Entry {
@@ -111,13 +159,16 @@ impl Entry {
             number: 0,
             at,
             login: login.to_owned(),
+            client: String::new(),
             address: String::new(),
             book: String::new(),
             act,
+            method: String::new(),
             object: Entry::value(object),
             fields: BTreeMap::new(),
             answers: None,
             status: None,
+            count: None,
         }
     }
 
@@ -130,15 +181,28 @@ impl Entry {
     }
 }
 
-/// The writer of entries.
+/// The log of a service.
 pub struct Audit {
+    registry: Registry,
     queue: mpsc::Sender<Waiting>,
+    calls: mpsc::Sender<Call>,
+    failures: Mutex<Failures>,
+    lost: Counter,
+    /// Seconds for which entries are kept.
+    kept: i64,
 }
 
-/// An entry that waits to be written.
+/// An entry that somebody waits for.
 struct Waiting {
     entry: Entry,
     done: oneshot::Sender<i64>,
+}
+
+/// What comes to the writer of calls.
+enum Call {
+    Entry(Box<Entry>),
+    /// Tells when all before it are written.
+    Flush(oneshot::Sender<()>),
 }
 
 /// That an entry could not be written; the log says why.
@@ -147,14 +211,35 @@ struct Waiting {
 pub struct NotWritten;
 
 impl Audit {
-    /// Starts the writer, which ends with this.
-    pub fn open(registry: &Registry) -> rusqlite::Result<Audit> {
+    /// Starts the writers, which end with this. The registry has the tables of [`SCHEMAS`] alone;
+    /// entries are kept for so many days.
+    pub fn open(registry: Registry, days: u32, metrics: &Metrics) -> rusqlite::Result<Audit> {
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+            spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        };
         let (queue, waiting) = mpsc::channel(QUEUE);
         let own = registry.another()?;
-        let thread = std::thread::Builder::new().name("audit".to_owned());
-        let spawned = thread.spawn(move || write_all(&own, waiting));
-        spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        Ok(Audit { queue })
+        spawn("audit", Box::new(move || write_all(&own, waiting)))?;
+        let (calls, called) = mpsc::channel(CALLS);
+        let own = registry.another()?;
+        spawn(
+            "audit of calls",
+            Box::new(move || write_calls(&own, called)),
+        )?;
+        Ok(Audit {
+            registry,
+            queue,
+            calls,
+            failures: Mutex::default(),
+            lost: metrics.audit_lost.clone(),
+            kept: i64::from(days) * DAY,
+        })
+    }
+
+    /// The file.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Writes an entry; it is on the disk when its number is returned.
@@ -163,6 +248,95 @@ impl Audit {
         let sent = self.queue.send(Waiting { entry, done }).await;
         sent.map_err(|_| NotWritten)?;
         written.await.map_err(|_| NotWritten)
+    }
+
+    /// Writes an entry about a failure of somebody whom nobody knows: each by itself only if it is
+    /// the first in an hour.
+    pub async fn note_failure(&self, entry: Entry) -> Result<(), NotWritten> {
+        match self.count(entry) {
+            Some(entry) => self.note(entry).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes an entry about a call soon. The call has been carried out and must be answered: if
+    /// entries cannot be written for so long that too many wait, this one is lost, and counted.
+    pub async fn called(&self, entry: Entry) {
+        let entry = match entry.act {
+            Act::CallFailed => self.count(entry),
+            _ => Some(entry),
+        };
+        let Some(entry) = entry else { return };
+        let sent = self
+            .calls
+            .send_timeout(Call::Entry(Box::new(entry)), PATIENCE)
+            .await;
+        if sent.is_err() {
+            self.lose();
+        }
+    }
+
+    /// The same about a call whose caller does not wait for the answer, and which may have been
+    /// carried out.
+    pub fn left(&self, entry: Entry) {
+        if self.calls.try_send(Call::Entry(Box::new(entry))).is_err() {
+            self.lose();
+        }
+    }
+
+    fn lose(&self) {
+        self.lost.inc();
+        tracing::error!("an entry of the audit log is lost: too many wait");
+    }
+
+    fn count(&self, entry: Entry) -> Option<Entry> {
+        self.failures().count(entry)
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what was counted, all of it or what was begun an hour ago.
+    async fn note_counted(&self, all: bool) {
+        let counted = self.failures().take(system_time(), all);
+        for entry in counted {
+            let _ = self.calls.send(Call::Entry(Box::new(entry))).await;
+        }
+    }
+
+    /// Writes what is known in memory only.
+    pub async fn flush(&self) {
+        self.note_counted(true).await;
+        let (done, written) = oneshot::channel();
+        let _ = self.calls.send(Call::Flush(done)).await;
+        if tokio::time::timeout(10 * PATIENCE, written).await.is_err() {
+            tracing::error!("the last entries of the audit log cannot be written");
+        }
+    }
+
+    /// Removes entries that are old enough, a step at a time with others in between.
+    fn remove_old(&self) -> rusqlite::Result<()> {
+        let now = system_time();
+        for party in parties(&self.registry)? {
+            while age::remove(&self.registry, &party, now - self.kept, now)? > 0 {
+                thread::sleep(GATHER);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes counted failures and removes old entries, until the service ends.
+pub(crate) async fn run(audit: Arc<Audit>) {
+    loop {
+        let old = Arc::clone(&audit);
+        let removed = spawn_blocking(move || old.remove_old()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::error!(%error, "old entries of the audit log cannot be removed");
+        }
+        tokio::time::sleep(ROUND).await;
+        audit.note_counted(false).await;
     }
 }
 
@@ -178,7 +352,7 @@ fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Waiting>) {
             callers.push(next.done);
         }
         // Callers whose entry is not written are told by what they wait for being dropped.
-        match append(registry, entries) {
+        match append(registry, &mut entries) {
             Ok(numbers) => callers.into_iter().zip(numbers).for_each(|(done, number)| {
                 // Who does not wait any more need not know.
                 let _ = done.send(number);
@@ -188,21 +362,54 @@ fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
+/// Writes what has gathered, again and again, until nobody is left to send.
+fn write_calls(registry: &Registry, mut queue: mpsc::Receiver<Call>) {
+    while let Some(first) = queue.blocking_recv() {
+        thread::sleep(GATHER);
+        let more = (0..CALLS).map_while(|_| queue.try_recv().ok());
+        let (mut entries, mut flushed) = (Vec::new(), Vec::new());
+        for call in [first].into_iter().chain(more) {
+            match call {
+                Call::Entry(entry) => entries.push(*entry),
+                Call::Flush(done) => flushed.push(done),
+            }
+        }
+        for entries in entries.chunks_mut(BATCH) {
+            while let Err(error) = append(registry, entries) {
+                tracing::error!(%error, "the audit log cannot be written; it is tried again");
+                thread::sleep(PATIENCE);
+            }
+        }
+        for done in flushed {
+            // Who does not wait any more need not know.
+            let _ = done.send(());
+        }
+    }
+}
+
 /// Adds entries to their chains, all or none, and gives their numbers.
-pub fn append(registry: &Registry, entries: Vec<Entry>) -> rusqlite::Result<Vec<i64>> {
+pub fn append(registry: &Registry, entries: &mut [Entry]) -> rusqlite::Result<Vec<i64>> {
     registry.with(|connection| {
         // Another process may write too, so the end of a chain is read under the lock.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut numbers = Vec::with_capacity(entries.len());
-        for mut entry in entries {
-            let last = head(&transaction, &entry.party)?;
-            entry.number = last.number + 1;
-            let text = serde_json::to_string(&entry).expect("an entry becomes JSON");
+        let mut heads: HashMap<String, Head> = HashMap::new();
+        for entry in entries {
+            let last = match heads.get_mut(&entry.party) {
+                Some(last) => last,
+                None => {
+                    let last = head(&transaction, &entry.party)?;
+                    heads.entry(entry.party.clone()).or_insert(last)
+                }
+            };
+            last.number += 1;
+            entry.number = last.number;
+            let text = serde_json::to_string(entry).expect("an entry becomes JSON");
             let mut insert = transaction.prepare_cached(
                 "insert into audit (party, number, entry, hash) values (?1, ?2, ?3, ?4)",
             )?;
-            let hash = chained(&last.hash, &text);
-            insert.execute(params![entry.party, entry.number, text, hash])?;
+            last.hash = chained(&last.hash, &text);
+            insert.execute(params![entry.party, entry.number, text, last.hash])?;
             numbers.push(entry.number);
         }
         transaction.commit()?;
@@ -230,7 +437,12 @@ pub fn head(connection: &Connection, party: &str) -> rusqlite::Result<Head> {
             hash: row.get(1)?,
         })
     });
-    Ok(found.optional()?.unwrap_or_default())
+    match found.optional()? {
+        Some(head) => Ok(head),
+        None => Ok(age::begin(connection, party)?
+            .map(|(head, _)| head)
+            .unwrap_or_default()),
+    }
 }
 
 /// Hash of an entry: SHA-256 of the hash before, a space, and the entry.
@@ -270,6 +482,19 @@ pub enum Broken {
         /// The last entry of the export.
         number: i64,
     },
+    /// What was known once, and what came after it, was removed.
+    #[error(
+        "the entries of `{party}` to {removed} were removed by their age, and the export ends \
+         before, with {number}: what was between is not known any more; export more often"
+    )]
+    Removed {
+        /// Whose chain it is.
+        party: String,
+        /// The last entry of the export.
+        number: i64,
+        /// The last entry that was removed.
+        removed: i64,
+    },
 }
 
 /// Checks a chain as it comes, line by line.
@@ -277,6 +502,7 @@ pub enum Broken {
 pub struct Checker {
     party: Option<String>,
     head: Head,
+    removed: i64,
 }
 
 impl Checker {
@@ -291,6 +517,14 @@ impl Checker {
             return Err(unreadable);
         };
         let party = self.party.get_or_insert_with(|| entry.party.clone());
+        if number == 1 && entry.act == Act::Removed && *party == entry.party {
+            self.removed = entry.number;
+            self.head = Head {
+                number: entry.number,
+                hash: hash.to_owned(),
+            };
+            return Ok(());
+        }
         let follows = *party == entry.party
             && entry.number == number
             && hash == chained(&self.head.hash, text);
@@ -310,22 +544,44 @@ impl Checker {
         &self.head
     }
 
+    /// Number of the last entry that was removed by its age; 0 if none was.
+    pub fn removed(&self) -> i64 {
+        self.removed
+    }
+
     /// Whose chain it is; none before the first line.
     pub fn party(&self) -> Option<&str> {
         self.party.as_deref()
     }
 }
 
-/// Lines of a party's chain after an entry, a thousand at the most, as they are exported: hash,
-/// space, entry.
-pub fn lines(registry: &Registry, party: &str, after: i64) -> rusqlite::Result<Vec<String>> {
+/// A line of an export: hash, space, entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Number of the entry.
+    pub number: i64,
+    /// The line.
+    pub text: String,
+}
+
+/// Lines of a party's chain after an entry, a thousand at the most, as they are exported. Where the
+/// first entries were removed, a line that says so takes their place.
+pub fn lines(registry: &Registry, party: &str, after: i64) -> rusqlite::Result<Vec<Line>> {
     registry.with(|connection| {
+        let begin = match after {
+            0 => age::begin(connection, party)?,
+            _ => None,
+        };
+        let begin = begin.map(|(begin, at)| Ok(age::first_line(party, &begin, at)));
         let mut select = connection.prepare_cached(
-            "select hash || ' ' || entry from audit where party = ?1 and number > ?2
+            "select number, hash || ' ' || entry from audit where party = ?1 and number > ?2
              order by number limit ?3",
         )?;
-        let rows = select.query_map(params![party, after, READ as i64], |row| row.get(0))?;
-        rows.collect()
+        let rows = select.query_map(params![party, after, READ as i64], |row| {
+            let (number, text) = (row.get(0)?, row.get(1)?);
+            Ok(Line { number, text })
+        })?;
+        begin.into_iter().chain(rows).collect()
     })
 }
 
@@ -334,10 +590,10 @@ pub fn check(
     registry: &Registry,
     party: &str,
     known: Option<&Head>,
-) -> rusqlite::Result<Result<Head, Broken>> {
+) -> rusqlite::Result<Result<Checker, Broken>> {
     let mut checker = Checker {
         party: Some(party.to_owned()),
-        head: Head::default(),
+        ..Checker::default()
     };
     let mut is_there = known.is_none_or(|known| known.number == 0);
     loop {
@@ -346,25 +602,32 @@ pub fn check(
             break;
         }
         for line in lines {
-            if let Err(broken) = checker.line(&line) {
+            if let Err(broken) = checker.line(&line.text) {
                 return Ok(Err(broken));
             }
             is_there |= known == Some(&checker.head);
         }
     }
     Ok(match known {
+        Some(known) if known.number < checker.removed => Err(Broken::Removed {
+            party: party.to_owned(),
+            number: known.number,
+            removed: checker.removed,
+        }),
         Some(known) if !is_there => Err(Broken::Replaced {
             party: party.to_owned(),
             number: known.number,
         }),
-        _ => Ok(checker.head),
+        _ => Ok(checker),
     })
 }
 
 /// Parties that have a chain; the operator's has an empty name.
 pub fn parties(registry: &Registry) -> rusqlite::Result<Vec<String>> {
     registry.with(|connection| {
-        let mut select = connection.prepare("select distinct party from audit order by party")?;
+        let mut select = connection.prepare(
+            "select party from audit union select party from audit_begin order by party",
+        )?;
         select.query_map([], |row| row.get(0))?.collect()
     })
 }
@@ -384,16 +647,33 @@ mod tests {
 
     /// A registry with three entries of a party and one of another between them.
     fn filled() -> Registry {
-        let registry = Registry::in_memory(&[SCHEMA]).unwrap();
+        let registry = Registry::in_memory(&SCHEMAS).unwrap();
         let entries = [
             ("river", "/1"),
             ("river", "/2"),
             ("cloud", "/"),
             ("river", "/3"),
         ];
-        let entries = entries.map(|(party, object)| entry(party, object));
-        assert_eq!(append(&registry, entries.into()).unwrap(), [1, 2, 1, 3]);
+        let mut entries = entries.map(|(party, object)| entry(party, object));
+        assert_eq!(append(&registry, &mut entries).unwrap(), [1, 2, 1, 3]);
         registry
+    }
+
+    fn number(registry: &Registry, party: &str) -> i64 {
+        let checked = super::check(registry, party, None);
+        checked.unwrap().unwrap().head.number
+    }
+
+    /// The end of an export.
+    fn read(lines: &[String]) -> Result<Head, Broken> {
+        let mut checker = Checker::default();
+        let done = lines.iter().try_for_each(|line| checker.line(line));
+        done.map(|()| checker.head)
+    }
+
+    fn opened(registry: Registry) -> (Audit, Metrics) {
+        let metrics = Metrics::default();
+        (Audit::open(registry, 1, &metrics).unwrap(), metrics)
     }
 
     /// Does to the file what the service never does.
@@ -407,12 +687,12 @@ mod tests {
     #[test]
     fn a_chain_is_each_party_s_own_and_goes_on() {
         let registry = filled();
-        let river = check(&registry, "river", None).unwrap().unwrap();
+        let river = check(&registry, "river", None).unwrap().unwrap().head;
         assert_eq!((river.number, river.hash.len()), (3, 64));
-        assert_eq!(check(&registry, "cloud", None).unwrap().unwrap().number, 1);
-        append(&registry, vec![entry("river", "/4")]).unwrap();
+        assert_eq!(number(&registry, "cloud"), 1);
+        append(&registry, &mut [entry("river", "/4")]).unwrap();
         let later = check(&registry, "river", Some(&river)).unwrap().unwrap();
-        assert_eq!(later.number, 4);
+        assert_eq!(later.head.number, 4);
         assert_eq!(parties(&registry).unwrap(), ["cloud", "river"]);
     }
 
@@ -426,7 +706,7 @@ mod tests {
             ),
             (
                 "delete from audit",
-                "entries of the audit log are never removed",
+                "entries of the audit log are removed by their age only",
             ),
         ] {
             let refused = registry.with(|connection| connection.execute(statement, []));
@@ -464,14 +744,14 @@ mod tests {
     #[test]
     fn a_chain_that_was_cut_or_written_anew_is_not_the_one_that_was_exported() {
         let registry = filled();
-        let known = check(&registry, "river", None).unwrap().unwrap();
+        let known = check(&registry, "river", None).unwrap().unwrap().head;
         tamper(
             &registry,
             "delete from audit where party = 'river' and number = 3",
         );
         // Nothing in the file tells.
         assert!(check(&registry, "river", None).unwrap().is_ok());
-        append(&registry, vec![entry("river", "/other")]).unwrap();
+        append(&registry, &mut [entry("river", "/other")]).unwrap();
         let broken = check(&registry, "river", Some(&known))
             .unwrap()
             .unwrap_err();
@@ -486,13 +766,9 @@ mod tests {
     fn an_export_is_checked_by_itself() {
         let registry = filled();
         let lines = lines(&registry, "river", 0).unwrap();
-        let check = |lines: &[String]| {
-            let mut checker = Checker::default();
-            let done = lines.iter().try_for_each(|line| checker.line(line));
-            done.map(|()| checker.head)
-        };
-        assert_eq!(check(&lines).unwrap().number, 3);
-        let changed = check(&[lines[0].clone(), lines[2].clone()]).unwrap_err();
+        let lines: Vec<_> = lines.into_iter().map(|line| line.text).collect();
+        assert_eq!(read(&lines).unwrap().number, 3);
+        let changed = read(&[lines[0].clone(), lines[2].clone()]).unwrap_err();
         assert_eq!(
             changed.to_string(),
             "entry 2 of `river` does not follow from those before it: it was changed, or an entry \
@@ -500,7 +776,7 @@ mod tests {
         );
         for line in ["", "00 {}"] {
             assert_eq!(
-                check(&[line.to_owned()]).unwrap_err().to_string(),
+                read(&[line.to_owned()]).unwrap_err().to_string(),
                 "line 1 is not a hash, a space and an entry; export the log again"
             );
         }
@@ -508,8 +784,8 @@ mod tests {
 
     #[tokio::test]
     async fn entries_of_many_callers_make_one_chain() {
-        let registry = Registry::in_memory(&[SCHEMA]).unwrap();
-        let audit = std::sync::Arc::new(Audit::open(&registry).unwrap());
+        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let audit = Arc::new(opened(registry.another().unwrap()).0);
         let notes = (0..500).map(|_| {
             let audit = audit.clone();
             tokio::spawn(async move { audit.note(entry("river", "/")).await })
@@ -517,21 +793,119 @@ mod tests {
         for note in notes.collect::<Vec<_>>() {
             note.await.unwrap().unwrap();
         }
-        assert_eq!(
-            check(&registry, "river", None).unwrap().unwrap().number,
-            500
-        );
+        assert_eq!(number(&registry, "river"), 500);
     }
 
     #[tokio::test]
     async fn what_cannot_be_written_is_said() {
-        let registry = Registry::in_memory(&[]).unwrap();
-        let audit = Audit::open(&registry).unwrap();
+        let (audit, _) = opened(Registry::in_memory(&[]).unwrap());
         let said = audit.note(entry("river", "/")).await.unwrap_err();
         assert_eq!(
             said.to_string(),
             "the audit log cannot be written, so nothing is shown or done"
         );
+    }
+
+    fn called(number: i64, act: Act) -> Entry {
+        let object = format!("/v1/{number}");
+        Entry {
+            client: "shop".to_owned(),
+            method: "POST".to_owned(),
+            ..Entry::new(("bazaar", ""), act, &object, 1_700_000_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_are_written_in_order_without_being_waited_for() {
+        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let (audit, metrics) = opened(registry.another().unwrap());
+        for number in 1..=400 {
+            audit.called(called(number, Act::Called)).await;
+            // Who is nobody's is counted.
+            audit.called(called(0, Act::CallFailed)).await;
+        }
+        audit.flush().await;
+        let lines = lines(&registry, "bazaar", 0).unwrap();
+        let entries = lines
+            .iter()
+            .map(|line| line.text.split_once(' ').unwrap().1);
+        let entries: Vec<Entry> = entries
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        let (calls, failed): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| entry.act == Act::Called);
+        let objects = calls.iter().map(|entry| entry.object.as_str());
+        assert!(objects.eq((1..=400).map(|number| format!("/v1/{number}"))));
+        assert_eq!(
+            failed.iter().map(|entry| entry.count).collect::<Vec<_>>(),
+            [None, Some(399)]
+        );
+        assert_eq!(metrics.audit_lost.get(), 0);
+        assert_eq!(number(&registry, "bazaar"), 402);
+    }
+
+    #[tokio::test]
+    async fn calls_go_on_where_their_entries_cannot_be_written_and_what_is_lost_is_counted() {
+        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let (audit, metrics) = opened(registry.another().unwrap());
+        let full = "create trigger full before insert on audit
+                    begin select raise(abort, 'the disk is full'); end";
+        registry
+            .with(|connection| connection.execute_batch(full))
+            .unwrap();
+        let mut sent = 0;
+        while metrics.audit_lost.get() == 0 {
+            audit.called(called(sent, Act::Called)).await;
+            sent += 1;
+            assert!(sent as usize <= 2 * (CALLS + 1), "nothing is lost");
+        }
+        let room = "drop trigger full";
+        registry
+            .with(|connection| connection.execute_batch(room))
+            .unwrap();
+        audit.flush().await;
+        assert_eq!(number(&registry, "bazaar"), sent - 1);
+    }
+
+    #[test]
+    fn old_entries_are_removed_and_the_rest_still_follows() {
+        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let mut entries: Vec<_> = (0..1200)
+            .map(|at| Entry::new(("river", "li"), Act::Viewed, "/", at))
+            .collect();
+        // Clocks differ a little, so one that is old may follow one that is not.
+        entries[1010].at = 5;
+        append(&registry, &mut entries).unwrap();
+        let export = |after| {
+            let lines = lines(&registry, "river", after).unwrap().into_iter();
+            lines.map(|line| line.text).collect::<Vec<_>>()
+        };
+        let before = export(0);
+        let known = |count: usize| read(&before[..count]).unwrap();
+        let step = || remove(&registry, "river", 1005, 9_000).unwrap();
+        assert_eq!([step(), step(), step(), step()], [500, 500, 5, 0]);
+        let checked = check(&registry, "river", None).unwrap().unwrap();
+        assert_eq!((checked.removed(), checked.head().number), (1005, 1200));
+        let lines = export(0);
+        let first = r#" {"party":"river","number":1005,"at":9000,"login":"","address":"","book":"","act":"removed","object":""}"#;
+        assert_eq!((lines.len(), &lines[0][64..]), (196, first));
+        assert_eq!(read(&lines).unwrap().number, 1200);
+        assert!(read(&lines[1..]).is_err());
+        assert_eq!(export(1005).len(), 195);
+        // What was exported before is still compared, unless it ends before what is left.
+        let against = |count| check(&registry, "river", Some(&known(count))).unwrap();
+        assert!(against(1000).is_err());
+        let said = against(999).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "the entries of `river` to 1005 were removed by their age, and the export ends before, \
+             with 999: what was between is not known any more; export more often"
+        );
+        // A chain of which nothing is left goes on.
+        while remove(&registry, "river", 9_000, 9_001).unwrap() > 0 {}
+        append(&registry, &mut [entry("river", "/")]).unwrap();
+        assert_eq!(number(&registry, "river"), 1201);
+        assert_eq!(parties(&registry).unwrap(), ["river"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod console;
 pub mod desk;
 pub mod metrics;
 pub mod problem;
+pub mod proxy;
 pub mod read;
 pub mod refusals;
 pub mod registry;
@@ -27,6 +28,7 @@ use access::Access;
 use audit::Audit;
 use desk::Desk;
 use metrics::Metrics;
+use proxy::Proxies;
 use registry::Registry;
 use vault::Vault;
 use webhooks::Webhooks;
@@ -45,8 +47,10 @@ pub struct Service {
     pub demo: bool,
     /// Personal data.
     pub vault: Vault,
-    /// Who saw and did what.
+    /// Who saw and did what, and who called.
     pub audit: Arc<Audit>,
+    /// Proxies before the service.
+    pub proxies: Proxies,
     /// What sends events to parties.
     pub webhooks: Arc<Webhooks>,
     /// What is measured.
@@ -80,7 +84,7 @@ pub fn schemas() -> Vec<&'static str> {
     [
         access::SCHEMAS.as_slice(),
         &console::SCHEMAS,
-        &[audit::SCHEMA, refusals::SCHEMA],
+        &[refusals::SCHEMA],
         &webhooks::SCHEMAS,
     ]
     .concat()

@@ -44,6 +44,7 @@ pub struct Metrics {
     owner: Family<Book, Gauge>,
     pub(crate) spans_sent: Counter,
     pub(crate) spans_dropped: Counter,
+    pub(crate) audit_lost: Counter,
 }
 
 impl Default for Metrics {
@@ -77,6 +78,12 @@ impl Default for Metrics {
             "Spans that the collector did not take, or that were too many",
             spans_dropped.clone(),
         );
+        let audit_lost = Counter::default();
+        registry.register(
+            "audit_lost",
+            "Calls whose entry in the audit log is lost",
+            audit_lost.clone(),
+        );
         Metrics {
             registry,
             calls,
@@ -87,6 +94,7 @@ impl Default for Metrics {
             owner,
             spans_sent,
             spans_dropped,
+            audit_lost,
         }
     }
 }

@@ -1,21 +1,24 @@
 //! The server: its routes, its socket, and how it begins and ends.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
+use tandem_client::system_time;
 
+use crate::audit::{self, Act, Audit, Entry};
 use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
 use crate::tls::Tls;
+use crate::trace::Known;
 use crate::{Service, access, api, metrics, trace, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
@@ -55,6 +58,7 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
     let handle = Handle::new();
     tokio::spawn(end(service.clone(), handle.clone()));
     tokio::spawn(webhooks::run(service.clone()));
+    tokio::spawn(audit::run(service.audit.clone()));
     let served = match socket.tls {
         None => {
             let server =
@@ -67,6 +71,7 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
             server.handle(handle).serve(app).await
         }
     };
+    service.audit.flush().await;
     trace::flush();
     served.map_err(|error| error.to_string())?;
     for desk in service.desks.values() {
@@ -147,18 +152,85 @@ async fn problem_kind(Path(code): Path<String>) -> Response {
     }
 }
 
+/// What a call leaves in the audit log, also if its caller does not wait for the answer. The
+/// console notes its own.
+struct Noting {
+    audit: Arc<Audit>,
+    method: Method,
+    uri: Uri,
+    origin: Option<IpAddr>,
+    known: Arc<Known>,
+    answered: bool,
+}
+
+impl Noting {
+    fn of(service: &Service, request: &Request) -> Noting {
+        Noting {
+            audit: Arc::clone(&service.audit),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            origin: service.proxies.origin(request),
+            known: Arc::default(),
+            answered: false,
+        }
+    }
+
+    /// An entry about whoever is known and may have changed something or got a token, and about
+    /// whoever did not show who it is.
+    fn entry(&self, response: Option<&Response>) -> Option<Entry> {
+        let status = response.map(Response::status);
+        let act = match (self.known.is_verified(), self.known.caller()) {
+            (true, Some(_)) if !access::is_safe(&self.method) => Act::Called,
+            (false, _) if status == Some(StatusCode::UNAUTHORIZED) => Act::CallFailed,
+            _ => return None,
+        };
+        let (client, party) = self.known.caller().unwrap_or_default();
+        let mut entry = Entry::new((party, ""), act, self.uri.path(), system_time());
+        entry.client = client.to_owned();
+        let origin = self.origin.map(|origin| origin.to_string());
+        entry.address = origin.unwrap_or_default();
+        entry.method = self.method.as_str().to_owned();
+        entry.status = status.map(|status| status.as_u16());
+        let about = self.known.about().into_iter();
+        let about = about.map(|(name, value)| (name.to_owned(), Entry::value(&value)));
+        let id = response.and_then(trace::interaction_id);
+        let id = id.map(|id| ("interaction".to_owned(), id.to_owned()));
+        entry.fields = about.chain(id).collect();
+        Some(entry)
+    }
+
+    fn answered(mut self, response: &Response) -> Option<Entry> {
+        self.answered = true;
+        self.entry(Some(response))
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let entry = (!self.answered).then(|| self.entry(None)).flatten();
+        if let Some(entry) = entry {
+            self.audit.left(entry);
+        }
+    }
+}
+
 /// Counts and times every call, and refuses to be framed or sniffed.
 async fn measure(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let matched = matched.as_ref().map(MatchedPath::as_str);
     let route = matched.unwrap_or("other");
     let method = request.method().clone();
+    let noting = Noting::of(&service, &request);
     let parent = trace::sent(request.headers());
-    let (mut response, followed) = trace::follow(parent, next.run(request)).await;
+    let (mut response, followed) =
+        trace::follow(parent, noting.known.clone(), next.run(request)).await;
     service
         .metrics
         .call(&method, route, response.status().as_u16(), &followed);
     followed.record(&method, matched, &response);
+    if let Some(entry) = noting.answered(&response) {
+        service.audit.called(entry).await;
+    }
     let headers = response.headers_mut();
     api::announce(&method, route, headers);
     let nosniff = HeaderValue::from_static("nosniff");

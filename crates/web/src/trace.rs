@@ -6,10 +6,11 @@
 
 mod otlp;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method, Uri};
@@ -170,10 +171,36 @@ pub(crate) const STAGES: [&str; 7] = [
 struct Call {
     trace: Trace,
     times: Cell<Times>,
-    /// Whose call it says that it is: client and party.
-    caller: OnceCell<(String, String)>,
-    /// Whether it is known who calls.
-    known: Cell<bool>,
+    known: Arc<Known>,
+}
+
+/// Who calls, and about what, as far as it is known.
+#[derive(Default)]
+pub(crate) struct Known {
+    caller: OnceLock<(String, String)>,
+    verified: AtomicBool,
+    about: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl Known {
+    /// Client and party that the call says it is of.
+    pub(crate) fn caller(&self) -> Option<(&str, &str)> {
+        let (client, party) = self.caller.get()?;
+        Some((client, party))
+    }
+
+    /// Whether it is: it is known who calls.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
+    }
+
+    /// What the call is about, beyond its path.
+    pub(crate) fn about(&self) -> Vec<(&'static str, String)> {
+        self.about
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// When each stage began and ended, if the call came through it.
@@ -208,7 +235,8 @@ pub(crate) async fn stage<F: Future>(stage: Stage, run: F) -> F::Output {
 
 /// Notes which client the call says that it is of, and its party.
 pub(crate) fn caller(client: &str, party: &str) {
-    let _ = CALL.try_with(|call| call.caller.set((client.to_owned(), party.to_owned())));
+    let caller = || (client.to_owned(), party.to_owned());
+    let _ = CALL.try_with(|call| call.known.caller.get_or_init(caller).0.len());
 }
 
 /// Notes that the call is verified to be its caller's.
@@ -219,7 +247,16 @@ pub(crate) fn verified(begun: Instant) {
 
 /// Notes that it is known who calls.
 pub(crate) fn known() {
-    let _ = CALL.try_with(|call| call.known.set(true));
+    let _ = CALL.try_with(|call| call.known.verified.store(true, Ordering::Release));
+}
+
+/// Notes what the call is about, if its path does not say it.
+pub(crate) fn about(name: &'static str, value: &str) {
+    let _ = CALL.try_with(|call| {
+        let about = call.known.about.lock();
+        let mut about = about.unwrap_or_else(PoisonError::into_inner);
+        about.push((name, value.to_owned()));
+    });
 }
 
 /// A call that was carried out.
@@ -229,8 +266,7 @@ pub(crate) struct Followed {
     begun: Instant,
     pub(crate) took: Duration,
     times: Times,
-    caller: Option<(String, String)>,
-    known: bool,
+    known: Arc<Known>,
 }
 
 /// The trace that a caller began.
@@ -241,13 +277,13 @@ pub(crate) fn sent(headers: &HeaderMap) -> Option<Trace> {
 /// Carries out a call in its caller's trace, or in one that begins here.
 pub(crate) async fn follow(
     parent: Option<Trace>,
+    known: Arc<Known>,
     run: impl Future<Output = Response>,
 ) -> (Response, Followed) {
     let call = Call {
         trace: parent.map_or_else(Trace::here, Trace::child),
         times: Cell::default(),
-        caller: OnceCell::new(),
-        known: Cell::new(false),
+        known,
     };
     let begun = Instant::now();
     let trace = call.trace;
@@ -259,8 +295,7 @@ pub(crate) async fn follow(
             begun,
             took: begun.elapsed(),
             times: call.times.get(),
-            caller: call.caller.get().cloned(),
-            known: call.known.get(),
+            known: Arc::clone(&call.known),
         });
         (response, followed)
     };
@@ -296,17 +331,11 @@ impl Followed {
         })
     }
 
-    /// Client and party that the call says it is of.
-    pub(crate) fn caller(&self) -> Option<(&str, &str)> {
-        let (client, party) = self.caller.as_ref()?;
-        Some((client, party))
-    }
-
     /// Writes the call to the log, or sends it to the collector. That a caller records it counts
     /// only once it is known who calls: nobody else can fill either.
     pub(crate) fn record(&self, method: &Method, route: Option<&str>, response: &Response) {
         let exporter = EXPORTER.get();
-        let recorded = self.trace.sampled && self.known;
+        let recorded = self.trace.sampled && self.known.is_verified();
         if all_are_logged() || recorded && exporter.is_none() {
             self.log(method, route.unwrap_or("other"), response);
         }
@@ -356,7 +385,7 @@ impl Followed {
         span.say("http.response.status_code", Some(status.as_u16()));
         span.say("error.type", span.failed.then(|| status.as_str()));
         span.say("tandem.interaction_id", interaction_id(response));
-        if let Some((client, party)) = self.caller() {
+        if let Some((client, party)) = self.known.caller() {
             span.say("tandem.client", Some(client));
             span.say("tandem.party", Some(party));
         }
@@ -364,7 +393,7 @@ impl Followed {
     }
 }
 
-fn interaction_id(response: &Response) -> Option<&str> {
+pub(crate) fn interaction_id(response: &Response) -> Option<&str> {
     let id = response.headers().get("x-fapi-interaction-id")?;
     id.to_str().ok()
 }

@@ -35,6 +35,7 @@ pub(crate) use layer::read;
 pub use layer::{Gate, IdempotencyKey, InteractionId, layer};
 pub use oauth::routes;
 pub use request::Check;
+pub(crate) use request::is_safe;
 pub use server_keys::ServerKeyError;
 
 use crate::problem::{self, Problem};

@@ -37,6 +37,7 @@ pub(super) async fn submit(
     here.may("applications:write")?;
     here.view.must_be(Role::Platform)?;
     let reference = request.reference.clone();
+    trace::about("reference", &reference);
     let deciding = async {
         let command = command(&here.view, request)?;
         Ok::<_, Problem>(decided(&here.view, command).await)

@@ -17,6 +17,7 @@ use super::view::{Role, View};
 use super::{Here, read};
 use crate::problem::{self, Problem};
 use crate::refusals::Refusal;
+use crate::trace;
 
 /// Lines that become durable together.
 const PARCEL: usize = 500;
@@ -103,6 +104,8 @@ async fn stream<T: DeserializeOwned>(
         carry_out(view, parcel, &mut results, &mut refused).await;
     }
     here.keep_refused(&refused);
+    let count = results.iter().filter(|byte| **byte == b'\n').count();
+    trace::about("lines", &count.to_string());
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], results))
 }
 

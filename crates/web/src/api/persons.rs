@@ -14,6 +14,7 @@ use super::shape::{Access, Person, PersonStored};
 use crate::Service;
 use crate::access::Caller;
 use crate::problem::{self, Problem};
+use crate::trace;
 use crate::vault::VaultError;
 
 fn failed(error: &VaultError) -> Problem {
@@ -37,6 +38,7 @@ pub(super) async fn store(
     let data = Value::Object(person.data);
     let token = service.vault.store(&caller, &data, system_time());
     let token = token.map_err(|error| failed(&error))?;
+    trace::about("person", &token);
     Ok((StatusCode::CREATED, Json(PersonStored { token })))
 }
 

@@ -5,6 +5,7 @@ use tandem_domain::book::{Answer, Command};
 use super::Here;
 use crate::problem::Problem;
 use crate::refusals::{self, Refusal};
+use crate::trace;
 
 impl Here {
     /// Has what is asked for a loan carried out; if it is refused, or cannot be asked, that is kept.
@@ -13,6 +14,7 @@ impl Here {
         key: &str,
         command: Result<Command, Problem>,
     ) -> Result<Answer, Problem> {
+        trace::about("reference", key);
         let answer = match command {
             Ok(command) => self.view.desk.execute(command).await,
             Err(problem) => Err(problem),

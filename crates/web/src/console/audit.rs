@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use super::blocks::{Block, Cell, Filter, Input, InputKind, Section, Sheet, Table, Tone, count};
 use super::page::{Fault, Fields, Signed, Visit, form_escaped};
 use super::people::{self, Person, Role};
+use crate::access::Client;
 use crate::audit::{self, Act, Entry, NotWritten};
 use crate::unescaped;
 
@@ -174,11 +175,14 @@ pub(super) async fn signed_in(visit: &Visit, person: &Person) -> Result<(), Faul
 
 /// Notes that somebody tried to sign in with a name and failed.
 pub(super) async fn sign_in_failed(visit: &Visit, login: &str) -> Result<(), Fault> {
-    let person = people::by_login(&visit.console.registry, login)?;
-    let (party, login) = person
-        .as_ref()
-        .map_or(("", ""), |person| (&person.party, &person.login));
-    let entry = visit.entry(party, login, Act::SignInFailed);
+    let entry = match people::by_login(&visit.console.registry, login)? {
+        // Such a name must wait after some failures, so these are few.
+        Some(person) => visit.entry(&person.party, &person.login, Act::SignInFailed),
+        None => {
+            let entry = visit.entry("", "", Act::SignInFailed);
+            return Ok(visit.console.audit.note_failure(entry).await?);
+        }
+    };
     visit.note(entry).await.map(drop)
 }
 
@@ -213,6 +217,10 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         .iter()
         .map(|one| (one.login.clone(), one.name.clone()));
     choices.extend(names);
+    let clients = Client::of(&visit.console.registry, party);
+    let clients = clients.map_err(|error| Fault::Failed(error.to_string()))?;
+    let clients = clients.into_iter().map(|client| client.client_id);
+    choices.extend(clients.map(|client| (client.clone(), client)));
     let input = |name, key: &str, value: &str, kind| Input::new(name, visit.t(key), value, kind);
     let filter = Filter {
         path: "/console/audit".to_owned(),
@@ -235,7 +243,7 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             .measured(visit.t("audit.utc"))
             .with(Block::Table(table)),
     );
-    let registry = &visit.console.registry;
+    let registry = visit.console.audit.registry();
     let head = registry.with(|connection| audit::head(connection, party))?;
     let facts = vec![
         (
@@ -262,15 +270,24 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
 /// Whether the party's chain is sound, in words.
 async fn checked(signed: &Signed) -> Result<(Tone, String), Fault> {
     // By a connection of its own, since it takes a while where there are millions.
-    let own = signed.visit.console.registry.another()?;
+    let own = signed.visit.console.audit.registry().another()?;
     let party = signed.person.party.clone();
     let checked = spawn_blocking(move || audit::check(&own, &party, None)).await;
     let visit = &signed.visit;
     Ok(
         match checked.map_err(|error| Fault::Failed(error.to_string()))?? {
-            Ok(head) => {
-                let number = count(head.number);
-                (Tone::Good, visit.language.fill("audit.sound", &[&number]))
+            Ok(checked) => {
+                let entries = count(checked.head().number - checked.removed());
+                let text = match checked.removed() {
+                    0 => visit.language.fill("audit.sound", &[&entries]),
+                    removed => {
+                        let removed = count(removed);
+                        visit
+                            .language
+                            .fill("audit.sound_since", &[&entries, &removed])
+                    }
+                };
+                (Tone::Good, text)
             }
             Err(broken) => {
                 let text = visit.language.fill("audit.broken", &[&broken.to_string()]);
@@ -286,7 +303,7 @@ fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fau
     let mut conditions = vec!["one.party = ?", "one.answers is null"];
     let mut values: Vec<&dyn ToSql> = vec![&signed.person.party];
     if !asked.person.is_empty() {
-        conditions.push("one.entry ->> 'login' = ?");
+        conditions.push("one.who = ?");
         values.push(&asked.person);
     }
     let object = asked.object.trim();
@@ -315,7 +332,7 @@ fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fau
         conditions.join(" and "),
         SHOWN + 1
     );
-    let found = visit.console.registry.with(|connection| {
+    let found = visit.console.audit.registry().with(|connection| {
         let mut select = connection.prepare_cached(&text)?;
         let rows = select.query_map(params_from_iter(values), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Option<u16>>(1)?))
@@ -335,7 +352,10 @@ fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fau
         let name = people.iter().find(|person| person.login == entry.login);
         table.row(vec![
             Cell::Lines(vec![
-                name.map_or(&entry.login, |person| &person.name).clone(),
+                match name {
+                    Some(person) => person.name.clone(),
+                    None => [entry.login.as_str(), &entry.client].concat(),
+                },
                 time(entry.at),
             ]),
             outcome(visit, &entry, *answer),
@@ -367,16 +387,17 @@ fn outcome(visit: &Visit, entry: &Entry, answer: Option<u16>) -> Cell {
     let act = visit.word("audit_act", entry.act.name());
     let (tone, outcome) = match (entry.act, answer.or(entry.status)) {
         (Act::SignedIn, _) => (Tone::Good, ""),
-        (Act::SignInFailed, _) => (Tone::Bad, ""),
-        (Act::Asked, None) => (Tone::Warn, "unanswered"),
+        (Act::SignInFailed | Act::CallFailed, _) => (Tone::Bad, ""),
+        (Act::Asked | Act::Called, None) => (Tone::Warn, "unanswered"),
         (_, Some(404)) => (Tone::Warn, "nothing"),
         (_, Some(400..=499)) => (Tone::Bad, "refused"),
         (_, Some(500..)) => (Tone::Bad, "failed"),
-        (Act::Asked, _) => (Tone::Good, "done"),
+        (Act::Asked | Act::Called, _) => (Tone::Good, "done"),
         _ => (Tone::Plain, ""),
     };
+    let times = entry.count.map(|times| format!(" × {times}"));
     let text = match outcome {
-        "" => act.to_owned(),
+        "" => format!("{act}{}", times.unwrap_or_default()),
         outcome => format!("{act}: {}", visit.word("audit_outcome", outcome)),
     };
     Cell::Badge(tone, text)
@@ -384,6 +405,12 @@ fn outcome(visit: &Visit, entry: &Entry, answer: Option<u16>) -> Cell {
 
 /// What it was about: the page, and what a form said.
 fn object_cell(visit: &Visit, entry: &Entry) -> Cell {
+    let fields = entry.fields.iter().filter(|(_, value)| !value.is_empty());
+    let fields = fields.map(|(name, value)| format!("{name}: {value}"));
+    if !entry.method.is_empty() {
+        let call = format!("{} {}", entry.method, entry.object);
+        return Cell::Lines([call].into_iter().chain(fields).collect());
+    }
     let (path, query) = entry.object.split_once('?').unwrap_or((&entry.object, ""));
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let page = match parts.next() {
@@ -402,8 +429,6 @@ fn object_cell(visit: &Visit, entry: &Entry) -> Cell {
     if entry.act == Act::Viewed && entry.status == Some(200) {
         return Cell::Link(words, format!("/console{}", entry.object));
     }
-    let fields = entry.fields.iter().filter(|(_, value)| !value.is_empty());
-    let fields = fields.map(|(name, value)| format!("{name}: {value}"));
     Cell::Lines([words].into_iter().chain(fields).collect())
 }
 
@@ -412,15 +437,15 @@ pub(super) async fn export(signed: Signed) -> Result<Response, Fault> {
     signed.must(&[Role::Auditor])?;
     let party = signed.person.party.clone();
     let name = format!("attachment; filename=\"audit-{party}.log\"");
-    let own = signed.visit.console.registry.another()?;
+    let own = signed.visit.console.audit.registry().another()?;
     let lines = stream::unfold(0, move |after| {
         let lines = audit::lines(&own, &party, after);
         async move {
             match lines {
-                Ok(lines) if lines.is_empty() => None,
                 Ok(lines) => {
-                    let last = after + lines.len() as i64;
-                    Some((Ok(Bytes::from(lines.join("\n") + "\n")), last))
+                    let last = lines.last()?.number;
+                    let lines = lines.into_iter().map(|line| line.text + "\n");
+                    Some((Ok(Bytes::from(lines.collect::<String>())), last))
                 }
                 Err(error) => Some((Err(error), after)),
             }

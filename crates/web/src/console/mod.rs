@@ -46,6 +46,7 @@ use crate::Service;
 use crate::assets;
 use crate::audit::Audit;
 use crate::desk::Desk;
+use crate::proxy::Proxies;
 use crate::registry::Registry;
 use crate::webhooks::Webhooks;
 
@@ -72,6 +73,7 @@ pub struct Console {
     desks: BTreeMap<String, Arc<Desk>>,
     webhooks: Arc<Webhooks>,
     audit: Arc<Audit>,
+    proxies: Proxies,
     /// True if people come over TLS; false only for plain HTTP on this machine.
     secure: bool,
     /// What callers write before paths.
@@ -100,6 +102,7 @@ impl Console {
             desks: service.desks.clone(),
             webhooks: Arc::clone(&service.webhooks),
             audit: Arc::clone(&service.audit),
+            proxies: service.proxies.clone(),
             secure: service.access.base().starts_with("https:"),
             base: service.access.base().to_owned(),
             sandbox: service.sandbox,

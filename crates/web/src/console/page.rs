@@ -1,12 +1,11 @@
 //! What all pages have in common: who asks, in which language, the frame around the content,
 //! errors as pages, and the headers that keep others out.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -298,8 +297,8 @@ impl Visit {
             },
             method: request.method().clone(),
             address: {
-                let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
-                from.map_or("–".to_owned(), |ConnectInfo(from)| from.ip().to_string())
+                let from = console.proxies.origin(request);
+                from.map_or("–".to_owned(), |from| from.to_string())
             },
             follows: headers
                 .get("sec-fetch-dest")

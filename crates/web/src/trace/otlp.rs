@@ -110,8 +110,8 @@ impl Settings {
             url,
             headers: headers.transpose()?.unwrap_or_default(),
             roots: roots.transpose()?,
-            resource: resource(&variable, node)?,
-            below: share(&variable)?,
+            resource: resource(variable, node)?,
+            below: share(variable)?,
         }))
     }
 }

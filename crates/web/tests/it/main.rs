@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod audit;
 mod conformance;
 mod decider;
 mod sandbox;

@@ -15,9 +15,10 @@ use tandem_domain::book::Documents;
 use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
 use tandem_web::access::{Access, Client, Scopes, Settings};
-use tandem_web::audit::Audit;
+use tandem_web::audit::{self, Audit};
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
+use tandem_web::proxy::Proxies;
 use tandem_web::registry::Registry;
 use tandem_web::serve::{Socket, serve};
 use tandem_web::tls::Tls;
@@ -116,18 +117,21 @@ impl Running {
         let clock = ahead.clone();
         let vault = Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap();
         let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
+        let metrics = Metrics::default();
+        let entries = Registry::open(&path.join("audit.db"), &audit::SCHEMAS).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
             access: Arc::new(access),
             sandbox,
             demo: false,
-            audit: Arc::new(Audit::open(&registry).unwrap()),
+            audit: Arc::new(Audit::open(entries, 1, &metrics).unwrap()),
+            proxies: Proxies::default(),
             vault,
             webhooks: Arc::new(
                 webhooks.with_clock(move || system_time() + clock.load(Ordering::Relaxed)),
             ),
             registry,
-            metrics: Metrics::default(),
+            metrics,
         });
         let serving = service.clone();
         let serving = std::thread::spawn(move || {

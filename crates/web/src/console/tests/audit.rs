@@ -10,7 +10,9 @@ use crate::audit::{self, Act, Entry};
 /// A party's entries, oldest first.
 fn entries(console: &Browser, party: &str) -> Vec<Entry> {
     let lines = audit::lines(&console.registry, party, 0).unwrap();
-    let entries = lines.iter().map(|line| line.split_once(' ').unwrap().1);
+    let entries = lines
+        .iter()
+        .map(|line| line.text.split_once(' ').unwrap().1);
     entries
         .map(|text| serde_json::from_str(text).unwrap())
         .collect()
@@ -121,6 +123,15 @@ async fn signing_in_and_failing_to_is_noted_without_what_was_typed() {
     // Nobody has the name, so the entry is the operator's, and without the name.
     let found: Vec<_> = entries(&browser, "").iter().map(said).collect();
     assert_eq!(found, ["1  sign_in_failed /sign-in"]);
+    // More of them from the same address are counted, and not an entry each.
+    for number in 0..3 {
+        let login = format!("made up {number}");
+        let fields = [("login", login.as_str()), ("password", "anything")];
+        browser
+            .fill("/console/elsewhere", "/console/sign-in", &fields)
+            .await;
+    }
+    assert_eq!(entries(&browser, "").len(), 1);
     let secrets = browser.registry.with(|connection| {
         let text = "select count(*) from audit where instr(entry, 'password') or instr(entry, ?1)";
         connection.query_row(text, params![code], |row| row.get::<_, i64>(0))
@@ -248,6 +259,22 @@ async fn an_auditor_reads_the_party_s_own_entries_and_no_others() {
         .fill(case, case, &[("note", "Ask for payslips.")])
         .await;
     cloud.get("/console/applications/A-5").await;
+    let call = |act, count| Entry {
+        client: "river-1".to_owned(),
+        address: "203.0.113.9".to_owned(),
+        method: "POST".to_owned(),
+        status: Some(if act == Act::Called { 201 } else { 401 }),
+        fields: [("reference".to_owned(), "S-1".to_owned())].into(),
+        count,
+        ..Entry::new(
+            ("river", ""),
+            act,
+            "/v1/agreements/marketplace/loans/A-1/transactions",
+            1_700_000_000,
+        )
+    };
+    let mut calls = [call(Act::Called, None), call(Act::CallFailed, Some(12))];
+    audit::append(&console.registry, &mut calls).unwrap();
     for path in [
         "/console/audit",
         "/console/audit/export",
@@ -268,6 +295,7 @@ async fn an_auditor_reads_the_party_s_own_entries_and_no_others() {
     // By person, by what it was about, by day.
     for (query, shown, hidden) in [
         ("person=auditor", "auditor of river", "A-3"),
+        ("person=river-1", "reference: S-1", "A-3"),
         ("object=A-1", "Loans · A-1", "referral:A-3"),
         ("day=2023-11-15", "referral:A-3", "Loans · A-1"),
         ("day=2023-11-14&person=river", "A-1", "referral:A-3"),
@@ -304,7 +332,7 @@ fn head(console: &Browser, party: &str) -> String {
     let last = lines.len() as i64;
     assert_eq!(head.unwrap().number, last);
     let shown = lines.remove(lines.len() - 2);
-    shown.split_once(' ').unwrap().0.to_owned()
+    shown.text.split_once(' ').unwrap().0.to_owned()
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use super::people::{NewPerson, Role, add};
 use super::*;
+use crate::metrics::Metrics;
 
 const PASSWORD: &str = "correct horse battery";
 const SECRET: &[u8] = b"an authenticator's s";
@@ -59,14 +60,17 @@ impl Browser {
 
     /// A browser before a console of books.
     fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
-        let registry = Arc::new(Registry::in_memory(&crate::schemas()).unwrap());
+        let schemas = [crate::schemas(), crate::audit::SCHEMAS.into()].concat();
+        let registry = Arc::new(Registry::in_memory(&schemas).unwrap());
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);
         let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
+        let audit = Audit::open(registry.another().unwrap(), 1, &Metrics::default()).unwrap();
         let console = Console {
             registry: Arc::clone(&registry),
             desks,
-            audit: Arc::new(Audit::open(&registry).unwrap()),
+            audit: Arc::new(audit),
+            proxies: Proxies::default(),
             webhooks: Arc::new(
                 Webhooks::new(&registry, &crate::seal::Sealer::new(&[1; 32]), false).unwrap(),
             ),
