@@ -185,6 +185,9 @@ async function journeys(browser) {
   assert.throws(() => execFileSync(tandem, call, { stdio: "ignore" }));
   await desk.goto(`${base}/console/cases`);
   assert.match(await desk.textContent("#open tbody"), /BANK-4711/);
+  // That it called is in the audit log too.
+  await auditor.goto(`${base}/console/audit?person=demo-${PARTY}`);
+  assert.match(await auditor.textContent("#entries tbody"), /Called: .*payments.*reference: BANK-4711/s);
 
   // A passkey is added, and signs in without password and code.
   const device = await desk.context().newCDPSession(desk);

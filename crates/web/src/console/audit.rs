@@ -9,7 +9,8 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use jiff::Timestamp;
-use rusqlite::{ToSql, params_from_iter};
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
 use serde::Deserialize;
 use tandem_domain::calendar::Day;
 use tokio::task::spawn_blocking;
@@ -236,7 +237,7 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         ],
     };
     sheet.add("filter", vec![Block::Filter(filter)]);
-    let table = table(&signed, &people, &asked)?;
+    let table = table(&signed, &people, &asked).await?;
     let section = Section::new("entries", visit.t("audit.entries"));
     sheet.section(
         section
@@ -298,47 +299,10 @@ async fn checked(signed: &Signed) -> Result<(Tone, String), Fault> {
 }
 
 /// Entries of the party that pass the filter, newest first; an answer stands with what it answers.
-fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fault> {
+async fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fault> {
     let visit = &signed.visit;
-    let mut conditions = vec!["one.party = ?", "one.answers is null"];
-    let mut values: Vec<&dyn ToSql> = vec![&signed.person.party];
-    if !asked.person.is_empty() {
-        conditions.push("one.who = ?");
-        values.push(&asked.person);
-    }
     let object = asked.object.trim();
-    if !object.is_empty() {
-        conditions.push("instr(one.entry, ?) > 0");
-        values.push(&object);
-    }
-    let from = asked
-        .day
-        .parse::<Day>()
-        .ok()
-        .map(|day| i64::from(day.0) * DAY);
-    let until = from.map(|from| from + DAY);
-    if from.is_some() {
-        conditions.push("one.at >= ? and one.at < ?");
-        values.extend::<[&dyn ToSql; 2]>([&from, &until]);
-    }
-    if asked.before.is_some() {
-        conditions.push("one.number < ?");
-        values.push(&asked.before);
-    }
-    let text = format!(
-        "select one.entry, other.entry ->> 'status' from audit one
-         left join audit other on other.party = one.party and other.answers = one.number
-         where {} order by one.number desc limit {}",
-        conditions.join(" and "),
-        SHOWN + 1
-    );
-    let found = visit.console.audit.registry().with(|connection| {
-        let mut select = connection.prepare_cached(&text)?;
-        let rows = select.query_map(params_from_iter(values), |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Option<u16>>(1)?))
-        })?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    })?;
+    let found = found(signed, asked).await?;
     let mut table = Table::new(&[
         (visit.t("audit.time"), "!"),
         (visit.t("audit.what"), "!"),
@@ -374,6 +338,56 @@ fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Table, Fau
         }
     }
     Ok(table)
+}
+
+/// Entries that pass the filter, newest first, each with the status of its answer.
+async fn found(signed: &Signed, asked: &Asked) -> Result<Vec<(String, Option<u16>)>, Fault> {
+    let mut conditions = vec!["one.party = ?", "one.answers is null"];
+    let mut values = vec![Value::from(signed.person.party.clone())];
+    // Of its own accord SQLite would look at all entries of the party.
+    let mut index = "";
+    let day = asked.day.parse::<Day>().ok();
+    if let Some(day) = day {
+        let from = i64::from(day.0) * DAY;
+        conditions.push("one.at >= ? and one.at < ?");
+        values.extend([from, from + DAY].map(Value::from));
+        index = "indexed by audit_at";
+    }
+    if !asked.person.is_empty() {
+        conditions.push("one.who = ?");
+        values.push(asked.person.clone().into());
+        index = "indexed by audit_who";
+    }
+    let object = asked.object.trim();
+    if !object.is_empty() {
+        conditions.push("instr(one.entry, ?) > 0");
+        values.push(object.to_owned().into());
+    }
+    if let Some(before) = asked.before {
+        conditions.push("one.number < ?");
+        values.push(before.into());
+    }
+    let text = format!(
+        "select one.entry, other.entry ->> 'status' from audit one {index}
+         left join audit other indexed by audit_answers
+         on other.party = one.party and other.answers = one.number
+         where {} order by one.number desc limit {}",
+        conditions.join(" and "),
+        SHOWN + 1
+    );
+    // What is rare takes a while to be found among millions.
+    let own = signed.visit.console.audit.registry().another()?;
+    let find = move || {
+        own.with(|connection| {
+            let mut select = connection.prepare(&text)?;
+            let rows = select.query_map(params_from_iter(values), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })
+    };
+    let found = spawn_blocking(find).await;
+    Ok(found.map_err(|error| Fault::Failed(error.to_string()))??)
 }
 
 /// A time in UTC, given in seconds since 1970.
