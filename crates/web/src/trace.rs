@@ -5,6 +5,8 @@
 //! call makes, and out again with what is sent because of them.
 
 mod otlp;
+mod settings;
+mod span;
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,8 +24,9 @@ use tracing::Level;
 
 use crate::hex;
 
-use otlp::Span;
-pub use otlp::{Exporter, Settings};
+pub use otlp::Exporter;
+pub use settings::Settings;
+use span::Span;
 
 /// A place in a trace: what happens here is a child of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,7 +376,7 @@ impl Followed {
     /// route says what is not about somebody.
     fn span(&self, method: &Method, route: Option<&str>, response: &Response) -> Span {
         let status = response.status();
-        let method = otlp::known_method(method);
+        let method = span::known_method(method);
         let mut span = Span::server(self.trace, self.parent, (self.begun, self.took), self.times);
         span.name = match route {
             Some(route) => format!("{method} {route}"),

@@ -3,23 +3,22 @@
 //! What is recorded waits in a queue of a fixed length. What finds it full is dropped and counted,
 //! as is what a collector refuses.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use prometheus_client::metrics::counter::Counter;
-use serde::{Deserialize, Serialize};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use serde::Deserialize;
+use ureq::tls::{RootCerts, TlsConfig};
 
-use super::{STAGES, Times, Trace};
+use super::settings::Settings;
+use super::span::{Attribute, Span, count, request};
 use crate::metrics::Metrics;
-use crate::unescaped;
 
 /// Calls and messages that wait at most.
 const QUEUE: usize = 2048;
@@ -41,370 +40,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const TRIED: Duration = Duration::from_secs(60);
 /// How long sending may go on once the service ends.
 const ENDING: Duration = Duration::from_secs(5);
-
-/// Where to send, and as whom.
-pub struct Settings {
-    url: String,
-    /// May have secrets in it, so this type is never printed.
-    headers: HeaderMap,
-    roots: Option<RootCerts>,
-    resource: Vec<Attribute>,
-    /// Traces that begin here are recorded if their number is less.
-    below: u64,
-}
-
-/// What of its traces an operator wants, by the names of OpenTelemetry.
-const SAMPLERS: &str = "parentbased_always_on, parentbased_always_off, parentbased_traceidratio with a share from 0 to 1 \
-     in OTEL_TRACES_SAMPLER_ARG";
-
-impl Settings {
-    /// Reads OpenTelemetry's variables of the environment; none if they name no endpoint. `node` is
-    /// the name of this process among those of the service.
-    pub fn read(
-        variable: impl Fn(&str) -> Option<String>,
-        node: Option<&str>,
-    ) -> Result<Option<Settings>, String> {
-        // One that is empty is as if it were not there.
-        let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        // One for traces goes before the one for everything.
-        let either = |rest: &str| {
-            let names = ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"];
-            let mut names = names.map(|begin| format!("{begin}{rest}")).into_iter();
-            names.find_map(|name| Some((variable(&name)?, name)))
-        };
-        let off = variable("OTEL_SDK_DISABLED").is_some_and(|is| is.eq_ignore_ascii_case("true"))
-            || variable("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter == "none");
-        let Some((endpoint, name)) = either("ENDPOINT").filter(|_| !off) else {
-            return Ok(None);
-        };
-        if let Some((protocol, name)) = either("PROTOCOL")
-            && protocol != "http/json"
-        {
-            return Err(format!(
-                "{name}: traces are sent by http/json, not by {protocol}; leave it out and name the \
-                 collector's port for HTTP, usually 4318"
-            ));
-        }
-        let uri: Option<Uri> = endpoint.parse().ok();
-        let is_base = |uri: &Uri| {
-            let web = ["http", "https"].map(Some).contains(&uri.scheme_str());
-            web && uri.query().is_none()
-                && uri.authority().is_some_and(|at| !at.as_str().contains('@'))
-        };
-        if !uri.is_some_and(|uri| is_base(&uri)) {
-            // It may have a password in it.
-            return Err(format!(
-                "{name} must be like http://collector:4318; a password goes into \
-                 OTEL_EXPORTER_OTLP_HEADERS"
-            ));
-        }
-        let url = match name.contains("TRACES") {
-            true => endpoint,
-            false => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
-        };
-        let roots = either("CERTIFICATE").map(|(path, name)| {
-            roots(Path::new(&path)).map_err(|error| format!("{name}: {path}: {error}"))
-        });
-        let headers = either("HEADERS").map(|(text, name)| headers(&text, &name));
-        Ok(Some(Settings {
-            url,
-            headers: headers.transpose()?.unwrap_or_default(),
-            roots: roots.transpose()?,
-            resource: resource(variable, node)?,
-            below: share(variable)?,
-        }))
-    }
-}
-
-/// Reads `name=value,name=value`, as W3C Baggage writes it. What is wrong is not shown: it may be
-/// a secret.
-fn pairs(text: &str, name: &str) -> Result<Vec<(String, String)>, String> {
-    let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
-    let pairs = pairs.map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.trim().to_owned(), unescaped(value.trim())))
-    });
-    let pairs: Option<Vec<_>> = pairs.collect();
-    pairs.ok_or_else(|| format!("{name} must be name=value, with commas between several"))
-}
-
-fn headers(text: &str, name: &str) -> Result<HeaderMap, String> {
-    let fields = pairs(text, name)?.into_iter().map(|(field, value)| {
-        let mut value = HeaderValue::try_from(value).ok()?;
-        value.set_sensitive(true);
-        Some((HeaderName::try_from(field).ok()?, value))
-    });
-    let fields: Option<HeaderMap> = fields.collect();
-    fields.ok_or_else(|| format!("{name} has what is no field of HTTP"))
-}
-
-fn roots(path: &Path) -> Result<RootCerts, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let certificates = parse_pem(&pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let certificates: Vec<Certificate<'static>> = certificates.collect();
-    match certificates.is_empty() {
-        true => Err("there is no certificate (PEM) in it".to_owned()),
-        false => Ok(RootCerts::new_with_certs(&certificates)),
-    }
-}
-
-/// What the service says about itself. What is named by itself goes before what is in the list.
-fn resource(
-    variable: impl Fn(&str) -> Option<String>,
-    node: Option<&str>,
-) -> Result<Vec<Attribute>, String> {
-    const LIST: &str = "OTEL_RESOURCE_ATTRIBUTES";
-    let version = env!("CARGO_PKG_VERSION");
-    let mut resource: std::collections::BTreeMap<_, _> = [
-        ("service.name", "tandem"),
-        ("service.version", version),
-        ("telemetry.sdk.language", "rust"),
-        ("telemetry.sdk.name", "tandem"),
-        ("telemetry.sdk.version", version),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
-    resource.extend(node.map(|node| ("service.instance.id".to_owned(), node.to_owned())));
-    resource.extend(pairs(&variable(LIST).unwrap_or_default(), LIST)?);
-    let name = variable("OTEL_SERVICE_NAME");
-    resource.extend(name.map(|name| ("service.name".to_owned(), name)));
-    let resource = resource.into_iter();
-    Ok(resource
-        .map(|(key, value)| Attribute {
-            key: key.into(),
-            value: value.into(),
-        })
-        .collect())
-}
-
-/// Below which number traces that begin here are recorded.
-fn share(variable: impl Fn(&str) -> Option<String>) -> Result<u64, String> {
-    let sampler = variable("OTEL_TRACES_SAMPLER");
-    let share = match sampler.as_deref() {
-        None | Some("parentbased_always_on") => Some(1.0),
-        Some("parentbased_always_off") => Some(0.0),
-        Some("parentbased_traceidratio") => match variable("OTEL_TRACES_SAMPLER_ARG") {
-            None => Some(1.0),
-            Some(text) => text.parse::<f64>().ok(),
-        },
-        Some(_) => None,
-    };
-    let share = share.filter(|share| (0.0..=1.0).contains(share));
-    let share = share.ok_or_else(|| format!("OTEL_TRACES_SAMPLER must be one of {SAMPLERS}"))?;
-    Ok((share * (1_u64 << 63) as f64) as u64)
-}
-
-/// A value of an attribute.
-#[derive(Clone, Debug, Serialize)]
-pub(super) enum Value {
-    #[serde(rename = "stringValue")]
-    Text(String),
-    /// 64 bits are a text in JSON.
-    #[serde(rename = "intValue")]
-    Number(String),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Value {
-        Value::Text(text)
-    }
-}
-
-impl From<u16> for Value {
-    fn from(number: u16) -> Value {
-        Value::Number(number.to_string())
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Attribute {
-    key: std::borrow::Cow<'static, str>,
-    value: Value,
-}
-
-/// Kinds of spans, as OTLP numbers them.
-const INTERNAL: u8 = 1;
-const SERVER: u8 = 2;
-const CLIENT: u8 = 3;
-
-/// Something that was done, with its stages if it is a call.
-pub(super) struct Span {
-    pub(super) name: String,
-    pub(super) failed: bool,
-    trace: Trace,
-    parent: Option<Trace>,
-    kind: u8,
-    /// When it began, by both clocks.
-    begun: (SystemTime, Instant),
-    took: Duration,
-    attributes: Vec<Attribute>,
-    stages: Times,
-}
-
-impl Span {
-    /// A call that came, with the span of its caller if there is one.
-    pub(super) fn server(
-        trace: Trace,
-        parent: Option<Trace>,
-        (begun, took): (Instant, Duration),
-        stages: Times,
-    ) -> Span {
-        Span {
-            name: String::new(),
-            failed: false,
-            trace,
-            parent,
-            kind: SERVER,
-            begun: (SystemTime::now() - begun.elapsed(), begun),
-            took,
-            attributes: Vec::new(),
-            stages,
-        }
-    }
-
-    /// A message that was sent because of a call.
-    pub(super) fn client(trace: Trace, parent: Trace, time: (Instant, Duration)) -> Span {
-        Span {
-            kind: CLIENT,
-            ..Span::server(trace, Some(parent), time, Times::default())
-        }
-    }
-
-    /// Adds an attribute, if there is a value.
-    pub(super) fn say(&mut self, key: &'static str, value: Option<impl Into<Value>>) {
-        self.attributes.extend(value.map(|value| Attribute {
-            key: key.into(),
-            value: value.into(),
-        }));
-    }
-
-    /// As OTLP has it: itself, then its stages.
-    fn written(&self) -> impl Iterator<Item = Written<'_>> {
-        let (wall, begun) = self.begun;
-        let time = move |at: Instant| {
-            let since = wall + at.saturating_duration_since(begun);
-            let since = since.duration_since(SystemTime::UNIX_EPOCH);
-            since.unwrap_or_default().as_nanos().to_string()
-        };
-        let id = self.trace.id();
-        let flags = 0x100 | u32::from(self.trace.sampled);
-        let own = Written {
-            trace_id: id.clone(),
-            span_id: self.trace.span(),
-            parent_span_id: self.parent.map(|parent| parent.span()),
-            // Who sent a message runs here, who sent a call elsewhere.
-            flags: match (self.kind, self.parent) {
-                (SERVER, Some(_)) => flags | 0x200,
-                _ => flags,
-            },
-            name: &self.name,
-            kind: self.kind,
-            start_time_unix_nano: time(begun),
-            end_time_unix_nano: time(begun + self.took),
-            attributes: &self.attributes,
-            status: Status {
-                code: if self.failed { 2 } else { 0 },
-            },
-        };
-        let stages = STAGES.into_iter().zip(self.stages);
-        let stages = stages.filter_map(move |(name, stage)| {
-            let (begun, ended) = stage?;
-            Some(Written {
-                trace_id: id.clone(),
-                span_id: self.trace.child().span(),
-                parent_span_id: Some(self.trace.span()),
-                flags,
-                name,
-                kind: INTERNAL,
-                start_time_unix_nano: time(begun),
-                end_time_unix_nano: time(ended),
-                attributes: &[],
-                status: Status { code: 0 },
-            })
-        });
-        std::iter::once(own).chain(stages)
-    }
-}
-
-/// A method that is well known, or what the conventions put in its place.
-pub(super) fn known_method(method: &Method) -> &str {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::CONNECT,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PATCH,
-    ];
-    if known.contains(method) {
-        method.as_str()
-    } else {
-        "_OTHER"
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Written<'a> {
-    trace_id: String,
-    span_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<String>,
-    flags: u32,
-    name: &'a str,
-    kind: u8,
-    start_time_unix_nano: String,
-    end_time_unix_nano: String,
-    attributes: &'a [Attribute],
-    status: Status,
-}
-
-#[derive(Serialize)]
-struct Status {
-    code: u8,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'a> {
-    resource_spans: [ResourceSpans<'a>; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceSpans<'a> {
-    resource: Resource<'a>,
-    scope_spans: [ScopeSpans<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Resource<'a> {
-    attributes: &'a [Attribute],
-}
-
-#[derive(Serialize)]
-struct ScopeSpans<'a> {
-    scope: Scope,
-    spans: Vec<Written<'a>>,
-}
-
-#[derive(Serialize)]
-struct Scope {
-    name: &'static str,
-    version: &'static str,
-}
 
 /// What a collector answers.
 #[derive(Default, Deserialize)]
@@ -577,7 +212,7 @@ impl Worker {
 
     /// Sends spans, again and again if need be, and drops them when the time is up.
     fn deliver(&mut self, batch: &[Span], until: Instant) {
-        let body = self.written(batch);
+        let body = request(&self.resource, batch);
         let mut pause = FIRST_PAUSE;
         loop {
             match self.send(&body) {
@@ -626,24 +261,6 @@ impl Worker {
         }
     }
 
-    fn written(&self, batch: &[Span]) -> Vec<u8> {
-        let request = Request {
-            resource_spans: [ResourceSpans {
-                resource: Resource {
-                    attributes: &self.resource,
-                },
-                scope_spans: [ScopeSpans {
-                    scope: Scope {
-                        name: "tandem",
-                        version: env!("CARGO_PKG_VERSION"),
-                    },
-                    spans: batch.iter().flat_map(Span::written).collect(),
-                }],
-            }],
-        };
-        serde_json::to_vec(&request).expect("texts become JSON")
-    }
-
     fn send(&mut self, body: &[u8]) -> Tried {
         let mut request = self.http.post(&self.url);
         for (name, value) in &self.headers {
@@ -683,12 +300,6 @@ impl Worker {
     }
 }
 
-/// How many spans they are for a collector: each itself, and its stages.
-fn count(spans: &[Span]) -> u64 {
-    let stages = spans.iter().flat_map(|span| span.stages).flatten();
-    (spans.len() + stages.count()) as u64
-}
-
 /// How long `Retry-After` says: seconds, or a date.
 fn wait(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
@@ -702,108 +313,16 @@ fn wait(value: &HeaderValue) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::VecDeque;
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::TcpListener;
+    use std::time::SystemTime;
 
     use serde_json::{Value as Json, json};
 
+    use super::super::settings::tests::read;
+    use super::super::{Times, Trace};
     use super::*;
-
-    type Variables<'a> = &'a [(&'a str, &'a str)];
-
-    fn read(variables: Variables<'_>) -> Result<Option<Settings>, String> {
-        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-        Settings::read(
-            |name| variables.get(name).map(|value| (*value).to_owned()),
-            Some("n1"),
-        )
-    }
-
-    #[test]
-    fn what_is_wrong_with_the_environment_is_said_without_secrets() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        for (variables, expected) in [
-            (
-                [
-                    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@collector"),
-                    ("", ""),
-                ],
-                "OTEL_EXPORTER_OTLP_ENDPOINT must be like http://collector:4318; a password goes \
-                 into OTEL_EXPORTER_OTLP_HEADERS",
-            ),
-            (
-                [
-                    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318"),
-                    ("", ""),
-                ],
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT must be like http://collector:4318; a password \
-                 goes into OTEL_EXPORTER_OTLP_HEADERS",
-            ),
-            (
-                [endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
-                "OTEL_EXPORTER_OTLP_PROTOCOL: traces are sent by http/json, not by grpc; leave it \
-                 out and name the collector's port for HTTP, usually 4318",
-            ),
-            (
-                [endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "secret")],
-                "OTEL_EXPORTER_OTLP_HEADERS must be name=value, with commas between several",
-            ),
-            (
-                [endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "api key=secret")],
-                "OTEL_EXPORTER_OTLP_HEADERS has what is no field of HTTP",
-            ),
-            (
-                [endpoint, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null")],
-                "OTEL_EXPORTER_OTLP_CERTIFICATE: /dev/null: there is no certificate (PEM) in it",
-            ),
-            (
-                [endpoint, ("OTEL_TRACES_SAMPLER", "sometimes")],
-                "OTEL_TRACES_SAMPLER must be one of parentbased_always_on, parentbased_always_off, \
-                 parentbased_traceidratio with a share from 0 to 1 in OTEL_TRACES_SAMPLER_ARG",
-            ),
-        ] {
-            assert_eq!(read(&variables).err().as_deref(), Some(expected));
-        }
-    }
-
-    #[test]
-    fn traces_are_sent_where_the_environment_says() {
-        assert!(read(&[]).unwrap().is_none());
-        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/");
-        let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/traces");
-        let url = |variables: Variables<'_>| read(variables).unwrap().map(|settings| settings.url);
-        assert_eq!(url(&[all]).unwrap(), "http://all:4318/v1/traces");
-        assert_eq!(url(&[all, own]).unwrap(), "http://own/traces");
-        assert_eq!(url(&[all, ("OTEL_SDK_DISABLED", "true")]), None);
-        assert_eq!(url(&[all, ("OTEL_TRACES_EXPORTER", "none")]), None);
-        assert_eq!(url(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), None);
-    }
-
-    #[test]
-    fn a_share_of_traces_is_recorded_by_their_ids() {
-        let exporter = |sampler: &str, share: &str| {
-            let settings = read(&[
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
-                ("OTEL_TRACES_SAMPLER", sampler),
-                ("OTEL_TRACES_SAMPLER_ARG", share),
-            ]);
-            Exporter::start(settings.unwrap().unwrap(), &Metrics::default()).unwrap()
-        };
-        let taken = |exporter: &Exporter| {
-            let ids = (0..1000).map(|_| Trace::begin(true).id);
-            ids.filter(|id| exporter.samples(id)).count()
-        };
-        assert_eq!(taken(&exporter("parentbased_always_on", "")), 1000);
-        assert_eq!(taken(&exporter("parentbased_always_off", "")), 0);
-        let quarter = exporter("parentbased_traceidratio", "0.25");
-        assert!((150..350).contains(&taken(&quarter)));
-        let mut id = [0xff; 16];
-        id[8] = 0x3f;
-        assert!(quarter.samples(&id));
-        id[8] = 0x40;
-        assert!(!quarter.samples(&id));
-    }
 
     /// A collector: answers with what it is told, and gives what it took.
     fn collector(answers: &[&str]) -> (String, std::sync::mpsc::Receiver<(String, Json)>) {
