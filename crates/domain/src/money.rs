@@ -54,6 +54,12 @@ impl Amount {
     }
 }
 
+impl From<Amount> for i128 {
+    fn from(amount: Amount) -> i128 {
+        amount.0.into()
+    }
+}
+
 impl Add for Amount {
     type Output = Amount;
     fn add(self, other: Amount) -> Amount {

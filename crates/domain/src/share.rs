@@ -21,35 +21,51 @@ pub type Parts = [Amount; MAX_SHARES];
 /// order that the agreement writes. A negative total gives the negative parts of its magnitude.
 ///
 /// Weights are not negative, and unless the total is zero at least one is positive.
-pub fn allocate(total: Amount, weights: &[i128]) -> Parts {
-    debug_assert!(weights.len() <= MAX_SHARES && weights.iter().all(|&weight| weight >= 0));
-    let mut parts = [Amount::ZERO; MAX_SHARES];
+pub fn allocate<W: Copy + Into<i128>>(total: Amount, weights: &[W]) -> Parts {
+    debug_assert!(weights.len() <= MAX_SHARES);
+    debug_assert!(weights.iter().all(|&weight| weight.into() >= 0));
     if total.is_zero() {
-        return parts;
+        return Parts::default();
     }
-    let sum: i128 = weights.iter().sum();
+    let sum = weights
+        .iter()
+        .fold(0, |sum: i128, &weight| sum + weight.into());
     assert!(sum > 0, "an amount cannot be shared among nobody");
     let magnitude = total.0.unsigned_abs();
-    let mut remainders = [0; MAX_SHARES];
+    let narrow = u64::try_from(sum).ok();
+    let parts = match narrow.filter(|&sum| magnitude.checked_mul(sum).is_some()) {
+        // 64-bit division is several times faster. No weight is more than their sum.
+        Some(sum) => by_remainder(magnitude, weights, |weight| {
+            let product = magnitude * weight as u64;
+            (product / sum, product % sum)
+        }),
+        None => by_remainder(magnitude, weights, |weight| {
+            let (product, sum) = (u128::from(magnitude) * weight, sum as u128);
+            let quotient = product / sum;
+            // It is a part of the product, which is cheaper to know than to check.
+            let remainder = product.wrapping_sub(quotient.wrapping_mul(sum));
+            (quotient as u64, remainder)
+        }),
+    };
+    match total.0 < 0 {
+        true => parts.map(|part| -part),
+        false => parts,
+    }
+}
+
+/// Shares a magnitude by what `divide` gives for each weight: its exact part, rounded down, and
+/// what remains.
+fn by_remainder<W: Copy + Into<i128>, R: Copy + Default + Ord>(
+    magnitude: u64,
+    weights: &[W],
+    divide: impl Fn(u128) -> (u64, R),
+) -> Parts {
+    let mut parts = Parts::default();
+    let mut remainders = [R::default(); MAX_SHARES];
     let remainders = &mut remainders[..weights.len()];
     let mut left = magnitude;
-    let narrow = u64::try_from(sum);
-    let narrow = narrow
-        .ok()
-        .filter(|&sum| magnitude.checked_mul(sum).is_some());
     for (index, &weight) in weights.iter().enumerate() {
-        let (quotient, remainder) = match narrow {
-            // 64-bit division is several times faster. No weight is more than their sum.
-            Some(sum) => {
-                let product = magnitude * weight as u64;
-                (product / sum, (product % sum).into())
-            }
-            None => {
-                let (product, sum) = (u128::from(magnitude) * weight as u128, sum as u128);
-                let quotient = product / sum;
-                (quotient as u64, product - quotient * sum)
-            }
-        };
+        let (quotient, remainder) = divide(weight.into() as u128);
         remainders[index] = remainder;
         parts[index] = Amount(quotient as i64);
         left -= quotient;
@@ -63,10 +79,7 @@ pub fn allocate(total: Amount, weights: &[i128]) -> Parts {
             }
         }
         parts[largest] += Amount(1);
-        remainders[largest] = 0;
-    }
-    if total.0 < 0 {
-        parts = parts.map(|part| -part);
+        remainders[largest] = R::default();
     }
     parts
 }

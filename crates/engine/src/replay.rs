@@ -1,7 +1,7 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
 use tandem_domain::book::{ApplicationState, Book, Close, Event, Hashes, Version};
@@ -82,17 +82,16 @@ pub fn replay<S: Store>(
 ) -> Result<Book, ReplayError> {
     let (mut book, mut entries) = (Book::with_archive(), Vec::new());
     let start = journal.genesis();
-    each_event(journal, start, |batch, event, hashes| {
+    each_event(journal, start, &mut book, |book, batch, event, hashes| {
         entries.clear();
-        check_close(&book, event, batch)?;
-        apply_checked(&mut book, event, hashes, batch, &mut |entry| {
+        apply_checked(book, event, hashes, batch, &mut |entry| {
             entries.push(entry.clone());
         })?;
         observe(Step {
             batch,
             event,
             entries: &entries,
-            book: &book,
+            book,
         });
         Ok(())
     })?;
@@ -101,19 +100,25 @@ pub fn replay<S: Store>(
 
 /// Batches that are read ahead of the one whose events are taken, at the most.
 const AHEAD: usize = 4;
+/// Events whose loans and keys come from memory together.
+const FETCHED: usize = 64;
 
-/// Reads the events after `head`, each with the number of its batch and its hashes. The
-/// journal is read, checked, decoded and hashed on a thread of its own; what is found wrong there is
-/// told once all events before it are taken.
+/// Reads the events after `head`, each with the number of its batch and its hashes, and checks what
+/// day closes left. The journal is read, checked, decoded and hashed on a thread of its own; what is
+/// found wrong there is told once all events before it are taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,
-    mut take: impl FnMut(u64, &Event, Hashes) -> Result<(), ReplayError>,
+    book: &mut Book,
+    mut take: impl FnMut(&mut Book, u64, &Event, Hashes) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
     let (full, batches) = sync_channel(AHEAD);
+    // Memory is freed by the thread that asked for it, which costs less.
+    let (done, taken) = channel();
     thread::scope(|scope| {
         let reading = scope.spawn(move || {
             journal.read(head, |batch| {
+                taken.try_iter().for_each(drop::<Vec<Hashed>>);
                 let (events, whole) = decode(batch);
                 let ends = whole.is_err();
                 // Nobody takes more after a fault. None tells that it is not the journal's.
@@ -124,10 +129,16 @@ pub(crate) fn each_event<S: Store>(
             })
         });
         for (batch, events, whole) in batches {
-            for (event, hashes) in &events {
-                take(batch, event, *hashes)?;
+            for events in events.chunks(FETCHED) {
+                book.fetch(events);
+                for (event, hashes) in events {
+                    check_close(book, event, batch)?;
+                    take(book, batch, event, *hashes)?;
+                }
             }
             whole?;
+            // Once all is read, nobody frees it there.
+            let _ = done.send(events);
         }
         match reading.join() {
             Ok(Err(Some(error))) => Err(error.into()),
@@ -281,7 +292,7 @@ fn change_of(event: &Event) -> Option<(u32, &Totals)> {
     }
 }
 
-pub(crate) fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
+fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
     let Event::DayClosed(recorded) = event else {
         return Ok(());
     };

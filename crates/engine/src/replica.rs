@@ -5,7 +5,7 @@ use tandem_domain::ledger::Entry;
 use tandem_journal::{Head, Journal, Store};
 
 use crate::disclosure::Disclosure;
-use crate::replay::{ReplayError, Step, apply_checked, check_close, each_event};
+use crate::replay::{ReplayError, Step, apply_checked, each_event};
 use crate::{Engine, Tail, Written};
 
 /// A book as it was after a batch of its journal. It is moved on by reading the journal, or by
@@ -50,8 +50,7 @@ impl Replica {
     ) -> Result<(), ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
         let mut entries = Vec::new();
-        each_event(journal, self.head, |batch, event, hashes| {
-            check_close(book, event, batch)?;
+        each_event(journal, self.head, book, |book, batch, event, hashes| {
             take(
                 book,
                 disclosure,
@@ -93,9 +92,8 @@ impl Replica {
         mut journal: Journal<S>,
     ) -> Result<Engine<S>, ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
-        each_event(&mut journal, self.head, |batch, event, hashes| {
+        each_event(&mut journal, self.head, book, |book, batch, event, hashes| {
             disclosure.observe(event);
-            check_close(book, event, batch)?;
             apply_checked(book, event, hashes, batch, &mut |_| {})
         })?;
         Ok(Engine {

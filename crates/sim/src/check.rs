@@ -1,14 +1,12 @@
 //! What must hold, computed without the book's own counters.
 
-use std::array;
-
 use tandem_domain::agreement::LimitScope;
 use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Loan, Verdict};
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Split, Totals};
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
-use tandem_domain::share::{MAX_SHARES, Parts, allocate};
+use tandem_domain::share::{MAX_SHARES, allocate};
 
 use crate::notes::Notes;
 use crate::view;
@@ -79,21 +77,29 @@ pub(crate) fn book(book: &Book, notes: &Notes, parts_of: PartsOf) -> Result<(), 
 fn shares(book: &Book, loan: &Loan, parts_of: PartsOf) -> Result<(), Violation> {
     const RULE: &str = "shares are exact";
     let totals = &loan.position.totals;
-    let parts = parts_of(book, loan);
-    let sum = |parts: &Parts| parts.iter().copied().sum::<Amount>();
+    let split = parts_of(book, loan);
     for (what, whole, parts) in [
-        ("principal", totals.principal, &parts.principal),
-        ("interest", totals.interest, &parts.interest),
-        ("penalty", totals.penalty, &parts.penalty),
-        ("charged off", totals.charged_off, &parts.charged_off),
+        (
+            "principal",
+            totals.principal,
+            split.parts(|own| own.principal),
+        ),
+        ("interest", totals.interest, split.parts(|own| own.interest)),
+        ("penalty", totals.penalty, split.parts(|own| own.penalty)),
+        (
+            "charged off",
+            totals.charged_off,
+            split.parts(|own| own.charged_off),
+        ),
         (
             "outstanding",
             loan.position.outstanding(),
-            &parts.outstanding,
+            split.parts(|own| own.outstanding),
         ),
     ] {
-        ensure(sum(parts) == whole, RULE, || {
-            format!("parts of {what} sum to {}, not {}", sum(parts).0, whole.0)
+        let sum: Amount = parts.into_iter().sum();
+        ensure(sum == whole, RULE, || {
+            format!("parts of {what} sum to {}, not {}", sum.0, whole.0)
         })?;
     }
     if !loan.position.marks.is_empty() {
@@ -103,19 +109,33 @@ fn shares(book: &Book, loan: &Loan, parts_of: PartsOf) -> Result<(), Violation> 
     let mut fresh = loan.position.clone();
     fresh.totals = Totals::default();
     let fresh = Split::of(&fresh, loan.principal, &loan.parts, agreement);
-    let holdings: [i128; MAX_SHARES] = fresh.outstanding.map(|part| part.0.into());
+    let holdings: [i128; MAX_SHARES] = fresh.parts(|own| own.outstanding).map(i128::from);
     let weights = &fresh.interest_weights;
-    let lost: Parts = array::from_fn(|place| parts.principal[place] + parts.charged_off[place]);
     for (what, whole, parts, weights) in [
-        ("principal", totals.principal, &parts.principal, &holdings),
+        (
+            "principal",
+            totals.principal,
+            split.parts(|own| own.principal),
+            &holdings,
+        ),
         (
             "principal gone",
             totals.principal + totals.charged_off,
-            &lost,
+            split.parts(|own| own.principal + own.charged_off),
             &holdings,
         ),
-        ("interest", totals.interest, &parts.interest, weights),
-        ("penalty", totals.penalty, &parts.penalty, &holdings),
+        (
+            "interest",
+            totals.interest,
+            split.parts(|own| own.interest),
+            weights,
+        ),
+        (
+            "penalty",
+            totals.penalty,
+            split.parts(|own| own.penalty),
+            &holdings,
+        ),
     ] {
         let all: i128 = weights.iter().sum();
         for (part, weight) in parts.iter().zip(weights) {
@@ -237,9 +257,10 @@ fn use_of(
             let agreement = &book.version_of(&loan).agreement;
             let split = loan.split(agreement);
             let undrawn = allocate(loan.undrawn(&loan.position, agreement), &split.commitments);
-            let holders = split.holders.iter().zip(split.outstanding).zip(undrawn);
-            let own = holders.filter(|((holder, _), _)| counts(*holder));
-            own.map(|((_, outstanding), undrawn)| outstanding + undrawn)
+            let holders = split.holders.iter().zip(&split.own).zip(undrawn);
+            let counted = holders.filter(|((holder, _), _)| counts(*holder));
+            counted
+                .map(|((_, own), undrawn)| own.outstanding + undrawn)
                 .sum()
         }
         _ => Amount::ZERO,

@@ -12,7 +12,7 @@ use tandem_domain::field::STANDARD;
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{
-    Action, Due, Instalment, Ops, Position, Sold, Split, Status, Terms, Totals, Transaction,
+    Action, Due, Instalment, Ops, Own, Position, Sold, Split, Status, Terms, Totals, Transaction,
     earner, schedule,
 };
 use tandem_domain::money::{Amount, Currency, Rate};
@@ -880,11 +880,11 @@ impl PartyTable {
     /// What a loan's totals, or a change of them, are for each party, by its splits before and
     /// after; the first row is what was drawn.
     fn of(totals: &Totals, before: &Split, after: &Split, agreement: &Agreement) -> PartyTable {
-        let holders = |name, whole, of: &dyn Fn(&Split, usize) -> Amount| {
+        let holders = |name, whole, of: &dyn Fn(&Own) -> Amount| {
             let mut row = Row::new(name, whole);
             for (split, sign) in [(after, 1), (before, -1)] {
-                for (place, party) in split.holders.iter().enumerate() {
-                    row.parties[party.index()] += Amount(sign * of(split, place).0);
+                for (party, own) in split.holders.iter().zip(&split.own) {
+                    row.parties[party.index()] += Amount(sign * of(own).0);
                 }
             }
             row
@@ -912,28 +912,22 @@ impl PartyTable {
             (1, Some((name, ..))) => name,
             _ => "fees",
         };
-        let mut fees = holders(name, totals.all_fees(), &|split, place| split.fees[place]);
+        let mut fees = holders(name, totals.all_fees(), &|own| own.fees);
         for (place, (_, _, fee)) in kinds.into_iter().enumerate() {
             let amount = after.fees_elsewhere[place] - before.fees_elsewhere[place];
             give(&mut fees, earner(fee), amount);
         }
         let of_which = charged().filter(|_| charged().count() > 1);
         let of_which = of_which.map(|(name, amount, _)| Row::new(name, *amount));
-        let mut recovered = holders("recovered", totals.recovered, &|split, place| {
-            split.recovered[place]
-        });
+        let mut recovered = holders("recovered", totals.recovered, &|own| own.recovered);
         give(
             &mut recovered,
             agreement.guarantor,
             after.recovered_by_guarantor - before.recovered_by_guarantor,
         );
-        let mut compensation = holders("compensation", Amount::ZERO, &|split, place| {
-            split.compensated[place]
-        });
+        let mut compensation = holders("compensation", Amount::ZERO, &|own| own.compensated);
         give(&mut compensation, agreement.guarantor, -totals.compensated);
-        let mut service_fee = holders("service fee", Amount::ZERO, &|split, place| {
-            -split.service_fee[place]
-        });
+        let mut service_fee = holders("service fee", Amount::ZERO, &|own| -own.service_fee);
         let paid: Amount = service_fee.parties.iter().copied().sum();
         let platform = agreement.service_fee.map(|(platform, _)| platform);
         give(&mut service_fee, platform, -paid);
@@ -951,34 +945,22 @@ impl PartyTable {
             }
         }
         let mut rows = vec![
-            holders("drawn", totals.drawn, &|split, place| {
-                split.disbursed[place]
-            }),
+            holders("drawn", totals.drawn, &|own| own.disbursed),
             Row::new("received", totals.received),
             credited,
             fees,
         ];
         rows.extend(of_which);
         rows.extend([
-            holders("penalty", totals.penalty, &|split, place| {
-                split.penalty[place]
-            }),
-            holders("interest", totals.interest, &|split, place| {
-                split.interest[place]
-            }),
-            holders("principal", totals.principal, &|split, place| {
-                split.principal[place]
-            }),
+            holders("penalty", totals.penalty, &|own| own.penalty),
+            holders("interest", totals.interest, &|own| own.interest),
+            holders("principal", totals.principal, &|own| own.principal),
             recovered,
             Row::new("held", totals.held()),
             Row::new("given back", totals.refunded),
-            holders("written off", totals.charged_off, &|split, place| {
-                split.charged_off[place]
-            }),
+            holders("written off", totals.charged_off, &|own| own.charged_off),
             Row::new("interest given up", totals.interest_forgone),
-            holders("capitalised", totals.capitalised, &|split, place| {
-                split.capitalised[place]
-            }),
+            holders("capitalised", totals.capitalised, &|own| own.capitalised),
             bought,
             price,
             compensation,

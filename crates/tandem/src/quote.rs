@@ -228,7 +228,7 @@ impl Quote<'_> {
             let own: Own = after.own(party).since(&before.own(party));
             let mut share = Share {
                 party,
-                principal: own.received - own.interest - own.fees - own.penalty - own.recovered,
+                principal: own.principal,
                 interest: own.interest,
                 penalty: own.penalty,
                 fees: own.fees,

@@ -5,6 +5,7 @@ use super::decide::Ready;
 use super::event::{Decided, Event, Verdict};
 use super::hashes::{Hashes, digest, region};
 use super::keys::KeyHash;
+use super::loans::PackedTerms;
 use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
 use crate::calendar::Day;
 use crate::funding::Part;
@@ -35,6 +36,19 @@ impl Book {
         entries: &mut impl FnMut(&Entry),
     ) -> Option<Totals> {
         self.apply_ready(event, hashes, None, entries)
+    }
+
+    /// Reads something of all that events which are applied next change, each with its
+    /// [`Event::hashes`]: what is far away comes at the same time that way.
+    pub fn fetch(&self, events: &[(Event, Hashes)]) {
+        let changed = events.iter().filter_map(|(event, hashes)| match event {
+            Event::Instructed { loan, .. }
+            | Event::Reversed { loan, .. }
+            | Event::ChargedOff { loan, .. } => Some((*loan, hashes.key)),
+            _ => None,
+        });
+        self.loans.fetch(changed.clone().map(|(loan, _)| loan));
+        self.instructions.fetch(changed.map(|(_, key)| key));
     }
 
     pub(super) fn apply_ready(
@@ -261,7 +275,9 @@ impl Book {
             series,
             entered: 0,
             agenda: None,
+            terms: PackedTerms::default(),
         };
+        loan.terms = loan.pack_terms();
         let split = loan.split(agreement);
         let undrawn = loan.undrawn(&loan.position, agreement);
         self.pool.disbursed += loan.principal;
@@ -317,7 +333,7 @@ impl Book {
             let Some(mut loan) = self.loan_at(place) else {
                 continue;
             };
-            let moved = loan.history.last().is_some_and(|last| last.day >= today);
+            let moved = loan.history.last_day().is_some_and(|last| last >= today);
             if moved && follows(self.version_of(&loan)) {
                 let position =
                     evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
@@ -362,12 +378,14 @@ impl Book {
         ready: Option<Ready>,
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
-        let ready = ready.unwrap_or_else(|| {
-            let loan = self.loan_in(place);
-            let position = self.after(&loan, transaction);
-            Ready { loan, position }
-        });
-        let Ready { mut loan, position } = ready;
+        let (mut loan, position);
+        match ready {
+            Some(ready) => (loan, position) = (ready.loan, ready.position),
+            None => {
+                loan = self.loan_in(place);
+                position = self.after(&loan, transaction);
+            }
+        }
         let is_charge_off = |known: &Transaction| {
             matches!(known.action, Action::ChargeOff { .. }) && known.day <= transaction.day
         };
@@ -401,7 +419,7 @@ impl Book {
             places.sort_unstable();
             places.dedup();
             for group in places.chunks(FETCHED) {
-                self.loans.fetch(group);
+                self.loans.fetch(group.iter().copied());
                 for &place in group {
                     self.let_fall_due(place, day, entries);
                 }

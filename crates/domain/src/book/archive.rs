@@ -102,7 +102,7 @@ impl Book {
     /// written off may still be paid.
     fn is_due(&self, loan: &Loan) -> bool {
         let archive = &self.version_of(loan).agreement.file.archive;
-        let ended = loan.history.last().map(|last| last.day);
+        let ended = loan.history.last_day();
         loan.position.status == Status::Repaid
             && archive.zip(ended).is_some_and(|(archive, ended)| {
                 ended + i32::from(archive.after_days) <= self.business_date

@@ -222,7 +222,7 @@ impl Book {
                 let own = split.own(party);
                 sums.outstanding[party.index()] += own.outstanding;
                 left += own.outstanding;
-                received += own.received;
+                received += own.received();
             }
             let elsewhere: Amount = split.fees_elsewhere.iter().copied().sum();
             let surplus = (left - loan.position.outstanding())

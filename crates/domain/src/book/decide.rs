@@ -359,8 +359,8 @@ impl Book {
         let terms = self.terms(loan);
         if loan
             .history
-            .last()
-            .is_none_or(|last| last.day <= transaction.day)
+            .last_day()
+            .is_none_or(|last| last <= transaction.day)
             && transaction.day >= self.business_date
         {
             let mut position = loan.position.clone();

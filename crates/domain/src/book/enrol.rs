@@ -39,19 +39,18 @@ impl Book {
             self.enrol(place, loan, looked_at, &before);
             return Totals::default();
         }
-        let after = fold.split_at(&position);
-        let old = loan.position.totals;
+        let after = fold.split_at(new);
+        let left = loan.undrawn(new, agreement);
+        let came = new.totals.since(&old.totals);
         loan.position = position;
-        let left = loan.undrawn(&loan.position, agreement);
-        let totals = loan.position.totals;
         let region = self.applications.rows[loan.application as usize].region;
-        self.pool.used += totals.compensated - old.compensated;
-        self.pool.disbursed += totals.drawn - old.drawn;
+        self.pool.used += came.compensated;
+        self.pool.disbursed += came.drawn;
         self.post_change(
             place,
             usize::from(loan.version),
-            (&old, &before),
-            (&totals, &after),
+            &came,
+            [&before, &after],
             kind,
             entries,
         );
@@ -59,15 +58,15 @@ impl Book {
         self.reserve_undrawn(region, &before, undrawn, -1);
         self.reserve_undrawn(region, &after, left, 1);
         self.enrol(place, loan, looked_at, &after);
-        totals.since(&old)
+        came
     }
 
     /// Principal counts against limits as long as it is outstanding.
     pub(super) fn expose(&mut self, region: u32, before: &Split, after: &Split) {
         let outstanding = &mut self.regions[region as usize].outstanding;
         for (split, sign) in [(after, 1), (before, -1)] {
-            for (party, part) in split.holders.iter().zip(split.outstanding) {
-                outstanding[party.index()] += Amount(part.0 * sign);
+            for (party, own) in split.holders.iter().zip(&split.own) {
+                outstanding[party.index()] += Amount(own.outstanding.0 * sign);
             }
         }
     }

@@ -250,7 +250,7 @@ impl Book {
                 let undrawn = allocate(undrawn, &split.commitments);
                 for (place, party) in split.holders.iter().enumerate() {
                     exposure.reserved[party.index()] += undrawn[place];
-                    exposure.outstanding[party.index()] += split.outstanding[place];
+                    exposure.outstanding[party.index()] += split.own[place].outstanding;
                 }
             }
         }

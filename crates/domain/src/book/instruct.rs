@@ -127,8 +127,8 @@ impl Book {
     /// A loan as it stood at the end of a day, by all that is known now.
     pub fn position_on(&self, loan: &Loan, day: Day) -> Position {
         let terms = self.terms(loan);
-        let last = loan.history.last();
-        if last.is_none_or(|last| last.day <= day) && day >= self.business_date.previous() {
+        let last = loan.history.last_day();
+        if last.is_none_or(|last| last <= day) && day >= self.business_date.previous() {
             let mut position = loan.position.clone();
             position.advance(&terms, day);
             return position;

@@ -4,6 +4,8 @@
 //! asks says whether that place is it. So a key is stored once, or not at all where a part of its
 //! hash lies with what it belongs to.
 
+use std::hint::black_box;
+
 use crate::packed::{Damaged, Reader, put, put_bytes};
 
 /// Number of segments; each grows by itself, so that no command waits for all of them.
@@ -71,6 +73,15 @@ impl Index {
     pub(super) fn find(&self, hash: KeyHash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let candidates = self.segments[hash.segment].places(hash.tag);
         candidates.into_iter().find(|&place| is(place))
+    }
+
+    /// Reads where keys belong, all at the same time.
+    pub(super) fn fetch(&self, hashes: impl Iterator<Item = KeyHash>) {
+        let slots = hashes.filter_map(|hash| {
+            let segment = &self.segments[hash.segment];
+            segment.slots.get(segment.start(hash.tag << PLACE_BITS))
+        });
+        black_box(slots.fold(0, |all, slot| all ^ slot));
     }
 
     /// Adds a place. One that is there already stays.

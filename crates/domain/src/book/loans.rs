@@ -18,6 +18,9 @@ use crate::share::MAX_SHARES;
 /// Bytes that a processor fetches at once.
 const CACHE_LINE: usize = 64;
 
+/// The packed terms of a loan: no memory of their own for up to five lenders.
+pub(super) type PackedTerms = SmallVec<[u8; 64]>;
+
 /// No day.
 const NEVER: Day = Day(i32::MAX);
 
@@ -47,6 +50,7 @@ impl Loans {
         self.packed.iter().map(|packed| packed.len()).sum()
     }
 
+    #[inline]
     pub(super) fn get(&self, place: u32, series: &[Series]) -> Option<Loan> {
         let packed = self.present(place)?;
         Some(Loan::unpack(packed, series).expect("a loan is what was packed"))
@@ -92,7 +96,8 @@ impl Loans {
         self.digest = self.digest.wrapping_add(hash(&self.hashed));
         self.scratch.clear();
         put_bytes(&mut self.scratch, &self.hashed[start..]);
-        loan.pack_rest(&mut self.scratch);
+        self.scratch.extend_from_slice(&loan.terms);
+        self.scratch.extend_from_slice(loan.history.packed());
         if packed.len() == self.scratch.len() {
             packed.copy_from_slice(&self.scratch);
         } else {
@@ -102,10 +107,9 @@ impl Loans {
 
     /// Reads something of every cache line of some loans: lines that are far away come at the same
     /// time that way, where looking at one loan after the other would wait for each.
-    pub(super) fn fetch(&self, places: &[u32]) {
+    pub(super) fn fetch(&self, places: impl Iterator<Item = u32>) {
         let mut all = 0;
-        for &place in places {
-            let packed = &self.packed[place as usize];
+        for packed in places.filter_map(|place| self.packed.get(place as usize)) {
             let lines = packed.iter().step_by(CACHE_LINE).chain(packed.last());
             all = lines.fold(all, |all, byte| all ^ byte);
         }
@@ -220,8 +224,10 @@ impl Loan {
         self.position.pack(self.base(), out);
     }
 
-    /// Appends its terms, then its history.
-    fn pack_rest(&self, out: &mut Vec<u8>) {
+    /// Its terms, packed; its history lies behind them.
+    pub(super) fn pack_terms(&self) -> PackedTerms {
+        let mut terms = PackedTerms::default();
+        let out = &mut terms;
         put_row(
             out,
             [
@@ -237,11 +243,12 @@ impl Loan {
             put(out, part.amount.0);
             put(out, part.rate.0 - self.rate.0);
         }
-        out.extend_from_slice(self.history.packed());
+        terms
     }
 
     pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {
         let [mut state, mut from] = parts(packed)?;
+        let rest = from.bytes;
         let [application, of, principal, rate, instalment, parts] = from.row()?;
         let of: u32 = small(of)?;
         let series = series.get(of as usize).ok_or(Damaged)?;
@@ -280,6 +287,7 @@ impl Loan {
             series: of,
             entered: small(entered)?,
             agenda: or_missing(agenda).map(day).transpose()?,
+            terms: SmallVec::from_slice(&rest[..rest.len() - from.bytes.len()]),
         })
     }
 }

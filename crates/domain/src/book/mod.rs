@@ -44,7 +44,7 @@ use smallvec::SmallVec;
 use applications::Applications;
 use archive::Archived;
 use keys::{Index, KeyHash, Names};
-use loans::Loans;
+use loans::{Loans, PackedTerms};
 use slices::Slices;
 
 use crate::agreement::{Agreement, Amortisation};
@@ -282,6 +282,8 @@ pub struct Loan {
     pub entered: u32,
     /// The next business date on which a day close must look at it.
     agenda: Option<Day>,
+    /// Its terms, packed: they never change.
+    terms: PackedTerms,
 }
 
 impl Loan {
@@ -496,6 +498,7 @@ impl Book {
     }
 
     /// A loan by its place; none if it is archived.
+    #[inline]
     pub fn loan_at(&self, place: u32) -> Option<Loan> {
         self.loans.get(place, &self.series)
     }
@@ -523,6 +526,7 @@ impl Book {
     /// # Panics
     ///
     /// If there is none, or it is archived.
+    #[inline]
     pub fn loan_in(&self, place: u32) -> Loan {
         self.loan_at(place).expect("the loan is there")
     }

@@ -81,7 +81,7 @@ impl Portfolio {
         let due = split.interest_due(interest_due);
         for (place, party) in split.holders.iter().enumerate() {
             let holding = &mut self.holdings[party.index()];
-            holding.by_class[class] += Amount(split.outstanding[place].0 * sign);
+            holding.by_class[class] += Amount(split.own[place].outstanding.0 * sign);
             holding.interest_due += Amount(due[place].0 * sign);
             let share = split.interest_shares[place];
             let sum = &mut holding.accrual[day_count.index()];

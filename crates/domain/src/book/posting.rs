@@ -7,7 +7,7 @@
 use super::{Book, Loan};
 use crate::agreement::{Agreement, Earner};
 use crate::ledger::{Account, Entry, EntryKind, Ledgers};
-use crate::loan::{Sold, Split, Totals, earner};
+use crate::loan::{Own, Sold, Split, Totals, earner};
 use crate::money::Amount;
 use crate::party::PartyId;
 use crate::share::allocate;
@@ -26,7 +26,8 @@ impl Book {
         let rounding = agreement.file.product.rounding;
         ledgers.begin(self.business_date, EntryKind::Disbursement, Some(place));
         let mut net = loan.principal;
-        for (&lender, part) in agreement.lenders.iter().zip(split.disbursed) {
+        let disbursed = split.parts(|own| own.disbursed);
+        for (&lender, part) in agreement.lenders.iter().zip(disbursed) {
             ledgers.post(lender, Account::Loans, part);
             ledgers.owe(lender, servicer, part);
         }
@@ -39,7 +40,7 @@ impl Book {
                     ledgers.owe(servicer, party, amount);
                 }
                 Earner::Lenders => {
-                    let parts = allocate(amount, &split.disbursed.map(|part| part.0.into()));
+                    let parts = allocate(amount, &disbursed);
                     for (&lender, part) in agreement.lenders.iter().zip(parts) {
                         ledgers.post(lender, Account::FeeIncome, -part);
                         ledgers.owe(servicer, lender, part);
@@ -56,16 +57,15 @@ impl Book {
         &mut self,
         place: u32,
         version: usize,
-        before: (&Totals, &Split),
-        after: (&Totals, &Split),
+        came: &Totals,
+        [before, after]: [&Split; 2],
         kind: EntryKind,
         entries: &mut impl FnMut(&Entry),
     ) {
         let agreement = &self.versions[version].agreement;
         let ledgers = &mut self.ledgers;
         ledgers.begin(self.business_date, kind, Some(place));
-        post_servicer(ledgers, agreement, before.0, after.0);
-        let (before, after) = (before.1, after.1);
+        post_servicer(ledgers, agreement, came);
         let holders = before.holders.iter().chain(after.holders.iter());
         let held = holders.fold(0u32, |held, party| held | 1 << party.index());
         let holders = PartyId::ALL.into_iter();
@@ -102,16 +102,11 @@ impl Book {
 }
 
 /// The servicer receives from borrowers and pays out to them, and holds what is not used.
-fn post_servicer(ledgers: &mut Ledgers, agreement: &Agreement, before: &Totals, after: &Totals) {
+fn post_servicer(ledgers: &mut Ledgers, agreement: &Agreement, came: &Totals) {
     let servicer = agreement.servicer;
-    let came = after.since(before);
     let cash = came.received - came.refunded - came.drawn;
     ledgers.post(servicer, Account::Settlement, cash);
-    ledgers.post(
-        servicer,
-        Account::CustomerFunds,
-        before.held() - after.held(),
-    );
+    ledgers.post(servicer, Account::CustomerFunds, -came.held());
     ledgers.post(agreement.goodwill, Account::GoodwillExpense, came.credited);
     ledgers.owe(agreement.goodwill, servicer, came.credited);
 }
@@ -124,8 +119,10 @@ fn post_holder(
     before: &Split,
     after: &Split,
 ) {
-    let own = after.own(party).since(&before.own(party));
-    ledgers.owe(agreement.servicer, party, own.received - own.disbursed);
+    let nothing = Own::default();
+    let [was, is] = [before, after].map(|split| split.find(party).unwrap_or(&nothing));
+    let own = is.since(was);
+    ledgers.owe(agreement.servicer, party, own.received() - own.disbursed);
     ledgers.post(party, Account::Loans, own.outstanding);
     let interest = own.interest + own.capitalised;
     ledgers.post(party, Account::InterestReceivable, -interest);

@@ -602,6 +602,7 @@ mod tests {
             ("a loan of another application", |book| {
                 let mut loan = book.loan_in(0);
                 loan.application = 1;
+                loan.terms = loan.pack_terms();
                 book.loans.set(0, &loan);
             }),
             ("a loan of a class that no agreement has", |book| {

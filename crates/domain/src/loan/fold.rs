@@ -3,15 +3,12 @@
 
 use super::holders::{Holders, Mark, PartChange, Sold};
 use super::position::Position;
-use super::split::{Split, earner};
+use super::split::{Own, Split, earner};
 use super::totals::Totals;
 use crate::agreement::{Agreement, Recoveries};
 use crate::funding::Part;
 use crate::money::{Amount, Rate, Rounding};
 use crate::share::{MAX_SHARES, Parts, allocate};
-
-/// Weights of the holders.
-type Weights = [i128; MAX_SHARES];
 
 /// The parts of a loan as they were when its holdings changed last: what every later split is
 /// counted from.
@@ -22,9 +19,9 @@ pub(crate) struct Fold<'a> {
     parts: &'a [Part],
     split: Split,
     /// Price of each holder.
-    rates: Weights,
+    rates: [Rate; MAX_SHARES],
     /// Weights of the holders in principal; those in interest are the split's.
-    by_principal: Weights,
+    by_principal: Parts,
     /// Totals up to which all is counted.
     from: Totals,
 }
@@ -46,16 +43,18 @@ impl<'a> Fold<'a> {
                 holders: Holders::of(agreement),
                 ..Split::default()
             },
-            rates: [0; MAX_SHARES],
-            by_principal: [0; MAX_SHARES],
+            rates: [Rate::ZERO; MAX_SHARES],
+            by_principal: Parts::default(),
             from: Totals::default(),
         };
         for (place, part) in parts.iter().enumerate() {
-            fold.split.commitments[place] = part.amount.0.into();
-            fold.rates[place] = part.rate.0.into();
+            fold.split.commitments[place] = part.amount;
+            fold.rates[place] = part.rate;
         }
-        fold.split.disbursed = allocate(principal, &fold.split.commitments[..parts.len()]);
-        fold.split.outstanding = fold.split.disbursed;
+        let disbursed = allocate(principal, &fold.split.commitments[..parts.len()]);
+        for (own, part) in fold.split.own.iter_mut().zip(disbursed) {
+            (own.disbursed, own.outstanding) = (part, part);
+        }
         fold.weigh();
         for mark in &position.marks {
             let came = mark.totals.since(&fold.from);
@@ -96,7 +95,10 @@ impl<'a> Fold<'a> {
         let (totals, agreement) = (&position.totals, self.agreement);
         let came = totals.since(&fold.from);
         let by_guarantor = recovered_by_guarantor(totals, lost(position), agreement);
-        let mut split = fold.split.clone();
+        let mut split = Split {
+            sold: fold.split.sold.clone(),
+            ..fold.split
+        };
         count(
             &mut split,
             &fold.by_principal,
@@ -106,8 +108,8 @@ impl<'a> Fold<'a> {
         );
         if let Some((_, rate)) = agreement.service_fee {
             let rounding = agreement.file.product.rounding;
-            for place in 0..split.holders.len() {
-                split.service_fee[place] += split.interest[place].at(rate, rounding);
+            for own in split.holding() {
+                own.service_fee += own.interest.at(rate, rounding);
             }
         }
         split
@@ -116,16 +118,18 @@ impl<'a> Fold<'a> {
     /// Weighs the holders in principal and in interest by what they hold now.
     fn weigh(&mut self) {
         let split = &mut self.split;
-        let mut principal = split.outstanding.map(|amount| amount.0.max(0).into());
-        if is_nothing(&principal) {
+        let holders = split.holders.len();
+        let mut principal = split.parts(|own| own.outstanding.max(Amount::ZERO));
+        if principal.iter().all(|part| part.is_zero()) {
             principal = split.commitments;
         }
         let mut interest = [0; MAX_SHARES];
-        for place in (0..MAX_SHARES).filter(|&place| principal[place] != 0) {
-            interest[place] = principal[place] * self.rates[place];
+        for place in 0..holders {
+            let rate = i128::from(self.rates[place].0);
+            interest[place] = i128::from(principal[place].0) * rate;
         }
-        if is_nothing(&interest) {
-            interest = principal;
+        if interest.iter().all(|&weight| weight == 0) {
+            interest = principal.map(i128::from);
         }
         self.by_principal = principal;
         split.interest_weights = interest;
@@ -139,22 +143,26 @@ impl<'a> Fold<'a> {
         match mark.change {
             PartChange::Drawn(amount) => {
                 let parts = allocate(amount, &split.commitments);
-                add(&mut split.outstanding, &parts);
-                add(&mut split.disbursed, &parts);
+                for (own, part) in split.own.iter_mut().zip(parts) {
+                    own.outstanding += part;
+                    own.disbursed += part;
+                }
                 self.keep_interest(mark.interest, &interest);
             }
             PartChange::Capitalised(amount) => {
                 // The period's interest is parted as a whole; what is left of it is due.
-                let mut parts = allocate(amount + mark.interest, &before);
-                take(&mut parts, &interest);
-                add(&mut split.outstanding, &parts);
-                add(&mut split.capitalised, &parts);
+                let parts = allocate(amount + mark.interest, &before);
+                for ((own, part), due) in split.own.iter_mut().zip(parts).zip(interest) {
+                    own.outstanding += part - due;
+                    own.capitalised += part - due;
+                }
                 self.keep_interest(mark.interest, &interest);
             }
             PartChange::Sold(sale) => {
                 let seller = split.holders.place(sale.seller);
                 let buyer = split.holders.place(sale.buyer);
-                let principal = split.outstanding[seller].at(sale.part, Rounding::HalfUp);
+                let own = &mut split.own;
+                let principal = own[seller].outstanding.at(sale.part, Rounding::HalfUp);
                 let interest = interest[seller];
                 let sold = Sold {
                     seller: sale.seller,
@@ -163,19 +171,20 @@ impl<'a> Fold<'a> {
                     price: principal.at(sale.price, Rounding::HalfUp),
                     interest: interest.at(sale.part, Rounding::HalfUp),
                 };
-                let held = i128::from(split.outstanding[buyer].0);
+                let held = i128::from(own[buyer].outstanding.0);
                 let bought = i128::from(principal.0);
                 if held + bought > 0 {
-                    let worth = held * self.rates[buyer] + bought * self.rates[seller];
-                    self.rates[buyer] = worth / (held + bought);
+                    let rate = |place: usize| i128::from(self.rates[place].0);
+                    let worth = held * rate(buyer) + bought * rate(seller);
+                    self.rates[buyer] = Rate((worth / (held + bought)) as i64);
                 }
-                split.outstanding[seller] -= principal;
-                split.outstanding[buyer] += principal;
-                let premium = split.premium[seller].at(sale.part, Rounding::HalfUp);
-                split.premium[seller] -= premium;
-                split.premium[buyer] += sold.price - principal;
-                split.gain[seller] += sold.price - principal - premium;
-                let commitment = split.commitments[seller] * i128::from(sale.part.0) / Rate::SCALE;
+                own[seller].outstanding -= principal;
+                own[buyer].outstanding += principal;
+                let premium = own[seller].premium.at(sale.part, Rounding::HalfUp);
+                own[seller].premium -= premium;
+                own[buyer].premium += sold.price - principal;
+                own[seller].gain += sold.price - principal - premium;
+                let commitment = split.commitments[seller].at(sale.part, Rounding::Down);
                 split.commitments[seller] -= commitment;
                 split.commitments[buyer] += commitment;
                 split.sold.push(sold);
@@ -188,8 +197,9 @@ impl<'a> Fold<'a> {
     fn keep_interest(&mut self, interest: Amount, parts: &Parts) {
         self.weigh();
         let later = allocate(interest, &self.split.interest_weights);
-        add(&mut self.split.interest, parts);
-        take(&mut self.split.interest, &later);
+        for ((own, part), later) in self.split.own.iter_mut().zip(parts).zip(later) {
+            own.interest += *part - later;
+        }
     }
 }
 
@@ -197,7 +207,7 @@ impl<'a> Fold<'a> {
 /// far.
 fn count(
     split: &mut Split,
-    by_principal: &Weights,
+    by_principal: &Parts,
     came: &Totals,
     by_guarantor: Amount,
     agreement: &Agreement,
@@ -205,22 +215,35 @@ fn count(
     let holders = split.holders.len();
     let by_principal = &by_principal[..holders];
     split.interest_since = came.interest;
-    split.interest_parts = allocate(came.interest, &split.interest_weights[..holders]);
-    add(&mut split.interest, &split.interest_parts);
+    let interest = allocate(came.interest, &split.interest_weights[..holders]);
     let principal = allocate(came.principal, by_principal);
-    add(&mut split.principal, &principal);
     let mut gone = principal;
     if !came.charged_off.is_zero() {
         gone = allocate(came.principal + came.charged_off, by_principal);
-        add(&mut split.charged_off, &gone);
-        take(&mut split.charged_off, &principal);
+    }
+    let parts = interest.into_iter().zip(principal).zip(gone);
+    for (own, ((interest, principal), gone)) in split.holding().iter_mut().zip(parts) {
+        own.interest += interest;
+        own.principal += principal;
+        own.charged_off += gone - principal;
+        own.release_premium(gone, principal);
+        own.outstanding -= gone;
     }
     let recovered = came.recovered - (by_guarantor - split.recovered_by_guarantor);
     split.recovered_by_guarantor = by_guarantor;
-    share(&mut split.penalty, came.penalty, by_principal);
-    share(&mut split.compensated, came.compensated, by_principal);
-    share(&mut split.recovered, recovered, by_principal);
-    share(&mut split.service_fee, came.collection_fees, by_principal);
+    // Adds everybody's part of an amount, of which there is mostly none.
+    let share = |split: &mut Split, of: fn(&mut Own) -> &mut Amount, amount: Amount| {
+        if !amount.is_zero() {
+            let parts = allocate(amount, by_principal);
+            for (own, part) in split.own.iter_mut().zip(parts) {
+                *of(own) += part;
+            }
+        }
+    };
+    share(split, |own| &mut own.penalty, came.penalty);
+    share(split, |own| &mut own.compensated, came.compensated);
+    share(split, |own| &mut own.recovered, recovered);
+    share(split, |own| &mut own.service_fee, came.collection_fees);
     let fees = &agreement.loan_fees;
     let paid = [
         (fees.late, came.fees),
@@ -230,13 +253,9 @@ fn count(
     for (place, (fee, amount)) in paid.into_iter().enumerate() {
         match earner(fee) {
             Some(_) => split.fees_elsewhere[place] += amount,
-            None => share(&mut split.fees, amount, by_principal),
+            None => share(split, |own| &mut own.fees, amount),
         }
     }
-    for place in 0..holders {
-        release_premium(split, place, gone[place], principal[place]);
-    }
-    take(&mut split.outstanding, &gone);
 }
 
 /// Principal of a loan that was lost at its write-off, whether recovered since or not.
@@ -245,45 +264,24 @@ fn lost(position: &Position) -> Amount {
     claim.map_or(Amount::ZERO, |claim| claim.principal) + position.totals.recovered
 }
 
-/// Adds everybody's part of an amount, of which there is mostly none.
-fn share(parts: &mut Parts, amount: Amount, weights: &[i128]) {
-    if !amount.is_zero() {
-        add(parts, &allocate(amount, weights));
+impl Own {
+    /// Premium goes with the principal that it was paid for: into income as that is repaid, into the
+    /// loss as it is written off. Principal that comes back to more than was bought has none.
+    fn release_premium(&mut self, gone: Amount, repaid: Amount) {
+        let (held, premium) = (self.outstanding, self.premium);
+        if premium.is_zero() || !held.is_positive() || gone <= Amount::ZERO {
+            return;
+        }
+        let part = |of: Amount| {
+            let exact = i128::from(premium.0) * i128::from(of.0);
+            Amount(Rounding::HalfUp.divide(exact, held.0.into()))
+        };
+        let released = part(repaid.max(Amount::ZERO).min(gone));
+        let left = part(held - gone);
+        self.premium = left;
+        self.premium_released += released;
+        self.premium_lost += premium - left - released;
     }
-}
-
-fn add(to: &mut Parts, what: &Parts) {
-    for (sum, part) in to.iter_mut().zip(what) {
-        *sum += *part;
-    }
-}
-
-pub(super) fn take(from: &mut Parts, what: &Parts) {
-    for (sum, part) in from.iter_mut().zip(what) {
-        *sum -= *part;
-    }
-}
-
-fn is_nothing(weights: &Weights) -> bool {
-    weights.iter().all(|&weight| weight == 0)
-}
-
-/// Premium goes with the principal that it was paid for: into income as that is repaid, into the
-/// loss as it is written off. Principal that comes back to more than was bought has none.
-fn release_premium(split: &mut Split, place: usize, gone: Amount, repaid: Amount) {
-    let (held, premium) = (split.outstanding[place], split.premium[place]);
-    if premium.is_zero() || !held.is_positive() || gone <= Amount::ZERO {
-        return;
-    }
-    let part = |of: Amount| {
-        let exact = i128::from(premium.0) * i128::from(of.0);
-        Amount(Rounding::HalfUp.divide(exact, held.0.into()))
-    };
-    let released = part(repaid.max(Amount::ZERO).min(gone));
-    let left = part(held - gone);
-    split.premium[place] = left;
-    split.premium_released[place] += released;
-    split.premium_lost[place] += premium - left - released;
 }
 
 /// What the guarantor has back of what it paid, of all that was lost.
@@ -298,10 +296,7 @@ fn recovered_by_guarantor(totals: &Totals, lost: Amount, agreement: &Agreement) 
         Some(Recoveries::GuarantorFirst) => totals.recovered.min(totals.compensated),
         Some(Recoveries::ProRata) => {
             let uncovered = lost.saturating_less(totals.compensated);
-            allocate(
-                totals.recovered,
-                &[totals.compensated.0.into(), uncovered.0.into()],
-            )[0]
+            allocate(totals.recovered, &[totals.compensated, uncovered])[0]
         }
     }
 }

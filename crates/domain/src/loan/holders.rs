@@ -39,11 +39,13 @@ pub struct Holders {
 impl Holders {
     /// The holders of a loan before its sales.
     pub(super) fn of(agreement: &Agreement) -> Holders {
-        let mut holders = Holders::default();
-        for &lender in &agreement.lenders {
-            holders.place(lender);
+        let lenders = &agreement.lenders;
+        let mut parties = [PartyId::default(); MAX_SHARES];
+        parties[..lenders.len()].copy_from_slice(lenders);
+        Holders {
+            parties,
+            count: lenders.len(),
         }
-        holders
     }
 
     /// The holders in order.

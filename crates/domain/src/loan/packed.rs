@@ -305,9 +305,12 @@ impl History {
         all
     }
 
-    /// The last transaction by value date.
-    pub fn last(&self) -> Option<Transaction> {
-        self.newest_first().next().map(|(done, _)| done)
+    /// Value date of the last transaction.
+    pub fn last_day(&self) -> Option<Day> {
+        let mut from = Reader { bytes: &self.bytes };
+        from.byte().ok()?;
+        let day = unpack_day(&mut from, NOTHING);
+        Some(day.expect("a history holds what was packed"))
     }
 
     /// Puts a transaction behind all others of its value date.
@@ -329,16 +332,13 @@ impl History {
             }
             newest => {
                 // Of the others, only what the newest repeats of this one changes.
-                let repeated = self.bytes.len() - from.from.bytes.len();
-                let mut first = Bytes::new();
-                pack_entered((done, key), NOTHING, &mut first);
+                let mut bytes = Bytes::new();
+                pack_entered((done, key), NOTHING, &mut bytes);
                 if let Some(newest) = newest {
-                    pack_entered(newest, done, &mut first);
+                    pack_entered(newest, done, &mut bytes);
                 }
-                let kept = first.len().min(repeated);
-                self.bytes[..kept].copy_from_slice(&first[..kept]);
-                self.bytes.drain(kept..repeated);
-                self.bytes.insert_from_slice(kept, &first[kept..]);
+                bytes.extend_from_slice(from.from.bytes);
+                self.bytes = bytes;
             }
         }
     }
@@ -435,7 +435,7 @@ fn pack_entered((done, key): Entered, newer: Transaction, out: &mut Bytes) {
 
 fn unpack_entered(from: &mut Reader<'_>, newer: Transaction) -> Result<Entered, Damaged> {
     let first = from.byte()?;
-    let day = Day(small(i64::from(newer.day.0).wrapping_sub(from.number()?))?);
+    let day = unpack_day(from, newer)?;
     let number = match first & JUST_BEFORE {
         0 => from.small()?,
         _ => newer.number.wrapping_sub(1),
@@ -460,6 +460,10 @@ fn unpack_entered(from: &mut Reader<'_>, newer: Transaction) -> Result<Entered, 
         },
         key,
     ))
+}
+
+fn unpack_day(from: &mut Reader<'_>, newer: Transaction) -> Result<Day, Damaged> {
+    small(i64::from(newer.day.0).wrapping_sub(from.number()?)).map(Day)
 }
 
 /// The kind of an action, and the numbers that it is made of; a sale is written by itself.
@@ -614,7 +618,7 @@ mod tests {
                 prop_assert_eq!(&history.entered(), &plain);
                 prop_assert_eq!(&history, &History::from_oldest(&plain));
             }
-            prop_assert_eq!(history.last(), plain.last().map(|last| last.0));
+            prop_assert_eq!(history.last_day(), plain.last().map(|last| last.0.day));
             prop_assert_eq!(history.check(), Ok(()));
             if !plain.is_empty() {
                 let number = plain[gone.index(plain.len())].0.number;

@@ -6,7 +6,7 @@
 //! anew from the holdings in minor units, which are then the exact parts. Who sells a part of what
 //! it holds also passes on that part of what it is to pay out on draws.
 
-use super::fold::{Fold, take};
+use super::fold::Fold;
 use super::holders::{Holders, Sold};
 use super::position::Position;
 use crate::agreement::{Agreement, Earner, FeeTerms};
@@ -20,52 +20,22 @@ use crate::share::{MAX_SHARES, Parts, allocate};
 pub struct Split {
     /// Who holds the loan.
     pub holders: Holders,
-    /// Principal outstanding.
-    pub outstanding: Parts,
-    /// Principal repaid.
-    pub principal: Parts,
-    /// Principal written off.
-    pub charged_off: Parts,
-    /// Principal paid out.
-    pub disbursed: Parts,
-    /// Interest that became principal.
-    pub capitalised: Parts,
-    /// Interest received.
-    pub interest: Parts,
-    /// Fees of the borrower that the lenders received.
-    pub fees: Parts,
-    /// Penalty interest received.
-    pub penalty: Parts,
-    /// Compensation received from the guarantor.
-    pub compensated: Parts,
-    /// Recoveries received.
-    pub recovered: Parts,
-    /// Service fee paid to the platform.
-    pub service_fee: Parts,
-    /// What was paid for principal beyond its amount (less if negative) and is not yet income.
-    pub premium: Parts,
+    /// What each of them has of it, as a lender.
+    pub own: [Own; MAX_SHARES],
     /// Fees that another party received: on overdue instalments, on instalments, on prepayments.
     pub fees_elsewhere: [Amount; 3],
     /// Recoveries that the guarantor received.
     pub recovered_by_guarantor: Amount,
     /// Sales of shares, in order.
     pub sold: Vec<Sold>,
-    /// That, as far as it has become income.
-    pub premium_released: Parts,
-    /// That, as far as it was lost with the principal that it was paid for.
-    pub premium_lost: Parts,
-    /// Gain on what was sold; a loss is negative.
-    pub gain: Parts,
     /// Weights of the holders in draws to come.
-    pub commitments: [i128; MAX_SHARES],
+    pub commitments: Parts,
     /// Weights of the holders in the interest to come.
     pub interest_weights: [i128; MAX_SHARES],
     /// The same as shares of the whole, with [`Split::SHARE_DIGITS`] binary digits behind the point.
     pub interest_shares: [u64; MAX_SHARES],
     /// Interest received since the holdings changed last.
     pub(super) interest_since: Amount,
-    /// The holders' parts of that.
-    pub(super) interest_parts: Parts,
 }
 
 /// What one party has of a loan, as a lender.
@@ -73,6 +43,8 @@ pub struct Split {
 pub struct Own {
     /// Principal outstanding.
     pub outstanding: Amount,
+    /// Principal repaid.
+    pub principal: Amount,
     /// Principal written off.
     pub charged_off: Amount,
     /// Principal paid out.
@@ -81,26 +53,24 @@ pub struct Own {
     pub capitalised: Amount,
     /// Interest received.
     pub interest: Amount,
-    /// Fees received.
+    /// Fees of the borrower that it received.
     pub fees: Amount,
     /// Penalty interest received.
     pub penalty: Amount,
-    /// Compensation received.
+    /// Compensation received from the guarantor.
     pub compensated: Amount,
     /// Recoveries received.
     pub recovered: Amount,
-    /// Service fee paid.
+    /// Service fee paid to the platform.
     pub service_fee: Amount,
-    /// Premium that is not yet income.
+    /// What was paid for principal beyond its amount (less if negative) and is not yet income.
     pub premium: Amount,
-    /// Premium that is.
+    /// That, as far as it has become income.
     pub premium_released: Amount,
-    /// Premium lost with its principal.
+    /// That, as far as it was lost with the principal that it was paid for.
     pub premium_lost: Amount,
-    /// Gain on sales.
+    /// Gain on what was sold; a loss is negative.
     pub gain: Amount,
-    /// Principal, interest, fees, penalty and recoveries received from the borrower.
-    pub received: Amount,
 }
 
 impl Own {
@@ -108,6 +78,7 @@ impl Own {
     pub fn since(&self, earlier: &Own) -> Own {
         Own {
             outstanding: self.outstanding - earlier.outstanding,
+            principal: self.principal - earlier.principal,
             charged_off: self.charged_off - earlier.charged_off,
             disbursed: self.disbursed - earlier.disbursed,
             capitalised: self.capitalised - earlier.capitalised,
@@ -121,8 +92,12 @@ impl Own {
             premium_released: self.premium_released - earlier.premium_released,
             premium_lost: self.premium_lost - earlier.premium_lost,
             gain: self.gain - earlier.gain,
-            received: self.received - earlier.received,
         }
+    }
+
+    /// Principal, interest, fees, penalty and recoveries received from the borrower.
+    pub fn received(&self) -> Amount {
+        self.principal + self.interest + self.fees + self.penalty + self.recovered
     }
 }
 
@@ -142,35 +117,21 @@ impl Split {
 
     /// What a party has as a lender; nothing if it is none.
     pub fn own(&self, party: PartyId) -> Own {
-        let Some(place) = self.holders.find(party) else {
-            return Own::default();
-        };
-        Own {
-            outstanding: self.outstanding[place],
-            charged_off: self.charged_off[place],
-            disbursed: self.disbursed[place],
-            capitalised: self.capitalised[place],
-            interest: self.interest[place],
-            fees: self.fees[place],
-            penalty: self.penalty[place],
-            compensated: self.compensated[place],
-            recovered: self.recovered[place],
-            service_fee: self.service_fee[place],
-            premium: self.premium[place],
-            premium_released: self.premium_released[place],
-            premium_lost: self.premium_lost[place],
-            gain: self.gain[place],
-            received: self.received(place),
-        }
+        self.find(party).copied().unwrap_or_default()
     }
 
-    /// What a lender received from the borrower, by its place.
-    pub fn received(&self, place: usize) -> Amount {
-        self.principal[place]
-            + self.interest[place]
-            + self.fees[place]
-            + self.penalty[place]
-            + self.recovered[place]
+    /// The same, if it is one.
+    pub fn find(&self, party: PartyId) -> Option<&Own> {
+        Some(&self.own[self.holders.find(party)?])
+    }
+
+    pub(super) fn holding(&mut self) -> &mut [Own] {
+        &mut self.own[..self.holders.len()]
+    }
+
+    /// The holders' parts of one thing.
+    pub fn parts(&self, of: impl Fn(&Own) -> Amount) -> Parts {
+        self.own.each_ref().map(of)
     }
 
     /// The holders' parts of interest that has fallen due and is not paid.
@@ -179,7 +140,11 @@ impl Split {
         if !due.is_zero() {
             let weights = &self.interest_weights[..self.holders.len()];
             parts = allocate(self.interest_since + due, weights);
-            take(&mut parts, &self.interest_parts);
+            let received = allocate(self.interest_since, weights);
+            parts
+                .iter_mut()
+                .zip(received)
+                .for_each(|(part, received)| *part -= received);
         }
         parts
     }

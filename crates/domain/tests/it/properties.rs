@@ -13,7 +13,7 @@ use tandem_domain::calendar::{BusinessCalendar, Day, DayCount};
 use tandem_domain::funding::Part;
 use tandem_domain::ledger::{Account, Entry};
 use tandem_domain::loan::{
-    Action, OwnTerms, Position, Sale, Split, Status, Totals, Transaction, evaluate,
+    Action, Own, OwnTerms, Position, Sale, Split, Status, Totals, Transaction, evaluate,
 };
 use tandem_domain::money::{Amount, Money, Rate};
 use tandem_domain::party::PartyId;
@@ -344,19 +344,20 @@ proptest! {
         let position = evaluate(&own.terms(), &case.history, case.to);
         let split = Split::of(&position, own.principal, &case.parts, &case.agreement);
         let totals = &position.totals;
-        let sum = |parts: &Parts| parts.iter().copied().sum::<Amount>();
-        prop_assert_eq!(sum(&split.outstanding), position.outstanding());
-        prop_assert_eq!(sum(&split.principal), totals.principal);
-        prop_assert_eq!(sum(&split.charged_off), totals.charged_off);
-        prop_assert_eq!(sum(&split.interest), totals.interest);
-        prop_assert_eq!(sum(&split.penalty), totals.penalty);
-        prop_assert_eq!(sum(&split.fees), totals.all_fees());
-        prop_assert_eq!(sum(&split.compensated), totals.compensated);
-        prop_assert_eq!(sum(&split.capitalised), totals.capitalised);
-        prop_assert_eq!(sum(&split.recovered) + split.recovered_by_guarantor, totals.recovered);
-        prop_assert_eq!(sum(&split.interest_due(position.interest_due())), position.interest_due());
-        prop_assert!(split.outstanding.iter().all(|part| part.0 >= 0), "{:?}", split.outstanding);
-        let received: Amount = (0..3).map(|place| split.received(place)).sum();
+        let sum = |of: fn(&Own) -> Amount| split.own.iter().map(of).sum::<Amount>();
+        prop_assert_eq!(sum(|own| own.outstanding), position.outstanding());
+        prop_assert_eq!(sum(|own| own.principal), totals.principal);
+        prop_assert_eq!(sum(|own| own.charged_off), totals.charged_off);
+        prop_assert_eq!(sum(|own| own.interest), totals.interest);
+        prop_assert_eq!(sum(|own| own.penalty), totals.penalty);
+        prop_assert_eq!(sum(|own| own.fees), totals.all_fees());
+        prop_assert_eq!(sum(|own| own.compensated), totals.compensated);
+        prop_assert_eq!(sum(|own| own.capitalised), totals.capitalised);
+        prop_assert_eq!(sum(|own| own.recovered) + split.recovered_by_guarantor, totals.recovered);
+        let due: Amount = split.interest_due(position.interest_due()).into_iter().sum();
+        prop_assert_eq!(due, position.interest_due());
+        prop_assert!(split.own.iter().all(|own| own.outstanding.0 >= 0), "{:?}", split.own);
+        let received = sum(Own::received);
         prop_assert_eq!(
             received + split.recovered_by_guarantor + totals.held() + totals.refunded,
             totals.received + totals.credited
@@ -374,19 +375,24 @@ proptest! {
             };
             let (before, after, came) = (at(from), at(to), to.since(&from));
             from = to;
-            let by_principal = before.outstanding.map(|part| i128::from(part.0));
+            let by_principal = before.parts(|own| own.outstanding).map(i128::from);
             if by_principal.iter().sum::<i128>() == 0 {
                 continue;
             }
-            let gone = |split: &Split| array::from_fn(|place| split.principal[place] + split.charged_off[place]);
-            for (whole, old, new, weights) in [
-                (came.principal, before.principal, after.principal, &by_principal),
-                (came.principal + came.charged_off, gone(&before), gone(&after), &by_principal),
-                (came.penalty, before.penalty, after.penalty, &by_principal),
-                (came.compensated, before.compensated, after.compensated, &by_principal),
-                (came.interest, before.interest, after.interest, &before.interest_weights),
+            let came_to = |of: fn(&Own) -> Amount| -> Parts {
+                array::from_fn(|place| of(&after.own[place]) - of(&before.own[place]))
+            };
+            for (whole, parts, weights) in [
+                (came.principal, came_to(|own| own.principal), &by_principal),
+                (
+                    came.principal + came.charged_off,
+                    came_to(|own| own.principal + own.charged_off),
+                    &by_principal,
+                ),
+                (came.penalty, came_to(|own| own.penalty), &by_principal),
+                (came.compensated, came_to(|own| own.compensated), &by_principal),
+                (came.interest, came_to(|own| own.interest), &before.interest_weights),
             ] {
-                let parts: Parts = array::from_fn(|place| new[place] - old[place]);
                 assert_exact(whole, &parts, weights)?;
             }
         }

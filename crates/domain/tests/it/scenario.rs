@@ -511,15 +511,39 @@ impl Scene {
         let elsewhere: Amount = split.fees_elsewhere.iter().copied().sum();
         writeln!(text, "  received {}", self.money(totals.received)).unwrap();
         for (name, whole, parts) in [
-            ("outstanding", position.outstanding(), split.outstanding),
-            ("capitalised", totals.capitalised, split.capitalised),
-            ("fees", totals.all_fees(), split.fees),
-            ("penalty", totals.penalty, split.penalty),
-            ("interest", totals.interest, split.interest),
-            ("principal", totals.principal, split.principal),
-            ("charged off", totals.charged_off, split.charged_off),
-            ("compensated", totals.compensated, split.compensated),
-            ("recovered", totals.recovered, split.recovered),
+            (
+                "outstanding",
+                position.outstanding(),
+                split.parts(|own| own.outstanding),
+            ),
+            (
+                "capitalised",
+                totals.capitalised,
+                split.parts(|own| own.capitalised),
+            ),
+            ("fees", totals.all_fees(), split.parts(|own| own.fees)),
+            ("penalty", totals.penalty, split.parts(|own| own.penalty)),
+            ("interest", totals.interest, split.parts(|own| own.interest)),
+            (
+                "principal",
+                totals.principal,
+                split.parts(|own| own.principal),
+            ),
+            (
+                "charged off",
+                totals.charged_off,
+                split.parts(|own| own.charged_off),
+            ),
+            (
+                "compensated",
+                totals.compensated,
+                split.parts(|own| own.compensated),
+            ),
+            (
+                "recovered",
+                totals.recovered,
+                split.parts(|own| own.recovered),
+            ),
         ] {
             if whole.is_zero() {
                 continue;

@@ -8,7 +8,7 @@ use std::path::Path;
 use tandem_domain::book::{Book, Command, Loan};
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Split, evaluate};
-use tandem_domain::money::Rounding;
+use tandem_domain::money::{Amount, Rounding};
 use tandem_engine::{Engine, EngineError, ReplayError};
 use tandem_journal::Journal;
 use tandem_sim::disk::SimStore;
@@ -142,7 +142,9 @@ fn rounded_by_payment(book: &Book, loan: &Loan) -> Split {
     );
     let last = split.holders.iter().count() - 1;
     let mut paid = Default::default();
-    split.principal = Default::default();
+    for own in &mut split.own {
+        own.principal = Amount::ZERO;
+    }
     let history = loan.history.transactions();
     for payments in 1..=history.len() {
         let until = &history[..payments];
@@ -153,13 +155,13 @@ fn rounded_by_payment(book: &Book, loan: &Loan) -> Split {
         let now = evaluate(&book.terms(loan), until, to).totals.principal;
         let (came, mut left) = (now - paid, now - paid);
         for place in 0..last {
-            let weight = i128::from(fresh.outstanding[place].0);
+            let weight = i128::from(fresh.own[place].outstanding.0);
             let part = i128::from(came.0) * weight;
             let part = Rounding::HalfUp.divide(part, loan.principal.0.into());
-            split.principal[place].0 += part;
+            split.own[place].principal.0 += part;
             left.0 -= part;
         }
-        split.principal[last] += left;
+        split.own[last].principal += left;
         paid = now;
     }
     split

@@ -89,7 +89,7 @@ pub(super) fn measure(agreement: &Agreement) -> Outcome {
         let terms = sample.terms();
         let position = evaluate(&terms, &sample.history, sample.end);
         let split = Split::of(&position, terms.principal, &sample.parts, &agreement);
-        split.interest[0].0
+        split.own[0].interest.0
     });
     let positions = a_second(&samples, |sample| {
         evaluate(&sample.terms(), &sample.history, sample.end)

@@ -225,7 +225,7 @@ impl Growing {
             let agreement = &book.version_of(&loan).agreement;
             let class = agreement.file.class.get(usize::from(loan.class));
             let split = loan.split(agreement);
-            for (at, holder, own) in holdings(&loan, &split) {
+            for (_, holder, own) in holdings(&loan, &split) {
                 table.row(&cells![
                     day,
                     book.key_of(&loan),
@@ -233,7 +233,7 @@ impl Growing {
                     class.map(|class| class.name.as_str()),
                     loan.position.days_past_due(day),
                     own.outstanding,
-                    split.principal[at],
+                    own.principal,
                     own.interest,
                     currency.code(),
                 ])?;
@@ -374,7 +374,7 @@ impl<F: Format> Tables<F> {
                     Rate::of(part.amount, committed),
                     part.rate,
                     own.outstanding,
-                    split.principal[at],
+                    own.principal,
                     own.interest,
                     own.fees,
                     own.penalty,

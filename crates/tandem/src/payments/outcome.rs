@@ -126,9 +126,9 @@ impl Outcomes {
             let split = loan.split(agreement);
             for (party, recorded) in &row.recorded.receipts {
                 let id = agreement.party_id(party);
-                let place = id.and_then(|id| split.holders.find(id));
-                let received = place.map_or(Amount::ZERO, |place| split.received(place));
-                let alone = place.is_some_and(|place| split.disbursed[place] == loan.principal);
+                let own = id.map(|id| split.own(id)).unwrap_or_default();
+                let received = own.received();
+                let alone = own.disbursed == loan.principal;
                 for name in [party.clone(), format!("{party} alone")]
                     .into_iter()
                     .take(1 + usize::from(alone))

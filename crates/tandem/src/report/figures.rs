@@ -354,7 +354,7 @@ impl Funded {
                     sums.weighted_rate += own.disbursed.0 as f64 * fraction(part.rate);
                 }
                 sums.interest += own.interest;
-                sums.principal += split.principal[at];
+                sums.principal += own.principal;
                 sums.charged_off += own.charged_off;
                 sums.compensated += own.compensated;
                 sums.recovered += own.recovered;

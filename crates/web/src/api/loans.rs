@@ -49,12 +49,12 @@ fn loan(seen: &Seen<'_>, place: u32) -> Loan {
     let active = position.status == Status::Active;
     let class = agreement.file.class.get(usize::from(loan.class));
     let split = loan.split(agreement);
-    let parts = split.holders.iter().enumerate().map(|(at, party)| {
+    let parts = split.holders.iter().map(|party| {
         let own = split.own(party);
         Holding {
             lender: seen.name(party).to_owned(),
             outstanding: money(own.outstanding),
-            principal: money(split.principal[at]),
+            principal: money(own.principal),
             interest: money(own.interest),
             fees: money(own.fees),
             penalty: money(own.penalty),

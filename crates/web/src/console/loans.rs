@@ -262,14 +262,12 @@ fn parts(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> S
     let all =
         |of: &dyn Fn(&Own) -> Amount| -> Amount { holders.iter().map(|(_, own)| of(own)).sum() };
     let funded = all(&|own| own.disbursed);
-    let principal =
-        |own: &Own| own.received - own.interest - own.fees - own.penalty - own.recovered;
     for (party, own) in &holders {
         table.row(vec![
             Cell::text(scope.name(*party)),
             Cell::amount(own.disbursed, currency),
             Cell::number(percent(own.disbursed, funded)),
-            Cell::amount(principal(own), currency),
+            Cell::amount(own.principal, currency),
             Cell::amount(own.interest, currency),
             Cell::amount(own.charged_off, currency),
             Cell::amount(own.compensated, currency),
@@ -280,7 +278,7 @@ fn parts(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> S
         Cell::text(visit.t("application.together")),
         Cell::amount(funded, currency),
         Cell::number(percent(funded, funded)),
-        Cell::amount(all(&principal), currency),
+        Cell::amount(all(&|own| own.principal), currency),
         Cell::amount(all(&|own| own.interest), currency),
         Cell::amount(all(&|own| own.charged_off), currency),
         Cell::amount(all(&|own| own.compensated), currency),
