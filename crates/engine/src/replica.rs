@@ -92,10 +92,15 @@ impl Replica {
         mut journal: Journal<S>,
     ) -> Result<Engine<S>, ReplayError> {
         let (book, disclosure) = (&mut self.book, &mut self.disclosure);
-        each_event(&mut journal, self.head, book, |book, batch, event, hashes| {
-            disclosure.observe(event);
-            apply_checked(book, event, hashes, batch, &mut |_| {})
-        })?;
+        each_event(
+            &mut journal,
+            self.head,
+            book,
+            |book, batch, event, hashes| {
+                disclosure.observe(event);
+                apply_checked(book, event, hashes, batch, &mut |_| {})
+            },
+        )?;
         Ok(Engine {
             book: self.book,
             events: Vec::new(),

@@ -3,8 +3,8 @@
 //!
 //! Every party has a chain of its own, so that it can keep a copy and check it without anybody
 //! else's entries; the operator has one for names that nobody has. What a person does is on the disk
-//! before it is shown or done. A call of the API waits for no flush: its entry follows in a tenth of
-//! a second, with all others of that time. They lie in a file of their own, so that a call's answer
+//! before it is shown or done. A call of the API waits for no flush: its entry follows half a
+//! second later, with all others of that time. They lie in a file of their own, so that a call's answer
 //! does not wait for them either.
 
 mod age;
@@ -59,7 +59,7 @@ const BATCH: usize = 256;
 /// Entries of calls that wait for their writer at most.
 const CALLS: usize = 8192;
 /// How long entries of calls gather.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(500);
 /// How long an answered call waits if too many entries wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often counted failures are written, and old entries removed.

@@ -57,7 +57,7 @@ pub(super) struct Load {
     #[arg(long, default_value_t = 20_000)]
     calls: u64,
     /// Callers at the same time.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 96)]
     callers: u64,
     /// Calls a second that are sent at the most [default: as many as go].
     #[arg(long)]
@@ -73,8 +73,7 @@ pub(super) struct Load {
 /// What the callers share.
 struct Run<'a> {
     load: &'a Load,
-    pem: String,
-    body: Value,
+    application: RefCell<Value>,
     /// Begins the names of what is sent.
     name: String,
     begun: Instant,
@@ -85,18 +84,18 @@ struct Run<'a> {
 
 /// Calls and prints; the last line is JSON.
 pub(super) fn measure(load: &Load) -> Outcome {
-    let body = serde_json::from_str(&read_text(&load.body)?)
+    let mut application: Value = serde_json::from_str(&read_text(&load.body)?)
         .map_err(|error| Failure(format!("{}: {error}", load.body.display())))?;
-    let run = Run {
-        load,
-        pem: read_text(&load.key)?,
-        body,
-        name: random_id().map_err(|error| Failure(error.to_string()))?,
-        begun: Instant::now(),
-        next: Cell::new(0),
-        refused: Cell::new(0),
-        times: RefCell::default(),
-    };
+    application["borrower"] = Value::Null;
+    let pem = read_text(&load.key)?;
+    let name = random_id().map_err(|error| Failure(error.to_string()))?;
+    // All callers on one thread: the service on the same machine has the others.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(error.to_string()))?;
+    let callers = (0..load.callers).map(|_| runtime.block_on(Caller::open(load, &pem)));
+    let callers: Vec<_> = callers.collect::<Result<_, _>>().map_err(Failure)?;
     let status = load.watch.map(|pid| format!("/proc/{pid}/status"));
     let memory = |status: &String| memory_bytes(status, "VmRSS").unwrap_or_default();
     let before = status.as_ref().map(memory);
@@ -108,15 +107,18 @@ pub(super) fn measure(load: &Load) -> Outcome {
         }
         pending().await
     };
-    // All callers on one thread: the service on the same machine has the others.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure(error.to_string()))?;
-    let callers = (0..load.callers).map(|_| run.caller());
+    let run = Run {
+        load,
+        application: application.into(),
+        name,
+        begun: Instant::now(),
+        next: Cell::new(0),
+        refused: Cell::new(0),
+        times: RefCell::default(),
+    };
     let called = runtime.block_on(async {
         tokio::select! {
-            called = try_join_all(callers) => called.map(drop),
+            called = try_join_all(callers.into_iter().map(|caller| run.calls(caller))) => called,
             never = watch => never,
         }
     });
@@ -149,11 +151,8 @@ pub(super) fn measure(load: &Load) -> Outcome {
 
 impl Run<'_> {
     /// Calls, one after the other, until all callers together have done what was asked for.
-    async fn caller(&self) -> Result<(), String> {
+    async fn calls(&self, mut caller: Caller) -> Result<(), String> {
         let load = self.load;
-        let key = SigningKey::from_pem(&self.pem).map_err(|error| error.to_string())?;
-        let mut client = ApiClient::new(&load.base, &load.client, key)?;
-        let mut connection = Connection::open(&load.base).await?;
         loop {
             let number = self.next.get();
             if number >= load.calls {
@@ -165,25 +164,20 @@ impl Run<'_> {
                 sleep(due.saturating_sub(self.begun.elapsed())).await;
             }
             let asked = Instant::now();
-            let accepted = self.call(&mut client, &mut connection, number).await?;
+            let accepted = self.call(&mut caller, number).await?;
             self.refused.set(self.refused.get() + u64::from(!accepted));
             self.times.borrow_mut().push(asked.elapsed());
         }
     }
 
     /// Sends one application, or a stream of them; false if the service was too busy.
-    async fn call(
-        &self,
-        client: &mut ApiClient,
-        connection: &mut Connection,
-        number: u64,
-    ) -> Result<bool, String> {
+    async fn call(&self, caller: &mut Caller, number: u64) -> Result<bool, String> {
+        let Caller { client, connection } = caller;
         let key = format!("{}-{number}", self.name);
         let path = format!("/v1/agreements/{}/applications", self.load.agreement);
         let line = |number: u64| {
-            let mut application = self.body.clone();
+            let mut application = self.application.borrow_mut();
             application["reference"] = format!("{key}-{number}").into();
-            application["borrower"] = Value::Null;
             application.to_string()
         };
         let (path, kind, key, body) = match self.load.lines {
@@ -207,6 +201,22 @@ impl Run<'_> {
                 String::from_utf8_lossy(&reply.body)
             )),
         }
+    }
+}
+
+/// A client with its token.
+struct Caller {
+    client: ApiClient,
+    connection: Connection,
+}
+
+impl Caller {
+    async fn open(load: &Load, pem: &str) -> Result<Caller, String> {
+        let connection = Connection::open(&load.base).await?;
+        let key = SigningKey::from_pem(pem).map_err(|error| error.to_string())?;
+        let mut client = ApiClient::new(&load.base, &load.client, key)?;
+        client.token()?;
+        Ok(Caller { client, connection })
     }
 }
 
