@@ -185,7 +185,8 @@ async function journeys(browser) {
   assert.throws(() => execFileSync(tandem, call, { stdio: "ignore" }));
   await desk.goto(`${base}/console/cases`);
   assert.match(await desk.textContent("#open tbody"), /BANK-4711/);
-  // That it called is in the audit log too.
+  // That it called is in the audit log too, half a second later.
+  await auditor.waitForTimeout(1_000);
   await auditor.goto(`${base}/console/audit?person=demo-${PARTY}`);
   assert.match(await auditor.textContent("#entries tbody"), /Called: .*payments.*reference: BANK-4711/s);
 
