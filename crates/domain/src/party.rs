@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::money::{Amount, Money};
 
@@ -58,8 +58,8 @@ pub struct Party {
     pub name: String,
     /// What kind of institution it is.
     pub kind: PartyKind,
-    /// Regions where it may lend, in order once the agreement is read; empty means everywhere.
-    #[serde(default)]
+    /// Regions where it may lend, in order; empty means everywhere.
+    #[serde(default, deserialize_with = "in_order")]
     pub territory: Vec<String>,
     /// Net tier-1 capital, as last reported.
     pub tier1_capital: Option<Money>,
@@ -81,4 +81,11 @@ impl Party {
         let found = self.territory.binary_search_by(|own| (**own).cmp(region));
         self.territory.is_empty() || found.is_ok()
     }
+}
+
+/// Reads a list in the order by which it is searched.
+fn in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let mut list = Vec::deserialize(from)?;
+    list.sort_unstable();
+    Ok(list)
 }

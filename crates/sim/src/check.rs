@@ -3,7 +3,7 @@
 use tandem_domain::agreement::LimitScope;
 use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Loan, Verdict};
 use tandem_domain::field::Value;
-use tandem_domain::loan::{Action, Split, Totals};
+use tandem_domain::loan::{Action, Own, Split, Totals};
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
 use tandem_domain::share::{MAX_SHARES, allocate};
@@ -72,32 +72,26 @@ pub(crate) fn book(book: &Book, notes: &Notes, parts_of: PartsOf) -> Result<(), 
     notes.compare(book)
 }
 
+/// What is looked at of what a party has.
+type Of = fn(&Own) -> Amount;
+
 /// Parts sum to the whole; as long as the holdings have not changed, every part is less than a
 /// minor unit away from the exact one.
 fn shares(book: &Book, loan: &Loan, parts_of: PartsOf) -> Result<(), Violation> {
     const RULE: &str = "shares are exact";
     let totals = &loan.position.totals;
     let split = parts_of(book, loan);
-    for (what, whole, parts) in [
-        (
-            "principal",
-            totals.principal,
-            split.parts(|own| own.principal),
-        ),
-        ("interest", totals.interest, split.parts(|own| own.interest)),
-        ("penalty", totals.penalty, split.parts(|own| own.penalty)),
-        (
-            "charged off",
-            totals.charged_off,
-            split.parts(|own| own.charged_off),
-        ),
-        (
-            "outstanding",
-            loan.position.outstanding(),
-            split.parts(|own| own.outstanding),
-        ),
-    ] {
-        let sum: Amount = parts.into_iter().sum();
+    let all: [(_, _, Of); 5] = [
+        ("principal", totals.principal, |own| own.principal),
+        ("interest", totals.interest, |own| own.interest),
+        ("penalty", totals.penalty, |own| own.penalty),
+        ("charged off", totals.charged_off, |own| own.charged_off),
+        ("outstanding", loan.position.outstanding(), |own| {
+            own.outstanding
+        }),
+    ];
+    for (what, whole, of) in all {
+        let sum: Amount = split.own.iter().map(of).sum();
         ensure(sum == whole, RULE, || {
             format!("parts of {what} sum to {}, not {}", sum.0, whole.0)
         })?;
@@ -111,34 +105,26 @@ fn shares(book: &Book, loan: &Loan, parts_of: PartsOf) -> Result<(), Violation> 
     let fresh = Split::of(&fresh, loan.principal, &loan.parts, agreement);
     let holdings: [i128; MAX_SHARES] = fresh.parts(|own| own.outstanding).map(i128::from);
     let weights = &fresh.interest_weights;
-    for (what, whole, parts, weights) in [
+    let gone = totals.principal + totals.charged_off;
+    let exact: [(_, _, Of, _); 4] = [
         (
             "principal",
             totals.principal,
-            split.parts(|own| own.principal),
+            |own| own.principal,
             &holdings,
         ),
         (
             "principal gone",
-            totals.principal + totals.charged_off,
-            split.parts(|own| own.principal + own.charged_off),
+            gone,
+            |own| own.principal + own.charged_off,
             &holdings,
         ),
-        (
-            "interest",
-            totals.interest,
-            split.parts(|own| own.interest),
-            weights,
-        ),
-        (
-            "penalty",
-            totals.penalty,
-            split.parts(|own| own.penalty),
-            &holdings,
-        ),
-    ] {
+        ("interest", totals.interest, |own| own.interest, weights),
+        ("penalty", totals.penalty, |own| own.penalty, &holdings),
+    ];
+    for (what, whole, of, weights) in exact {
         let all: i128 = weights.iter().sum();
-        for (part, weight) in parts.iter().zip(weights) {
+        for (part, weight) in split.own.iter().map(of).zip(weights) {
             let distance = i128::from(part.0) * all - i128::from(whole.0) * weight;
             ensure(distance.abs() < all.max(1), RULE, || {
                 let exact = weight * i128::from(whole.0);

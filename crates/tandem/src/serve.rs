@@ -1,6 +1,7 @@
 //! `tandem serve`: programmes as a service, with the open API and the console.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -115,9 +116,7 @@ pub(crate) fn registry_file(data: &Path) -> PathBuf {
 
 /// Opens it.
 pub(crate) fn open_registry(data: &Path) -> Outcome<Registry> {
-    let file = registry_file(data);
-    let registry = Registry::open(&file, &tandem_web::schemas());
-    registry.map_err(|error| Failure(format!("{}: {error}", file.display())))
+    open_file(&registry_file(data), &tandem_web::schemas())
 }
 
 /// Where a service below a folder keeps its audit log.
@@ -127,9 +126,15 @@ pub(crate) fn audit_file(data: &Path) -> PathBuf {
 
 /// Opens it.
 pub(crate) fn open_audit(data: &Path) -> Outcome<Registry> {
-    let file = audit_file(data);
-    let log = Registry::open(&file, &audit::SCHEMAS);
-    log.map_err(|error| Failure(format!("{}: {error}", file.display())))
+    open_file(&audit_file(data), &audit::SCHEMAS)
+}
+
+fn open_file(file: &Path, schemas: &[&str]) -> Outcome<Registry> {
+    Registry::open(file, schemas).map_err(|error| about(file, &error))
+}
+
+fn about(file: &Path, error: &dyn Display) -> Failure {
+    Failure(format!("{}: {error}", file.display()))
 }
 
 /// Serves until the process is told to stop.
@@ -197,12 +202,11 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
-    let registry_file = registry_file(&options.data);
-    let failed = |error| Failure(format!("{}: {error}", registry_file.display()));
     let entries = open_audit(&options.data)?;
-    let audit = Audit::open(entries, options.audit_days, &metrics).map_err(failed)?;
+    let audit = Audit::open(entries, options.audit_days, &metrics);
+    let audit = audit.map_err(|error| about(&audit_file(&options.data), &error))?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
-    let webhooks = webhooks.map_err(failed)?;
+    let webhooks = webhooks.map_err(|error| about(&registry_file(&options.data), &error))?;
     let service = Arc::new(Service {
         webhooks: Arc::new(webhooks),
         audit: Arc::new(audit),

@@ -320,18 +320,25 @@ def verify_webhook(webhook: dict[str, Any], headers: dict[str, str], body: bytes
         raise Failed(f"the {webhook['scheme']} signature of {body!r} does not verify") from None
 
 
+def registered(service: Service, data: Path, *parties: str) -> dict[str, Path]:
+    """Makes an empty folder for a service that has a client of each party: their keys."""
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "service").mkdir(parents=True)
+    keys = {party: data / f"{party}.pem" for party in parties}
+    for party, key in keys.items():
+        run([service.tandem, "client", "add", party, "--party", party, "--key-out", key, "--data", data])
+    return keys
+
+
 def collector(service: Service, folder: Path) -> str:
     """OpenTelemetry's own description of OTLP reads what a collector is sent."""
     data = folder / "collector"
-    shutil.rmtree(data, ignore_errors=True)
-    (data / "service").mkdir(parents=True)
-    key = data / "bazaar.pem"
-    run([service.tandem, "client", "add", "bazaar", "--party", "bazaar", "--key-out", key, "--data", data])
+    keys = registered(service, data, "bazaar")
     with receiving(200) as (url, received):
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "lending"}
         options = (folder / "collector.log", f"examples/{AGREEMENT}")
         with listening(service.tandem, data, *options, environment=environment) as base:
-            platform = Client(base, "bazaar", key.read_bytes())
+            platform = Client(base, "bazaar", keys["bazaar"].read_bytes())
             platform.post(f"/v1/agreements/{AGREEMENT}/applications", APPLICATION)
         spans = []
         while not received.empty():
@@ -361,22 +368,17 @@ def collector(service: Service, folder: Path) -> str:
 
 def decider(service: Service, folder: Path) -> str:
     """A lender decides by the example in Python, and what another key signs does not count."""
-    data, keys = folder / "decider", folder / "decider/keys"
-    shutil.rmtree(data, ignore_errors=True)
-    keys.mkdir(parents=True)
-    (data / "service").mkdir()
-    for party in ("bazaar", "river", "cloud"):
-        add = ["client", "add", party, "--party", party, "--key-out", keys / f"{party}.pem", "--data", data]
-        run([service.tandem, *add])
+    data = folder / "decider"
+    keys = registered(service, data, "bazaar", "river", "cloud")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     program = [sys.executable, PARTNER / "python/decider.py", "--port", str(port)]
     root, decided = f"/v1/agreements/{AGREEMENT}", {}
     options = [f"examples/{AGREEMENT}", "--decider", f"river=http://127.0.0.1:{port}/"]
     with listening(service.tandem, data, folder / "decider.log", *options) as base:
-        platform, river = (Client(base, party, (keys / f"{party}.pem").read_bytes()) for party in ("bazaar", "river"))
+        platform, river = (Client(base, party, keys[party].read_bytes()) for party in ("bazaar", "river"))
         for signs in ("river", "cloud"):
-            command = [*program, "--base", base, "--key", keys / f"{signs}.pem"]
+            command = [*program, "--base", base, "--key", keys[signs]]
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             try:
                 wait_for(port)
@@ -396,14 +398,11 @@ def decider(service: Service, folder: Path) -> str:
 def certificates(service: Service, folder: Path) -> str:
     """Python's TLS (OpenSSL) gets a token bound to its certificate, which counts with no other."""
     data = folder / "certificates"
-    shutil.rmtree(data, ignore_errors=True)
-    (data / "service").mkdir(parents=True)
-    key = data / "bazaar.pem"
-    run([service.tandem, "client", "add", "bazaar", "--party", "bazaar", "--key-out", key, "--data", data])
+    keys = registered(service, data, "bazaar")
     server, own, other = (certificate(data / f"{name}.pem") for name in ("server", "own", "other"))
     tls = ["--tls-chain", server, "--tls-key", server, "--client-certificates"]
     with listening(service.tandem, data, folder / "certificates.log", f"examples/{AGREEMENT}", *tls) as base:
-        asked = Client(base, "bazaar", key.read_bytes()).http.auth.token_request()
+        asked = Client(base, "bazaar", keys["bazaar"].read_bytes()).http.auth.token_request()
         del asked.headers["DPoP"]
         answer = connection(server, own).send(asked).json()
         if answer.get("token_type") != "Bearer":

@@ -65,7 +65,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often counted failures are written, and old entries removed.
 const ROUND: Duration = Duration::from_secs(60);
 /// Seconds of a day.
-const DAY: i64 = 24 * 60 * 60;
+pub(crate) const DAY: i64 = 24 * 60 * 60;
 /// Entries that are read at once.
 const READ: usize = 1000;
 /// Letters of a value at most; what is longer is cut.

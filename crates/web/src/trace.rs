@@ -324,6 +324,13 @@ pub(crate) fn flush() {
     }
 }
 
+/// Whether the log has something that is recorded or not, and the collector that gets it.
+fn goes_to(recorded: bool) -> (bool, Option<&'static Exporter>) {
+    let exporter = EXPORTER.get();
+    let logged = all_are_logged() || recorded && exporter.is_none();
+    (logged, exporter.filter(|_| recorded))
+}
+
 impl Followed {
     /// What each stage took, by its name.
     pub(crate) fn stages(&self) -> impl Iterator<Item = (&'static str, Duration)> {
@@ -337,12 +344,11 @@ impl Followed {
     /// Writes the call to the log, or sends it to the collector. That a caller records it counts
     /// only once it is known who calls: nobody else can fill either.
     pub(crate) fn record(&self, method: &Method, route: Option<&str>, response: &Response) {
-        let exporter = EXPORTER.get();
-        let recorded = self.trace.sampled && self.known.is_verified();
-        if all_are_logged() || recorded && exporter.is_none() {
+        let (logged, exporter) = goes_to(self.trace.sampled && self.known.is_verified());
+        if logged {
             self.log(method, route.unwrap_or("other"), response);
         }
-        if let (true, Some(exporter)) = (recorded, exporter) {
+        if let Some(exporter) = exporter {
             exporter.take(self.span(method, route, response));
         }
     }
@@ -420,9 +426,9 @@ impl Sending {
 
     /// Writes to the log what came of a message, or sends it to the collector.
     pub(crate) fn record(&self, message: &str, url: &str, status: Result<u16, &'static str>) {
-        let exporter = EXPORTER.get();
+        let (logged, exporter) = goes_to(self.trace.sampled);
         let took = self.begun.elapsed();
-        if all_are_logged() || self.trace.sampled && exporter.is_none() {
+        if logged {
             tracing::info!(
                 trace_id = self.trace.id(),
                 span_id = self.trace.span(),
@@ -433,7 +439,7 @@ impl Sending {
                 "sent"
             );
         }
-        if let (true, Some(exporter)) = (self.trace.sampled, exporter) {
+        if let Some(exporter) = exporter {
             let mut span = Span::client(self.trace, self.parent, (self.begun, took));
             span.name = "POST".to_owned();
             span.say("http.request.method", Some("POST"));

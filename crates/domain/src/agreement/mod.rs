@@ -112,10 +112,7 @@ impl Agreement {
     /// Reads an agreement and finds everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Agreement, Vec<Problem>> {
         let document = Document::parse(text).map_err(|problem| vec![problem])?;
-        let mut file: AgreementFile = document.read().map_err(|problem| vec![problem])?;
-        for party in &mut file.party {
-            party.territory.sort_unstable();
-        }
+        let file: AgreementFile = document.read().map_err(|problem| vec![problem])?;
         read::resolve(&document, &file)
     }
 

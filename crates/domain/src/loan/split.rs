@@ -6,6 +6,8 @@
 //! anew from the holdings in minor units, which are then the exact parts. Who sells a part of what
 //! it holds also passes on that part of what it is to pay out on draws.
 
+use std::array;
+
 use super::fold::Fold;
 use super::holders::{Holders, Sold};
 use super::position::Position;
@@ -136,17 +138,13 @@ impl Split {
 
     /// The holders' parts of interest that has fallen due and is not paid.
     pub fn interest_due(&self, due: Amount) -> Parts {
-        let mut parts = Parts::default();
-        if !due.is_zero() {
-            let weights = &self.interest_weights[..self.holders.len()];
-            parts = allocate(self.interest_since + due, weights);
-            let received = allocate(self.interest_since, weights);
-            parts
-                .iter_mut()
-                .zip(received)
-                .for_each(|(part, received)| *part -= received);
+        if due.is_zero() {
+            return Parts::default();
         }
-        parts
+        let weights = &self.interest_weights[..self.holders.len()];
+        let received = allocate(self.interest_since, weights);
+        let whole = allocate(self.interest_since + due, weights);
+        array::from_fn(|place| whole[place] - received[place])
     }
 }
 

@@ -38,7 +38,7 @@ use tandem_domain::agreement::{Component, Prepayment};
 use tandem_domain::book::{Answer, Archiving, Command, Refusal, Replacement, Verdict, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
-use tandem_domain::loan::{Action, Payoff, Sale, Status, schedule};
+use tandem_domain::loan::{Action, Own, Payoff, Sale, Status, schedule};
 use tandem_domain::money::{Amount, Currency, Money, Rate};
 
 use crate::fixture::{Desk, Papers, day};
@@ -160,6 +160,9 @@ struct Scene {
     others: BTreeMap<String, (Papers, Desk)>,
     out: String,
 }
+
+/// What is shown of what a party has.
+type Of = fn(&Own) -> Amount;
 
 impl Scene {
     fn step(&mut self, line: &str, words: &[&str]) {
@@ -510,46 +513,23 @@ impl Scene {
         let latest = &book.latest().unwrap().agreement;
         let elsewhere: Amount = split.fees_elsewhere.iter().copied().sum();
         writeln!(text, "  received {}", self.money(totals.received)).unwrap();
-        for (name, whole, parts) in [
-            (
-                "outstanding",
-                position.outstanding(),
-                split.parts(|own| own.outstanding),
-            ),
-            (
-                "capitalised",
-                totals.capitalised,
-                split.parts(|own| own.capitalised),
-            ),
-            ("fees", totals.all_fees(), split.parts(|own| own.fees)),
-            ("penalty", totals.penalty, split.parts(|own| own.penalty)),
-            ("interest", totals.interest, split.parts(|own| own.interest)),
-            (
-                "principal",
-                totals.principal,
-                split.parts(|own| own.principal),
-            ),
-            (
-                "charged off",
-                totals.charged_off,
-                split.parts(|own| own.charged_off),
-            ),
-            (
-                "compensated",
-                totals.compensated,
-                split.parts(|own| own.compensated),
-            ),
-            (
-                "recovered",
-                totals.recovered,
-                split.parts(|own| own.recovered),
-            ),
-        ] {
+        let all: [(_, _, Of); 9] = [
+            ("outstanding", position.outstanding(), |own| own.outstanding),
+            ("capitalised", totals.capitalised, |own| own.capitalised),
+            ("fees", totals.all_fees(), |own| own.fees),
+            ("penalty", totals.penalty, |own| own.penalty),
+            ("interest", totals.interest, |own| own.interest),
+            ("principal", totals.principal, |own| own.principal),
+            ("charged off", totals.charged_off, |own| own.charged_off),
+            ("compensated", totals.compensated, |own| own.compensated),
+            ("recovered", totals.recovered, |own| own.recovered),
+        ];
+        for (name, whole, of) in all {
             if whole.is_zero() {
                 continue;
             }
             write!(text, "  {name} {} =", self.money(whole)).unwrap();
-            for (lender, part) in split.holders.iter().zip(parts) {
+            for (lender, part) in split.holders.iter().zip(split.parts(of)) {
                 let id = &latest.party(lender).id;
                 write!(text, " {id} {}", self.money(part)).unwrap();
             }

@@ -19,7 +19,7 @@ use super::blocks::{Block, Cell, Filter, Input, InputKind, Section, Sheet, Table
 use super::page::{Fault, Fields, Signed, Visit, form_escaped};
 use super::people::{self, Person, Role};
 use crate::access::Client;
-use crate::audit::{self, Act, Entry, NotWritten};
+use crate::audit::{self, Act, DAY, Entry, NotWritten};
 use crate::unescaped;
 
 /// Seconds for which a page that stays open and follows the book is one entry.
@@ -30,9 +30,6 @@ const OPEN: usize = 10_000;
 
 /// Entries of a page.
 const SHOWN: usize = 100;
-
-/// Seconds of a day.
-const DAY: i64 = 24 * 60 * 60;
 
 /// What is no page and changes nothing that matters to others, or notes itself.
 const QUIET: [&str; 3] = ["/changes", "/preferences", "/sign-in"];

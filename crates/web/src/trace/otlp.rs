@@ -19,6 +19,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::settings::Settings;
 use super::span::{Attribute, Span, count, request};
 use crate::metrics::Metrics;
+use crate::webhooks;
 
 /// Calls and messages that wait at most.
 const QUEUE: usize = 2048;
@@ -79,12 +80,7 @@ impl Exporter {
     pub fn start(settings: Settings, metrics: &Metrics) -> Result<Exporter, String> {
         let (queue, waiting) = sync_channel(QUEUE);
         let stopping = Arc::new(AtomicBool::new(false));
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .timeout_global(Some(PATIENCE))
-            .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
+        let config = webhooks::config(PATIENCE)
             .tls_config(
                 TlsConfig::builder()
                     .root_certs(settings.roots.unwrap_or(RootCerts::WebPki))

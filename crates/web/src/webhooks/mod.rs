@@ -18,7 +18,7 @@ use tokio::sync::watch;
 pub(crate) use address::check_url;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::{Scheme, WebhookKey, signature};
-pub(crate) use post::{agent, fields, post};
+pub(crate) use post::{agent, config, fields, post};
 pub use sender::{PAUSES, run};
 
 use crate::desk::Desk;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tandem_client::TRACEPARENT;
 use tandem_client::decision::WEBHOOK_SIGNATURE;
 use tandem_client::key::{KeyError, SigningKey, random_bytes};
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 
@@ -92,16 +94,20 @@ pub(super) fn new_secret() -> Result<String, KeyError> {
     Ok(format!("{SECRET}{secret}"))
 }
 
-/// What sends. It follows no redirects and knows no proxies: both would call where nobody has
-/// looked at the address.
-pub(crate) fn agent(allow_private: bool, patience: Duration) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
+/// How the service calls others. It follows no redirects and knows no proxies: both would call where
+/// nobody has looked at the address.
+pub(crate) fn config(patience: Duration) -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .timeout_global(Some(patience))
         .user_agent(concat!("tandem/", env!("CARGO_PKG_VERSION")))
-        .build();
+}
+
+/// What sends.
+pub(crate) fn agent(allow_private: bool, patience: Duration) -> ureq::Agent {
+    let config = config(patience).build();
     let connector = DefaultConnector::new();
     if allow_private {
         ureq::Agent::with_parts(config, connector, DefaultResolver::default())
