@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod schedule;
 mod serve;
+mod settings;
 mod table;
 mod verify;
 mod view;
@@ -28,6 +29,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::fail::Outcome;
 
 // Commands are made on one thread and freed on another, which the system's allocator does slowly.
 #[global_allocator]
@@ -95,7 +98,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = settings::parse().and_then(carry_out);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(cli: Cli) -> Outcome {
+    match cli.command {
         Command::Run(options) => run::run(&options),
         Command::Check { path } => check::check(&path),
         Command::Schema { format } => check::schema(format),
@@ -115,12 +129,5 @@ fn main() -> ExitCode {
         Command::Audit(action) => audit::audit(&action),
         Command::Call(options) => partner::call(&options),
         Command::Bench(options) => bench::bench(&options),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{failure}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use tandem_domain::calendar::Day;
 use tandem_journal::{BookName, Journal};
-use tandem_web::Service;
 use tandem_web::access::{Access, Scopes, Settings};
 use tandem_web::api::Deciders;
 use tandem_web::audit::{self, Audit};
@@ -25,6 +24,7 @@ use tandem_web::tls::Tls;
 use tandem_web::trace::{self, Exporter};
 use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
+use tandem_web::{LogFormat, Service};
 
 use crate::data::{DEFAULT, Place};
 use crate::fail::{Failure, Outcome};
@@ -33,10 +33,19 @@ use crate::{partner, run};
 
 /// What to serve, and where.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Each option is also read from the environment, --audit-days from \
+                  TANDEM_AUDIT_DAYS (lists with commas), and from the file that --config names. \
+                  The command line counts first, then the environment, then the file."
+)]
 pub(crate) struct Options {
     /// Folders of the programmes; each has a book of its own.
     #[arg(required = true)]
     programmes: Vec<PathBuf>,
+    /// File with settings (TOML): these options by their names, for example audit-days = 365, and
+    /// programmes = ["marketplace"]. Files and folders in it are beside it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Folder for the books, one below it for each, and for the service's own files.
     #[arg(long, default_value = DEFAULT)]
     data: PathBuf,
@@ -104,6 +113,13 @@ pub(crate) struct Options {
     /// Calls a second that one party may make.
     #[arg(long, value_name = "CALLS", default_value = "5000")]
     rate: NonZeroU32,
+    /// What is logged: a level, also for a part of the program, such as
+    /// info,tandem_web::trace=debug.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+    /// How it is written.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
 }
 
 /// Folder of the service's own files below that of the books.
@@ -139,7 +155,8 @@ fn about(file: &Path, error: &dyn Display) -> Failure {
 
 /// Serves until the process is told to stop.
 pub(crate) fn serve(options: &Options) -> Outcome {
-    tandem_web::log();
+    tandem_web::log(&options.log, options.log_format)
+        .map_err(|error| Failure(format!("--log: {error}")))?;
     let listener = TcpListener::bind(&options.listen);
     let listener = listener
         .map_err(|error| Failure(format!("cannot listen on {}: {error}", options.listen)))?;

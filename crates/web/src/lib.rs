@@ -22,6 +22,7 @@ pub mod vault;
 pub mod webhooks;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use access::Access;
@@ -30,6 +31,7 @@ use desk::Desk;
 use metrics::Metrics;
 use proxy::Proxies;
 use registry::Registry;
+use tracing_subscriber::EnvFilter;
 use vault::Vault;
 use webhooks::Webhooks;
 
@@ -90,17 +92,45 @@ pub fn schemas() -> Vec<&'static str> {
     .concat()
 }
 
-/// Writes the log to the error output: lines, or JSON where `TANDEM_LOG_FORMAT` is `json`; what
-/// is written is chosen by `TANDEM_LOG`, as `info` or `tandem_web=debug`.
-pub fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<LogFormat, &'static str> {
+        match name {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("write text or json"),
+        }
+    }
+}
+
+/// Writes the log to the error output, filtered as `info` or `tandem_web=debug` says.
+///
+/// # Errors
+///
+/// Says what is wrong with the filter.
+pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
+    let wrong = |error| {
+        format!(
+            "`{filter}` is no filter ({error}); write a level, such as info, or tandem_web=debug"
+        )
+    };
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::try_new(filter).map_err(wrong)?)
         .with_writer(std::io::stderr);
     // Where there is a log already, it stays.
-    let _ = match std::env::var("TANDEM_LOG_FORMAT").as_deref() {
-        Ok("json") => log.json().try_init(),
-        _ => log.with_ansi(false).try_init(),
+    let _ = match format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.with_ansi(false).try_init(),
     };
+    Ok(())
 }

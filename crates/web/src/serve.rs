@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 use tandem_client::system_time;
 
 use crate::audit::{self, Act, Audit, Entry};
@@ -23,6 +24,9 @@ use crate::{Service, access, api, metrics, trace, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often the files of the certificate are looked at.
+const RENEWED: Duration = Duration::from_secs(60);
 
 /// Where the server listens.
 pub struct Socket {
@@ -66,7 +70,9 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
             server.handle(handle).serve(app).await
         }
         Some(tls) => {
-            let server = axum_server::from_tcp_rustls(socket.listener, tls.read()?);
+            let config = RustlsConfig::from_config(tls.read()?);
+            tokio::spawn(tls.renew(config.clone(), RENEWED));
+            let server = axum_server::from_tcp_rustls(socket.listener, config);
             let server = server.map_err(|error| error.to_string())?;
             server.handle(handle).serve(app).await
         }

@@ -1,7 +1,9 @@
 //! TLS: the service's own certificate, and those that callers may show.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -26,7 +28,7 @@ pub struct Tls {
 
 impl Tls {
     /// Reads the files.
-    pub(crate) fn read(&self) -> Result<RustlsConfig, String> {
+    pub(crate) fn read(&self) -> Result<Arc<ServerConfig>, String> {
         let (chain_file, key_file) = (self.chain.display(), self.key.display());
         let chain = CertificateDer::pem_file_iter(&self.chain).and_then(Iterator::collect);
         let chain: Vec<_> = chain.map_err(|error| format!("{chain_file}: {error}"))?;
@@ -49,7 +51,34 @@ impl Tls {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(both)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(RustlsConfig::from_config(Arc::new(config)))
+        Ok(Arc::new(config))
+    }
+
+    /// Reads the files again whenever they changed, for certificates do not last. What cannot be
+    /// read, as while only one of the two files is new, leaves what was before.
+    pub(crate) async fn renew(self, config: RustlsConfig, every: Duration) {
+        let mut known = self.changed();
+        loop {
+            tokio::time::sleep(every).await;
+            let now = self.changed();
+            if now == known {
+                continue;
+            }
+            match self.read() {
+                Ok(renewed) => {
+                    config.reload_from_config(renewed);
+                    known = now;
+                    tracing::info!("the certificate is renewed");
+                }
+                Err(error) => tracing::warn!("the certificate before stays: {error}"),
+            }
+        }
+    }
+
+    /// When the files were changed.
+    fn changed(&self) -> [Option<SystemTime>; 2] {
+        [&self.chain, &self.key]
+            .map(|file| fs::metadata(file).and_then(|file| file.modified()).ok())
     }
 }
 
@@ -151,5 +180,34 @@ mod tests {
         ] {
             assert_eq!(said(chain, key), expected);
         }
+    }
+    #[tokio::test]
+    async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
+        let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("both.pem");
+        let put = |name: &str| fs::copy(certificates.join(name), &file).expect("a copy");
+        put("one.pem");
+        let tls = Tls {
+            chain: file.clone(),
+            key: file.clone(),
+            client_certificates: false,
+        };
+        let first = tls.read().expect("sound files");
+        let config = RustlsConfig::from_config(first.clone());
+        tokio::spawn(tls.renew(config.clone(), Duration::from_millis(5)));
+        let some_rounds = || tokio::time::sleep(Duration::from_millis(100));
+        some_rounds().await;
+        fs::write(&file, "renewed by half").expect("a file");
+        some_rounds().await;
+        assert!(Arc::ptr_eq(&config.get_inner(), &first));
+        put("other.pem");
+        for _ in 0..100 {
+            if !Arc::ptr_eq(&config.get_inner(), &first) {
+                return;
+            }
+            some_rounds().await;
+        }
+        panic!("the new certificate is not taken");
     }
 }

@@ -107,6 +107,95 @@ fn a_demo_is_called_from_the_command_line() {
 }
 
 #[test]
+fn settings_come_from_a_file_and_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("service.toml");
+    std::fs::write(&file, "base = 'https://lending.example'\ndata = 'books'\n").unwrap();
+    let demo = Demo::start_with(folder, |command| {
+        command.args(["--config", "service.toml"]);
+        command.env("TANDEM_RATE", "100");
+    });
+    assert_eq!(demo.base, "https://lending.example");
+    let clients = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["client", "list"])
+        .env("TANDEM_CONFIG", &file)
+        .output()
+        .unwrap();
+    assert!(
+        text(&clients.stdout).contains("demo-river"),
+        "{}",
+        text(&clients.stderr)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_settings_is_said_with_its_place_and_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("service.toml");
+    let cases = [
+        (
+            "rate = 'fast'\n",
+            vec![],
+            "error: invalid value 'fast' for '--rate <CALLS>': invalid digit found in string\n\n\
+             For more information, try '--help'.\n--rate is set by service.toml, line 1\n",
+        ),
+        (
+            "rate = 7\n\ntls-chain = 'chain.pem'\n",
+            vec![],
+            "error: the following required arguments were not provided:\n  --tls-key <FILE>\n\n\
+             Usage: tandem serve --tls-chain <FILE> --tls-key <FILE> --config <FILE> --rate <CALLS> <PROGRAMMES>...\n\n\
+             For more information, try '--help'.\n\
+             --rate is set by service.toml, line 1\n--tls-chain is set by service.toml, line 3\n",
+        ),
+        (
+            "",
+            vec![("TANDEM_AUDIT_DAYS", "soon")],
+            "error: invalid value 'soon' for '--audit-days <DAYS>': invalid digit found in string\n\n\
+             For more information, try '--help'.\n--audit-days is set by TANDEM_AUDIT_DAYS\n",
+        ),
+        (
+            "",
+            vec![("TANDEM_STORE", "postgres://me:secret@server/lending")],
+            "error: the following required arguments were not provided:\n  --node <NAME>\n\n\
+             Usage: tandem serve --store <ADDRESS> --node <NAME> --config <FILE> <PROGRAMMES>...\n\n\
+             For more information, try '--help'.\n--store is set by TANDEM_STORE\n",
+        ),
+        (
+            "log = 'some=loud'",
+            vec![],
+            "error: --log: `some=loud` is no filter (error parsing level filter: \
+             expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5); write a level, such as \
+             info, or tandem_web=debug\n",
+        ),
+        (
+            "log-format = 'xml'",
+            vec![],
+            "error: invalid value 'xml' for '--log-format <FORMAT>': write text or json\n\n\
+             For more information, try '--help'.\n--log-format is set by service.toml, line 1\n",
+        ),
+    ];
+    for (settings, variables, expected) in cases {
+        std::fs::write(&file, settings).unwrap();
+        let said = Command::new(env!("CARGO_BIN_EXE_tandem"))
+            .current_dir(folder)
+            .args(["serve", "marketplace", "--config", "service.toml"])
+            .envs(variables)
+            .output()
+            .unwrap();
+        assert_eq!(text(&said.stderr), expected);
+        assert!(!said.status.success());
+    }
+    let said = Command::new(env!("CARGO_BIN_EXE_tandem"))
+        .args(["serve", "--help"])
+        .env("TANDEM_STORE", "postgres://me:secret@server/lending")
+        .output()
+        .unwrap();
+    assert!(!text(&said.stdout).contains("secret"));
+}
+
+#[test]
 fn what_cannot_be_served_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
