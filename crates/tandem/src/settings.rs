@@ -258,7 +258,7 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
 
@@ -312,6 +312,25 @@ mod tests {
                 "/b"
             ]
         );
+    }
+
+    #[test]
+    fn the_documented_file_can_be_read() {
+        let page = include_str!("../../../docs/operation.md");
+        let example = page
+            .split("```")
+            .find_map(|part| part.strip_prefix("toml\n"));
+        let example = example.expect("an example");
+        let words = found(&["serve"], &[], Some(example));
+        assert!(
+            words.contains(&"--listen=0.0.0.0:443".to_owned()),
+            "{words:?}"
+        );
+        let words = ["tandem", "serve"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(words);
+        assert!(crate::Cli::try_parse_from(words).is_ok());
     }
 
     #[test]
