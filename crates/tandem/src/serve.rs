@@ -19,6 +19,7 @@ use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::proxy::{Field, Network, Proxies};
 use tandem_web::registry::Registry;
+use tandem_web::seal::Sealer;
 use tandem_web::serve::Socket;
 use tandem_web::tls::Tls;
 use tandem_web::trace::{self, Exporter};
@@ -95,6 +96,12 @@ pub(crate) struct Options {
     /// Command that prints this key instead.
     #[arg(long, value_name = "COMMAND", conflicts_with = "vault_key")]
     vault_key_command: Option<String>,
+    /// File with the key that the vault had before, if it is to have another from now on.
+    #[arg(long, value_name = "FILE")]
+    old_vault_key: Option<PathBuf>,
+    /// Command that printed it.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "old_vault_key")]
+    old_vault_key_command: Option<String>,
     /// Days for which entries of the audit log are kept.
     #[arg(long, value_name = "DAYS", default_value = "1826")]
     audit_days: u32,
@@ -190,12 +197,15 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     };
     let access = Access::open(&settings, registry.clone(), &folder);
     let access = access.map_err(|error| Failure(error.to_string()))?;
-    let vault_key = match (&options.vault_key_command, &options.vault_key) {
-        (Some(command), _) => KeySource::Command(command.clone()),
-        (None, Some(file)) => KeySource::File(file.clone()),
-        (None, None) => KeySource::File(folder.join("vault.key")),
+    let source = |command: &Option<String>, file: &Option<PathBuf>| match command {
+        Some(command) => Some(KeySource::Command(command.clone())),
+        None => file.clone().map(KeySource::File),
     };
-    let vault = Vault::open(&folder, &vault_key).map_err(|error| Failure(error.to_string()))?;
+    let key = source(&options.vault_key_command, &options.vault_key);
+    let key = key.unwrap_or_else(|| KeySource::File(folder.join("vault.key")));
+    let old_key = source(&options.old_vault_key_command, &options.old_vault_key);
+    let vault = Vault::open(&folder, &registry, &key, old_key.as_ref());
+    let vault = vault.map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
     let mut threads = Vec::new();
     let mut lenders = BTreeSet::new();
@@ -212,7 +222,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         threads.push(thread);
     }
     if options.demo {
-        demo(&registry, &desks, &folder)?;
+        demo(&registry, vault.sealer(), &desks, &folder)?;
     }
     let metrics = Metrics::default();
     send_traces(options.node.as_deref(), &metrics)?;
@@ -322,7 +332,12 @@ fn decide_elsewhere(
 }
 
 /// Adds people of each party, and a client with its private key in the service's folder.
-fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path) -> Outcome {
+fn demo(
+    registry: &Registry,
+    sealer: &Sealer,
+    desks: &BTreeMap<String, Arc<Desk>>,
+    folder: &Path,
+) -> Outcome {
     let keys = folder.join("demo");
     fs::create_dir_all(&keys).map_err(|error| Failure::io(&keys, &error))?;
     let parties = desks.values().flat_map(|desk| {
@@ -336,7 +351,7 @@ fn demo(registry: &Registry, desks: &BTreeMap<String, Arc<Desk>>, folder: &Path)
         })
     });
     for (party, name) in parties {
-        people::add_for_demo(registry, &party, &name)
+        people::add_for_demo(registry, sealer, &party, &name)
             .map_err(|error| Failure(error.to_string()))?;
         let file = keys.join(format!("{party}.pem"));
         if !file.exists() {

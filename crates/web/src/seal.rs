@@ -1,7 +1,12 @@
 //! Sealing: secrets at rest, encrypted and bound to a name, so that what is sealed for one thing
 //! cannot be put in another's place.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Error};
 use tandem_client::key::{KeyError, random_bytes};
 
 /// Bytes of a sealing key.
@@ -42,4 +47,46 @@ impl Sealer {
             .ok()?;
         Some(plain.to_vec())
     }
+}
+
+/// Runs statements, all or none, in which `sealed_anew(name, sealed)` is what was sealed under a
+/// name by one key, now by another; unless it is so already. Text is base64.
+pub(crate) fn seal_anew(
+    connection: &mut Connection,
+    from: &Sealer,
+    to: &Sealer,
+    statements: &str,
+) -> rusqlite::Result<()> {
+    let (from, to) = (from.clone(), to.clone());
+    let seal = move |name: &str, sealed: Vec<u8>| -> Result<Vec<u8>, String> {
+        if to.open(name, &sealed).is_some() {
+            return Ok(sealed);
+        }
+        let plain = from.open(name, &sealed);
+        let plain =
+            plain.ok_or_else(|| format!("{} opens with neither key", name.replace('\n', " ")))?;
+        to.seal(name, &plain).map_err(|error| error.to_string())
+    };
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("sealed_anew", 2, flags, move |values| {
+        let name: String = values.get(0)?;
+        let failed = |error: String| Error::UserFunctionError(error.into());
+        match values.get_raw(1) {
+            ValueRef::Text(text) => {
+                let sealed = STANDARD
+                    .decode(text)
+                    .map_err(|error| failed(error.to_string()))?;
+                Ok(Value::Text(
+                    STANDARD.encode(seal(&name, sealed).map_err(failed)?),
+                ))
+            }
+            sealed => Ok(Value::Blob(
+                seal(&name, sealed.as_blob()?.to_vec()).map_err(failed)?,
+            )),
+        }
+    })?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(statements)?;
+    transaction.commit()?;
+    connection.remove_function("sealed_anew", 2)
 }

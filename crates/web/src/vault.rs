@@ -16,8 +16,10 @@ use serde_json::Value;
 use tandem_client::key::{create_private, random_bytes, random_id};
 
 use crate::access::Caller;
+use crate::console::people;
 use crate::registry::Registry;
-use crate::seal::{KEY, Sealer};
+use crate::seal::{KEY, Sealer, seal_anew};
+use crate::webhooks;
 
 const KEYS: &str = "
     PRAGMA secure_delete = ON;
@@ -26,7 +28,17 @@ const KEYS: &str = "
         token TEXT NOT NULL,
         sealed BLOB NOT NULL,
         PRIMARY KEY (party, token)
-    ) STRICT, WITHOUT ROWID";
+    ) STRICT, WITHOUT ROWID;
+    -- Tells whether a key is the vault's.
+    CREATE TABLE IF NOT EXISTS vault_check (sealed BLOB NOT NULL) STRICT";
+
+/// Seals the keys of all persons anew.
+const SEAL_ANEW: &str = "
+    UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed);
+    UPDATE vault_check SET sealed = sealed_anew('vault', sealed)";
+
+/// What the check is sealed as.
+const CHECK: &str = "vault";
 
 const DATA: &str = "
     PRAGMA secure_delete = ON;
@@ -49,7 +61,7 @@ const DATA: &str = "
 /// Where the service's key comes from.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// A file with 32 bytes in base64; it is made if it is not there.
+    /// A file with 32 bytes in base64; it is made if it is not there and the key is a new one.
     File(PathBuf),
     /// A command that prints them, run by the shell.
     Command(String),
@@ -67,6 +79,12 @@ pub enum VaultError {
     /// The key.
     #[error("the vault's key must be 32 bytes in base64")]
     Key,
+    /// The key is that of another vault, or there was another before.
+    #[error(
+        "the vault is sealed under another key; name that one, or, if this is to take its place, \
+         name that one with --old-vault-key"
+    )]
+    OtherKey,
     /// The database.
     #[error("the vault: {0}")]
     Registry(#[from] rusqlite::Error),
@@ -99,13 +117,60 @@ pub struct Access {
 }
 
 impl Vault {
-    /// Opens the vault in a folder, and makes it if it is not there.
-    pub fn open(folder: &Path, key: &KeySource) -> Result<Vault, VaultError> {
-        Ok(Vault {
-            sealer: Sealer::new(&key.read()?),
-            keys: Registry::open(&folder.join("person-keys.db"), &[KEYS])?,
-            data: Registry::open(&folder.join("persons.db"), &[DATA])?,
-        })
+    /// Opens the vault in a folder, and makes it if it is not there. What was sealed under the old
+    /// key, here and in the registry, is sealed anew.
+    pub fn open(
+        folder: &Path,
+        registry: &Registry,
+        key: &KeySource,
+        old_key: Option<&KeySource>,
+    ) -> Result<Vault, VaultError> {
+        let keys = Registry::open(&folder.join("person-keys.db"), &[KEYS])?;
+        let data = Registry::open(&folder.join("persons.db"), &[DATA])?;
+        let select = "SELECT sealed FROM vault_check";
+        let check: Option<Vec<u8>> =
+            keys.with(|file| file.query_row(select, [], |row| row.get(0)).optional())?;
+        // A vault that is new makes its key, and so does one that is to have a new key.
+        let key = match check.is_none() || old_key.is_some() {
+            true => key.read_or_make()?,
+            false => key.read()?,
+        };
+        let sealer = Sealer::new(&key);
+        let vault = Vault { sealer, keys, data };
+        let is_under = |sealer: &Sealer| {
+            check
+                .as_ref()
+                .map(|check| sealer.open(CHECK, check).is_some())
+        };
+        match old_key {
+            Some(old) if is_under(&vault.sealer) != Some(true) => {
+                let old = Sealer::new(&old.read()?);
+                if is_under(&old) == Some(false) {
+                    return Err(VaultError::OtherKey);
+                }
+                vault.take_from(&old, registry)?;
+            }
+            _ if is_under(&vault.sealer) == Some(false) => return Err(VaultError::OtherKey),
+            _ => {}
+        }
+        if check.is_none() {
+            let sealed = vault.sealer.seal(CHECK, b"");
+            let sealed = sealed.map_err(|_| VaultError::Random)?;
+            let insert = "INSERT INTO vault_check (sealed) VALUES (?1)";
+            vault.keys.with(|file| file.execute(insert, [sealed]))?;
+        }
+        Ok(vault)
+    }
+
+    /// Seals anew what was sealed under the old key. The check comes last, so that it is gone through
+    /// again if this is interrupted.
+    fn take_from(&self, old: &Sealer, registry: &Registry) -> rusqlite::Result<()> {
+        let elsewhere = [people::SEAL_ANEW, webhooks::SEAL_ANEW].concat();
+        registry.with(|file| seal_anew(file, old, &self.sealer, &elsewhere))?;
+        self.keys
+            .with(|file| seal_anew(file, old, &self.sealer, SEAL_ANEW))?;
+        tracing::info!("the vault's key is changed");
+        Ok(())
     }
 
     /// What seals under the service's key, for secrets that are kept elsewhere.
@@ -208,12 +273,21 @@ impl Vault {
 }
 
 impl KeySource {
+    /// Reads the key, and makes its file if it is not there.
+    fn read_or_make(&self) -> Result<[u8; KEY], VaultError> {
+        if let KeySource::File(path) = self
+            && !path.exists()
+        {
+            make(path)?;
+        }
+        self.read()
+    }
+
     fn read(&self) -> Result<[u8; KEY], VaultError> {
         let text = match self {
-            KeySource::File(path) => match fs::read_to_string(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
-                text => text.map_err(|error| VaultError::File(path.clone(), error))?,
-            },
+            KeySource::File(path) => {
+                fs::read_to_string(path).map_err(|error| VaultError::File(path.clone(), error))?
+            }
             KeySource::Command(command) => {
                 let output = Command::new("sh").args(["-c", command]).output();
                 let output = output.map_err(|error| VaultError::Command(error.to_string()))?;
@@ -230,11 +304,10 @@ impl KeySource {
 }
 
 /// Makes a key in a file that only its owner may read.
-fn make(path: &Path) -> Result<String, VaultError> {
+fn make(path: &Path) -> Result<(), VaultError> {
     let text = STANDARD.encode(random_bytes::<KEY>().map_err(|_| VaultError::Random)?) + "\n";
     let written = create_private(path, &text);
-    written.map_err(|error| VaultError::File(path.to_owned(), error))?;
-    Ok(text)
+    written.map_err(|error| VaultError::File(path.to_owned(), error))
 }
 
 /// What is sealed cannot be put in another's place.
@@ -261,15 +334,23 @@ mod tests {
         KeySource::File(folder.join("vault.key"))
     }
 
+    fn registry(folder: &Path) -> Registry {
+        Registry::open(&folder.join("registry.db"), &crate::schemas()).unwrap()
+    }
+
+    fn open(folder: &Path, key: &KeySource) -> Result<Vault, VaultError> {
+        Vault::open(folder, &registry(folder), key, None)
+    }
+
     #[test]
     fn a_person_is_kept_for_one_party_and_erased_with_its_key() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        let vault = open(folder.path(), &file(folder.path())).unwrap();
         let (own, other) = (caller("bazaar"), caller("river"));
         let data = json!({"name": "Wang Fang", "phone": "13800000000"});
         let token = vault.store(&own, &data, 1).unwrap();
         drop(vault);
-        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        let vault = open(folder.path(), &file(folder.path())).unwrap();
         assert_eq!(vault.read(&own, &token, 2).unwrap(), Some(data));
         assert_eq!(vault.read(&other, &token, 3).unwrap(), None);
         assert!(!vault.erase(&other, &token, 4).unwrap());
@@ -286,7 +367,7 @@ mod tests {
     #[test]
     fn nothing_of_a_person_can_be_read_in_the_files() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
+        let vault = open(folder.path(), &file(folder.path())).unwrap();
         vault
             .store(&caller("bazaar"), &json!({"name": "Wang Fang"}), 1)
             .unwrap();
@@ -299,32 +380,89 @@ mod tests {
     #[test]
     fn another_key_opens_nothing_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::open(folder.path(), &file(folder.path())).unwrap();
-        let token = vault.store(&caller("bazaar"), &json!({}), 1).unwrap();
-        drop(vault);
-        let other = KeySource::Command(format!("echo {}", STANDARD.encode([7; KEY])));
-        let vault = Vault::open(folder.path(), &other).unwrap();
+        let path = folder.path();
+        let own = file(path);
+        open(path, &own).unwrap();
+        let said = |key: &KeySource| open(path, key).err().unwrap().to_string();
+        let command = |text: &str| KeySource::Command(text.to_owned());
+        let other = command(&format!("echo {}", STANDARD.encode([7; KEY])));
         assert_eq!(
-            vault
-                .read(&caller("bazaar"), &token, 2)
-                .unwrap_err()
-                .to_string(),
-            format!(
-                "the vault: what is kept of {token} does not open with this key; it was changed, or \
-                 the key was"
-            )
+            said(&other),
+            "the vault is sealed under another key; name that one, or, if this is to take its \
+             place, name that one with --old-vault-key"
         );
-        let said = |source: &str| {
-            let opened = Vault::open(folder.path(), &KeySource::Command(source.to_owned()));
-            opened.err().unwrap().to_string()
-        };
         assert_eq!(
-            said("echo abc"),
+            said(&command("echo abc")),
             "the vault's key must be 32 bytes in base64"
         );
         assert_eq!(
-            said("echo no module >&2; exit 3"),
+            said(&command("echo no module >&2; exit 3")),
             "the command that gives the vault's key failed: exit status: 3 no module"
+        );
+        // A name that is mistyped makes no key.
+        let mistyped = path.join("valut.key");
+        let expected = format!(
+            "{}: No such file or directory (os error 2)",
+            mistyped.display()
+        );
+        assert_eq!(said(&KeySource::File(mistyped.clone())), expected);
+        assert!(!mistyped.exists());
+        let wrong = Vault::open(
+            path,
+            &registry(path),
+            &command("head -c 32 /dev/zero | base64"),
+            Some(&other),
+        );
+        assert!(matches!(wrong, Err(VaultError::OtherKey)));
+    }
+
+    #[test]
+    fn what_was_sealed_under_the_old_key_is_sealed_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let old = file(path);
+        let vault = open(path, &old).unwrap();
+        let own = caller("bazaar");
+        let first = vault.store(&own, &json!({"name": "Wang Fang"}), 1).unwrap();
+        // Where the change was interrupted, some are under the new key already.
+        let new = KeySource::File(path.join("new.key"));
+        let sealer = Sealer::new(&new.read_or_make().unwrap());
+        let second = vault.store(&own, &json!({"name": "Li Wei"}), 1).unwrap();
+        let registry = registry(path);
+        vault.keys.with(|keys| {
+            let one = format!("UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed) WHERE token = '{second}'");
+            seal_anew(keys, &vault.sealer, &sealer, &one)
+        }).unwrap();
+        drop(vault);
+
+        for _ in 0..2 {
+            let vault = Vault::open(path, &registry, &new, Some(&old)).unwrap();
+            for (token, name) in [(&first, "Wang Fang"), (&second, "Li Wei")] {
+                let read = vault.read(&own, token, 2).unwrap();
+                assert_eq!(read, Some(json!({"name": name})));
+            }
+        }
+        assert!(matches!(open(path, &old), Err(VaultError::OtherKey)));
+        open(path, &new).unwrap();
+
+        // What opens with neither key leaves everything as it was.
+        let broken = "UPDATE person_key SET sealed = zeroblob(60) WHERE token = ?1";
+        let vault = open(path, &new).unwrap();
+        vault
+            .keys
+            .with(|keys| keys.execute(broken, [&second]))
+            .unwrap();
+        let newest = KeySource::File(path.join("newest.key"));
+        let said = Vault::open(path, &registry, &newest, Some(&new))
+            .err()
+            .unwrap();
+        assert_eq!(
+            said.to_string(),
+            format!("the vault: bazaar {second} opens with neither key")
+        );
+        assert_eq!(
+            vault.read(&own, &first, 3).unwrap(),
+            Some(json!({"name": "Wang Fang"}))
         );
     }
 }

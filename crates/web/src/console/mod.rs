@@ -48,6 +48,7 @@ use crate::audit::Audit;
 use crate::desk::Desk;
 use crate::proxy::Proxies;
 use crate::registry::Registry;
+use crate::seal::Sealer;
 use crate::webhooks::Webhooks;
 
 /// Tables of the console in the registry.
@@ -70,6 +71,8 @@ type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// What the console works with.
 pub struct Console {
     registry: Arc<Registry>,
+    /// Seals the secrets of authenticators.
+    sealer: Sealer,
     desks: BTreeMap<String, Arc<Desk>>,
     webhooks: Arc<Webhooks>,
     audit: Arc<Audit>,
@@ -99,6 +102,7 @@ impl Console {
     pub fn of(service: &Service) -> Console {
         Console {
             registry: Arc::clone(&service.registry),
+            sealer: service.vault.sealer().clone(),
             desks: service.desks.clone(),
             webhooks: Arc::clone(&service.webhooks),
             audit: Arc::clone(&service.audit),

@@ -9,6 +9,7 @@ use tandem_client::key::random_bytes;
 use totp_rs::{Builder, Secret, Totp};
 
 use crate::registry::Registry;
+use crate::seal::Sealer;
 
 /// Tables of people.
 pub(super) const SCHEMA: &str = "
@@ -21,6 +22,7 @@ create table if not exists person (
     active integer not null default 1,
     password text not null,
     -- None until the first sign-in, when an authenticator is enrolled and the password changed.
+    -- Sealed as `sealed_as` says.
     totp blob,
     -- The last time step whose code was used: a code counts once.
     totp_step integer not null default 0
@@ -154,18 +156,12 @@ pub enum PersonError {
 /// person then chooses another and enrols an authenticator.
 pub fn invite(registry: &Registry, new: NewPerson<'_>) -> Result<String, PersonError> {
     let password = first_password();
-    add(registry, new, &password, None)?;
+    add(registry, new, &password)?;
     Ok(password)
 }
 
-/// Adds a person with a password and the secret of an authenticator; without a secret the person
-/// enrols at the first sign-in.
-pub fn add(
-    registry: &Registry,
-    new: NewPerson<'_>,
-    password: &str,
-    secret: Option<&[u8]>,
-) -> Result<i64, PersonError> {
+/// Adds a person with a password, who enrols an authenticator at the first sign-in.
+pub fn add(registry: &Registry, new: NewPerson<'_>, password: &str) -> Result<i64, PersonError> {
     if new.login.trim().is_empty() || new.name.trim().is_empty() {
         return Err(PersonError::NoName);
     }
@@ -175,15 +171,14 @@ pub fn add(
     let hash = hash(password);
     let added = registry.with(|connection| {
         connection.execute(
-            "insert into person (login, name, party, roles, password, totp)
-             values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing",
+            "insert into person (login, name, party, roles, password)
+             values (?1, ?2, ?3, ?4, ?5) on conflict do nothing",
             params![
                 new.login.trim(),
                 new.name.trim(),
                 new.party,
                 new.roles.0,
-                hash,
-                secret
+                hash
             ],
         )?;
         let added = connection.changes() > 0;
@@ -195,7 +190,12 @@ pub fn add(
 /// Adds people of a party to try the console as, unless they are there: one who works, named as the
 /// party, one who approves, and one who audits. Everybody knows their password, and [`Console`](super::Console)
 /// shows their codes.
-pub fn add_for_demo(registry: &Registry, party: &str, name: &str) -> Result<(), PersonError> {
+pub fn add_for_demo(
+    registry: &Registry,
+    sealer: &Sealer,
+    party: &str,
+    name: &str,
+) -> Result<(), PersonError> {
     use Role::{Admin, Approver, Auditor, Finance, Operations, Risk, Viewer};
     let working: &[Role] = &[Viewer, Operations, Risk, Finance, Admin];
     for (does, roles) in [
@@ -213,8 +213,12 @@ pub fn add_for_demo(registry: &Registry, party: &str, name: &str) -> Result<(), 
             party,
             roles: roles.iter().copied().collect(),
         };
-        match add(registry, new, DEMO_PASSWORD, Some(&new_secret())) {
-            Ok(_) | Err(PersonError::LoginTaken(_)) => {}
+        match add(registry, new, DEMO_PASSWORD) {
+            Ok(person) => {
+                let secret = sealed(sealer, person, &new_secret());
+                give_authenticator(registry, person, &secret)?;
+            }
+            Err(PersonError::LoginTaken(_)) => {}
             Err(error) => return Err(error),
         }
     }
@@ -279,12 +283,48 @@ pub(super) fn reset(registry: &Registry, person: i64) -> rusqlite::Result<String
     Ok(password)
 }
 
-/// Ends a person's first sign-in: its own password and its authenticator.
+/// Gives a person an authenticator by its sealed secret, for a demo and for tests.
+pub(super) fn give_authenticator(
+    registry: &Registry,
+    person: i64,
+    sealed: &[u8],
+) -> rusqlite::Result<()> {
+    registry.with(|connection| {
+        let text = "update person set totp = ?2 where id = ?1";
+        connection
+            .execute(text, params![person, sealed])
+            .map(|_| ())
+    })
+}
+
+/// The secret of a person's authenticator as it is kept.
+pub(super) fn sealed(sealer: &Sealer, person: i64, secret: &[u8]) -> Vec<u8> {
+    let sealed = sealer.seal(&sealed_as(person), secret);
+    sealed.expect("the system has random numbers")
+}
+
+/// The secret of a person's authenticator; nothing if it was sealed for another, or changed.
+pub(super) fn unsealed(sealer: &Sealer, person: i64, sealed: &[u8]) -> Option<Vec<u8>> {
+    sealer.open(&sealed_as(person), sealed)
+}
+
+fn sealed_as(person: i64) -> String {
+    format!("authenticator\n{person}")
+}
+
+/// Seals the secrets of all authenticators anew.
+pub(crate) const SEAL_ANEW: &str = "
+update person set totp = sealed_anew('authenticator' || char(10) || id, totp) where totp is not null;
+update person_session set secret = sealed_anew('authenticator' || char(10) || person, secret)
+where secret is not null;
+";
+
+/// Ends a person's first sign-in: its own password and its authenticator, whose secret is sealed.
 pub(super) fn enrol(
     registry: &Registry,
     person: i64,
     password: &str,
-    secret: &[u8],
+    sealed: &[u8],
 ) -> Result<(), PersonError> {
     if password.chars().count() < PASSWORD_LENGTH {
         return Err(PersonError::PasswordShort);
@@ -293,7 +333,7 @@ pub(super) fn enrol(
     Ok(registry.with(|connection| {
         connection.execute(
             "update person set password = ?2, totp = ?3 where id = ?1",
-            params![person, hash, secret],
+            params![person, hash, sealed],
         )?;
         Ok(())
     })?)
@@ -333,25 +373,37 @@ pub(super) fn has_authenticator(registry: &Registry, person: i64) -> rusqlite::R
 }
 
 /// The code that the person's authenticator shows, for a demo.
-pub(super) fn code(registry: &Registry, person: i64, now: i64) -> rusqlite::Result<Option<String>> {
-    registry.with(|connection| {
-        let text = "select totp from person where id = ?1";
-        let secret: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
-        let code = |secret: Vec<u8>| authenticator(&secret, "").generate(now.unsigned_abs());
-        Ok(secret.map(code).map(|code| code.to_string()))
-    })
+pub(super) fn code(
+    registry: &Registry,
+    sealer: &Sealer,
+    person: i64,
+    now: i64,
+) -> rusqlite::Result<Option<String>> {
+    let secret = registry.with(|connection| secret(connection, sealer, person))?;
+    let code = |secret: Vec<u8>| authenticator(&secret, "").generate(now.unsigned_abs());
+    Ok(secret.map(code).map(|code| code.to_string()))
+}
+
+fn secret(
+    connection: &Connection,
+    sealer: &Sealer,
+    person: i64,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    let text = "select totp from person where id = ?1";
+    let sealed: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
+    Ok(sealed.and_then(|sealed| unsealed(sealer, person, &sealed)))
 }
 
 /// Uses a code of the person's authenticator, if it is right and was not used before.
 pub(super) fn use_code(
     registry: &Registry,
+    sealer: &Sealer,
     person: i64,
     code: &str,
     now: i64,
 ) -> rusqlite::Result<bool> {
     registry.with(|connection| {
-        let text = "select totp from person where id = ?1";
-        let secret: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
+        let secret = secret(connection, sealer, person)?;
         let step = secret.and_then(|secret| check(&secret, code, now));
         let Some(step) = step else { return Ok(false) };
         let used = connection.execute(

@@ -19,7 +19,8 @@ create table if not exists person_session (
     token blob primary key,
     person integer not null references person (id),
     stage integer not null,
-    -- The secret that is offered to an authenticator while the person enrols.
+    -- The secret that is offered to an authenticator while the person enrols, sealed as the
+    -- person's own.
     secret blob,
     expires integer not null
 ) strict, without rowid;
@@ -60,6 +61,7 @@ pub(super) enum Stage {
 pub(super) struct Session {
     pub(super) person: Person,
     pub(super) stage: Stage,
+    /// Sealed.
     pub(super) secret: Option<Vec<u8>>,
 }
 
@@ -131,18 +133,19 @@ fn sha256(text: &str) -> Vec<u8> {
         .to_vec()
 }
 
-/// Starts a session, and clears those that are over.
+/// Starts a session, and clears those that are over. Whoever is to enrol an authenticator is
+/// offered a secret, which is given sealed.
 pub(super) fn start(
     registry: &Registry,
     person: i64,
     stage: Stage,
+    secret: Option<Vec<u8>>,
     now: i64,
 ) -> rusqlite::Result<Token> {
     let token = Token::new();
-    let (lasts, secret) = match stage {
-        Stage::Full => (LASTS, None),
-        Stage::Code => (PATIENCE, None),
-        Stage::Enrol => (PATIENCE, Some(people::new_secret())),
+    let lasts = match stage {
+        Stage::Full => LASTS,
+        Stage::Code | Stage::Enrol => PATIENCE,
     };
     registry.with(|connection| {
         connection.execute("delete from person_session where expires <= ?1", [now])?;

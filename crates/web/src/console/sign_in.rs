@@ -222,7 +222,10 @@ fn proceed(
     stage: Stage,
     path: &str,
 ) -> Result<Response, Fault> {
-    let token = session::start(&console.registry, person.id, stage, console.now())?;
+    let new_secret = || people::sealed(&console.sealer, person.id, &people::new_secret());
+    let secret = (stage == Stage::Enrol).then(new_secret);
+    let (registry, now) = (&console.registry, console.now());
+    let token = session::start(registry, person.id, stage, secret, now)?;
     let mut response = go(path);
     set_cookie(&mut response, token.cookie(console.secure));
     Ok(response)
@@ -234,6 +237,14 @@ fn at(visit: &Visit, stage: Stage) -> Result<&Session, Fault> {
     session
         .filter(|session| session.stage == stage)
         .ok_or(Fault::SignIn)
+}
+
+/// The secret that somebody who enrols is offered, open and sealed. Where the vault's key was
+/// changed in between, it begins anew.
+fn offered(visit: &Visit, session: &Session) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let sealed = session.secret.clone().ok_or(Fault::SignIn)?;
+    let secret = people::unsealed(&visit.console.sealer, session.person.id, &sealed);
+    Ok((secret.ok_or(Fault::SignIn)?, sealed))
 }
 
 /// Shows the form for the code.
@@ -275,7 +286,7 @@ fn logins(console: &Console) -> Vec<String> {
 fn demo_code(visit: &Visit, person: &Person) -> Result<Option<String>, Fault> {
     let console = &visit.console;
     let code = match console.demo {
-        true => people::code(&console.registry, person.id, console.now())?,
+        true => people::code(&console.registry, &console.sealer, person.id, console.now())?,
         false => None,
     };
     Ok(code.map(|code| visit.language.fill("sign_in.demo_code", &[&code])))
@@ -293,7 +304,13 @@ pub(super) async fn code(
         session::end(registry, &visit.token)?;
         return Err(Fault::SignIn);
     }
-    if !people::use_code(registry, person.id, fields.get("code"), now)? {
+    if !people::use_code(
+        registry,
+        &console.sealer,
+        person.id,
+        fields.get("code"),
+        now,
+    )? {
         session::failed(registry, &person.login, now)?;
         audit::sign_in_failed(&visit, &person.login).await?;
         let page = CodePage {
@@ -334,8 +351,8 @@ fn enrolment(
     error: &'static str,
 ) -> Result<Response, Fault> {
     let session = at(visit, Stage::Enrol)?;
-    let secret = session.secret.as_deref().unwrap_or_default();
-    let (url, typed) = people::enrolment(secret, &session.person.login);
+    let (secret, _) = offered(visit, session)?;
+    let (url, typed) = people::enrolment(&secret, &session.person.login);
     let code = QrCode::encode_text(&url, QrCodeEcc::Medium);
     let code = code.map_err(|error| Fault::Failed(error.to_string()))?;
     let groups: Vec<_> = typed
@@ -380,14 +397,14 @@ pub(super) async fn enrol(
     if password != fields.get("again") {
         return again("enrol.differs");
     }
-    let secret = session.secret.clone().unwrap_or_default();
+    let (secret, sealed) = offered(&visit, session)?;
     if people::check(&secret, fields.get("code"), console.now()).is_none() {
         return again("sign_in.wrong_code");
     }
     let person = session.person.clone();
     let id = person.id;
     let enrolled = checking(&console, move |console| {
-        people::enrol(&console.registry, id, &password, &secret)
+        people::enrol(&console.registry, id, &password, &sealed)
             .map_err(|error| Fault::Failed(error.to_string()))
     });
     enrolled.await?;

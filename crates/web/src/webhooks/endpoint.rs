@@ -383,6 +383,10 @@ fn sealed_as(id: &str) -> String {
     format!("webhook\n{id}")
 }
 
+/// Seals the keys of all webhooks anew.
+pub(crate) const SEAL_ANEW: &str =
+    "UPDATE webhook SET key = sealed_anew('webhook' || char(10) || id, key);";
+
 fn insert(
     connection: &Connection,
     id: &str,
@@ -413,4 +417,42 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         status: row.get(6)?,
         error: row.get(7)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+    use crate::seal::{Sealer, seal_anew};
+
+    #[test]
+    fn keys_go_on_under_a_new_key_of_the_vault() {
+        let registry = Registry::in_memory(&crate::schemas()).expect("tables");
+        let webhooks =
+            |key: u8| Webhooks::new(&registry, &Sealer::new(&[key; 32]), true).expect("webhooks");
+        let new = NewEndpoint {
+            agreement: "marketplace",
+            party: "river",
+            url: "https://river.example/",
+            kinds: &[],
+            after: 0,
+        };
+        let (endpoint, _) = webhooks(1)
+            .add(&new, Scheme::V1a)
+            .expect("added")
+            .expect("room");
+        let (old, new) = (Sealer::new(&[1; 32]), Sealer::new(&[2; 32]));
+        registry
+            .with(|file| seal_anew(file, &old, &new, SEAL_ANEW))
+            .expect("sealed anew");
+        let key = |key: u8| {
+            webhooks(key)
+                .find(&endpoint.id)
+                .expect("read")
+                .expect("there")
+                .key
+        };
+        assert!(key(2).is_some());
+        assert!(key(1).is_none());
+    }
 }

@@ -16,6 +16,7 @@ use tandem_client::system_time;
 use tokio::sync::watch;
 
 pub(crate) use address::check_url;
+pub(crate) use endpoint::SEAL_ANEW;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::{Scheme, WebhookKey, signature};
 pub(crate) use post::{agent, config, fields, post};

@@ -115,7 +115,8 @@ impl Running {
         let (desk, working) = Desk::open(setup).unwrap();
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = ahead.clone();
-        let vault = Vault::open(path, &KeySource::File(path.join("vault.key"))).unwrap();
+        let key = KeySource::File(path.join("vault.key"));
+        let vault = Vault::open(path, &registry, &key, None).unwrap();
         let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
         let metrics = Metrics::default();
         let entries = Registry::open(&path.join("audit.db"), &audit::SCHEMAS).unwrap();

@@ -15,9 +15,10 @@ use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
 use tower::ServiceExt;
 
-use super::people::{NewPerson, Role, add};
+use super::people::{self, NewPerson, Role};
 use super::*;
 use crate::metrics::Metrics;
+use crate::seal::Sealer;
 
 const PASSWORD: &str = "correct horse battery";
 const SECRET: &[u8] = b"an authenticator's s";
@@ -68,12 +69,11 @@ impl Browser {
         let audit = Audit::open(registry.another().unwrap(), 1, &Metrics::default()).unwrap();
         let console = Console {
             registry: Arc::clone(&registry),
+            sealer: sealer(),
             desks,
             audit: Arc::new(audit),
             proxies: Proxies::default(),
-            webhooks: Arc::new(
-                Webhooks::new(&registry, &crate::seal::Sealer::new(&[1; 32]), false).unwrap(),
-            ),
+            webhooks: Arc::new(Webhooks::new(&registry, &sealer(), false).unwrap()),
             secure,
             base: "https://lending.example".to_owned(),
             sandbox: true,
@@ -114,10 +114,11 @@ impl Browser {
             party,
             roles: roles.iter().copied().collect(),
         };
-        let person = add(&self.registry, new, PASSWORD, Some(SECRET)).unwrap();
+        let person = self.add(new, true);
         let mut browser = self.another();
         let now = browser.time.load(Ordering::Relaxed);
-        let token = session::start(&self.registry, person, session::Stage::Full, now).unwrap();
+        let token =
+            session::start(&self.registry, person, session::Stage::Full, None, now).unwrap();
         let cookie = token.cookie(false).to_str().unwrap().to_owned();
         let value = cookie.split(['=', ';']).nth(1).unwrap();
         browser.cookies = vec![("tandem".to_owned(), value.to_owned())];
@@ -131,14 +132,23 @@ impl Browser {
         (desk.await, approver.await)
     }
 
-    fn person(&self, secret: Option<&[u8]>) -> i64 {
+    fn person(&self, enrolled: bool) -> i64 {
         let person = NewPerson {
             login: "li.wei@river.example",
             name: "Li Wei",
             party: "river",
             roles: [Role::Viewer].into_iter().collect(),
         };
-        add(&self.registry, person, PASSWORD, secret).unwrap()
+        self.add(person, enrolled)
+    }
+
+    fn add(&self, new: NewPerson<'_>, enrolled: bool) -> i64 {
+        let person = people::add(&self.registry, new, PASSWORD).unwrap();
+        if enrolled {
+            let secret = people::sealed(&sealer(), person, SECRET);
+            people::give_authenticator(&self.registry, person, &secret).unwrap();
+        }
+        person
     }
 
     fn pass(&self, seconds: i64) {
@@ -227,6 +237,10 @@ impl Browser {
         let page = self.enter_code(&code).await;
         assert_eq!(page.location, "/console/loans?class=m1", "{}", page.body);
     }
+}
+
+fn sealer() -> Sealer {
+    Sealer::new(&[1; 32])
 }
 
 fn code(secret: &[u8], time: i64) -> String {

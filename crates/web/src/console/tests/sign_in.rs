@@ -1,11 +1,12 @@
 //! Signing in and out.
 
 use super::*;
+use crate::seal::seal_anew;
 
 #[tokio::test]
 async fn somebody_signs_in_and_out() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     let page = browser.get("/console/sign-in").await;
     page.says("<h1>Sign in</h1>");
     browser.sign_in().await;
@@ -26,7 +27,7 @@ async fn somebody_signs_in_and_out() {
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_name_are_answered_alike() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     let wrong = browser.password("something else").await;
     assert_eq!(wrong.status, StatusCode::FORBIDDEN);
     wrong.says("Name or password is wrong. Please try again.");
@@ -49,7 +50,7 @@ pub(super) fn challenge(body: &str) -> String {
 #[tokio::test]
 async fn a_code_counts_once_and_only_in_its_time() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     browser.password(PASSWORD).await;
     let page = browser.enter_code("000000").await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -80,7 +81,7 @@ async fn a_code_counts_once_and_only_in_its_time() {
 async fn failures_make_one_wait_whether_the_name_is_known_or_not() {
     for login in ["li.wei@river.example", "nobody"] {
         let mut browser = Browser::new(false);
-        browser.person(Some(SECRET));
+        browser.person(true);
         for _ in 0..5 {
             let fields = [("login", login), ("password", "guess")];
             let page = browser
@@ -106,7 +107,7 @@ async fn failures_make_one_wait_whether_the_name_is_known_or_not() {
 #[tokio::test]
 async fn wrong_codes_make_one_wait_too() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     browser.password(PASSWORD).await;
     for _ in 0..5 {
         browser.enter_code("000000").await;
@@ -125,7 +126,7 @@ async fn wrong_codes_make_one_wait_too() {
 #[tokio::test]
 async fn a_session_ends_after_twelve_hours() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     browser.sign_in().await;
     browser.pass(12 * 60 * 60 - 1);
     assert_eq!(browser.get("/console/sign-in").await.location, "/console");
@@ -138,7 +139,7 @@ async fn a_session_ends_after_twelve_hours() {
 #[tokio::test]
 async fn a_form_from_elsewhere_does_nothing() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     browser.get("/console/sign-in").await;
     let fields = [("login", "li.wei@river.example"), ("password", PASSWORD)];
     let page = browser.post("/console/sign-in", "", &fields).await;
@@ -166,7 +167,7 @@ async fn a_form_that_is_none_does_nothing() {
 #[tokio::test]
 async fn somebody_new_chooses_a_password_and_enrols_an_authenticator() {
     let mut browser = Browser::new(false);
-    browser.person(None);
+    browser.person(false);
     let page = browser.password(PASSWORD).await;
     assert_eq!(page.location, "/console/sign-in/enrol?next=");
     let path = "/console/sign-in/enrol";
@@ -219,7 +220,7 @@ async fn somebody_new_chooses_a_password_and_enrols_an_authenticator() {
 #[tokio::test]
 async fn a_stage_of_the_sign_in_is_not_a_session() {
     let mut browser = Browser::new(false);
-    browser.person(Some(SECRET));
+    browser.person(true);
     for path in ["/console/sign-in/code", "/console/sign-in/enrol"] {
         let page = browser.get(path).await;
         assert_eq!(page.location, format!("/console/sign-in?next={path}"));
@@ -301,4 +302,22 @@ async fn pages_are_protected_and_files_are_kept() {
         let other = browser.get("/console/static/console-0.css").await;
         assert_eq!(other.status, StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test]
+async fn authenticators_are_sealed_and_go_on_under_a_new_key() {
+    let browser = Browser::new(false);
+    let person = browser.person(true);
+    let (registry, now) = (&browser.registry, browser.time.load(Ordering::Relaxed));
+    let kept: Vec<u8> = registry
+        .with(|file| file.query_row("select totp from person", [], |row| row.get(0)))
+        .unwrap();
+    assert!(!kept.windows(SECRET.len()).any(|window| window == SECRET));
+    let new = Sealer::new(&[2; 32]);
+    registry
+        .with(|file| seal_anew(file, &sealer(), &new, people::SEAL_ANEW))
+        .unwrap();
+    let code = |sealer| people::code(registry, sealer, person, now).unwrap();
+    assert_eq!(code(&new), Some(browser.code()));
+    assert_eq!(code(&sealer()), None);
 }
