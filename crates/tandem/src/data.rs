@@ -107,6 +107,14 @@ impl Place {
         }
     }
 
+    /// The place of a book's journal by its folder, or on a server by its name.
+    pub(crate) fn named(book: &str, store: Option<&str>) -> Outcome<Self> {
+        match store {
+            None => Ok(Place::File(Path::new(book).join(DATABASE))),
+            Some(address) => server::place(address, Some(BookName::new(book)?), None, None),
+        }
+    }
+
     /// Opens the journal for writing.
     pub(crate) fn open(&self) -> Outcome<AnyStore> {
         match self {

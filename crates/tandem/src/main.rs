@@ -20,6 +20,7 @@ mod run;
 mod schedule;
 mod serve;
 mod settings;
+mod slices;
 mod table;
 mod verify;
 mod view;
@@ -64,6 +65,9 @@ enum Command {
     /// Checks what a party was shown of a book, and recomputes its ledger, statement and shares
     /// from that alone.
     VerifyView(view::Options),
+    /// Checks that books received of each other's limits what was sent, and tells where the room of
+    /// each limit is.
+    VerifySlices(slices::Options),
     /// Tells the life of one loan, from application to last posting.
     History(history::Options),
     /// Does something to a loan: a payment, a refund, a payment holiday, the sale of a share.
@@ -115,6 +119,7 @@ fn carry_out(cli: Cli) -> Outcome {
         Command::Schema { format } => check::schema(format),
         Command::Verify(options) => verify::verify(&options),
         Command::VerifyView(options) => view::verify(&options),
+        Command::VerifySlices(options) => slices::verify(&options),
         Command::History(options) => history::history(&options),
         Command::Instruct(options) => instruct::instruct(&options),
         Command::Archive(options) => archive::archive(&options),

@@ -130,6 +130,36 @@ fn slices_go_from_book_to_book() {
         let words = words.join(" ");
         all += &format!("$ tandem instruct --data {book} --key {key} {words}\n{said}\n");
     }
+    // A slice that was never sent, and one that was sent otherwise, are told by both books.
+    let forge = |all: &mut String, key: &str, words: &str| {
+        let said: Vec<_> = words.split(' ').collect();
+        let arguments = ["instruct", "-", "--data", "north", "--key", key];
+        let output = tandem(folder.path(), &[&arguments[..], &said].concat());
+        *all += &format!(
+            "$ tandem instruct - --data north --key {key} {words}\n{}",
+            text(&output.stderr)
+        );
+    };
+    let verify = |all: &mut String, books: &[&str]| {
+        let output = tandem(folder.path(), &[&["verify-slices"], books].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        *all += &format!("$ tandem verify-slices {}\n{said}\n", books.join(" "));
+        output.status.success()
+    };
+    assert!(verify(&mut all, &["data", "north"]));
+    assert!(!verify(&mut all, &["data"]));
+    assert!(!verify(&mut all, &["data", "north", "data"]));
+    forge(
+        &mut all,
+        "S-9",
+        "slice 700.00 CNY of 7.1 from servicing on 2024-02-02",
+    );
+    forge(
+        &mut all,
+        "S-2",
+        "slice 400.00 CNY of 7.2 for east from servicing on 2024-02-02",
+    );
+    assert!(!verify(&mut all, &["data", "north"]));
     golden(&all, "slices");
 }
 
