@@ -73,6 +73,9 @@ pub enum VaultError {
     /// A file.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
+    /// The key of a vault that is not new.
+    #[error("{0}: the vault's key is not there; without it nobody can read what the vault has")]
+    NoKey(PathBuf),
     /// The command that gives the key.
     #[error("the command that gives the vault's key failed: {0}")]
     Command(String),
@@ -286,7 +289,10 @@ impl KeySource {
     fn read(&self) -> Result<[u8; KEY], VaultError> {
         let text = match self {
             KeySource::File(path) => {
-                fs::read_to_string(path).map_err(|error| VaultError::File(path.clone(), error))?
+                fs::read_to_string(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => VaultError::NoKey(path.clone()),
+                    _ => VaultError::File(path.clone(), error),
+                })?
             }
             KeySource::Command(command) => {
                 let output = Command::new("sh").args(["-c", command]).output();
@@ -402,7 +408,7 @@ mod tests {
         // A name that is mistyped makes no key.
         let mistyped = path.join("valut.key");
         let expected = format!(
-            "{}: No such file or directory (os error 2)",
+            "{}: the vault's key is not there; without it nobody can read what the vault has",
             mistyped.display()
         );
         assert_eq!(said(&KeySource::File(mistyped.clone())), expected);
