@@ -413,5 +413,12 @@ mod tests {
             said(&[("TANDEM_CONFIG", "/nowhere/service.toml")], None),
             "error: /nowhere/service.toml: No such file or directory (os error 2)"
         );
+        let words = ["tandem", "serve"].map(OsString::from);
+        let not_text = |_: &str| Err(VarError::NotUnicode(OsString::new()));
+        let refused = complete(&crate::Cli::command(), &words, not_text).err();
+        assert_eq!(
+            refused.map(|failure| failure.0),
+            Some("TANDEM_PROGRAMMES must be text in UTF-8".to_owned())
+        );
     }
 }
