@@ -117,6 +117,11 @@ pub(crate) struct Options {
         requires = "trusted_proxy"
     )]
     proxy_field: Field,
+    /// The proxies end TLS and write the certificate that a caller showed them as Client-Cert (RFC
+    /// 9440, or PEM percent-encoded), so that tokens can be bound to it. They must write the field
+    /// themselves.
+    #[arg(long, requires = "trusted_proxy")]
+    proxy_certificates: bool,
     /// Calls a second that one party may make.
     #[arg(long, value_name = "CALLS", default_value = "5000")]
     rate: NonZeroU32,
@@ -193,7 +198,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let settings = Settings {
         base: base.clone(),
         rate: options.rate,
-        client_certificates: options.client_certificates,
+        client_certificates: options.client_certificates || options.proxy_certificates,
     };
     let access = Access::open(&settings, registry.clone(), &folder);
     let access = access.map_err(|error| Failure(error.to_string()))?;
@@ -240,6 +245,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         proxies: Proxies {
             trusted: options.trusted_proxy.clone(),
             field: options.proxy_field,
+            certificates: options.proxy_certificates,
         },
         desks,
         registry,

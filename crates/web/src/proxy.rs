@@ -1,4 +1,5 @@
-//! From where a call comes, also where proxies stand before the service.
+//! From where a call comes, and with which certificate, also where proxies stand before the
+//! service.
 //!
 //! Anybody can write what proxies write, so it counts only as far as it comes from proxies that
 //! the operator trusts: from the connection backwards, the first hop that is none of them.
@@ -9,6 +10,11 @@ use std::str::FromStr;
 use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +88,28 @@ pub struct Proxies {
     pub trusted: Vec<Network>,
     /// What they write.
     pub field: Field,
+    /// Whether they write which certificate a caller showed them.
+    pub certificates: bool,
 }
+
+/// The certificate (DER) that a caller showed to a trusted proxy, if it showed one. The proxy's own
+/// does not count then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown(pub(crate) Option<Vec<u8>>);
 
 impl Proxies {
     /// From where a request comes; none if it came by no connection, as in tests.
     pub fn origin(&self, request: &Request) -> Option<IpAddr> {
         let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
         Some(self.behind(peer.ip().to_canonical(), request.headers()))
+    }
+
+    /// What a trusted proxy says of its caller's certificate; none if the call did not come from
+    /// one.
+    pub(crate) fn shown(&self, request: &Request) -> Option<Shown> {
+        let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
+        let counts = self.certificates && self.trusts(peer.ip().to_canonical());
+        counts.then(|| Shown(certificate(request.headers())))
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -138,9 +159,36 @@ impl Proxies {
     }
 }
 
+/// The certificate in the field `Client-Cert`: as RFC 9440 writes it, or in PEM with what cannot
+/// stand in a field as `%2B`, as nginx does.
+fn certificate(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut fields = headers.get_all("client-cert").iter();
+    let (field, more) = (fields.next()?.to_str().ok()?, fields.next());
+    let bytes = field
+        .strip_prefix(':')
+        .and_then(|rest| rest.strip_suffix(':'));
+    let read = match bytes {
+        Some(bytes) => STANDARD.decode(bytes).ok(),
+        None => {
+            let pem: Vec<u8> = percent_decode_str(field).collect();
+            let certificate = CertificateDer::from_pem_slice(&pem);
+            certificate.ok().map(|certificate| certificate.to_vec())
+        }
+    };
+    let read = read.filter(|_| more.is_none());
+    if read.is_none() && !field.is_empty() {
+        tracing::warn!("a proxy wrote a Client-Cert that is no certificate, or several");
+    }
+    read
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use axum::body::Body;
     use axum::http::{HeaderName, HeaderValue};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::*;
 
@@ -149,6 +197,7 @@ mod tests {
         let proxies = Proxies {
             trusted: trusted.map(|network| network.parse().unwrap()).into(),
             field: field.parse().unwrap(),
+            certificates: false,
         };
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
@@ -202,6 +251,47 @@ mod tests {
         assert_eq!(origin("forwarded", "10.1.2.3", &both[1..]), "10.1.2.3");
         let hidden = [("forwarded", "for=1.1.1.1, for=_hidden")];
         assert_eq!(origin("forwarded", "10.1.2.3", &hidden), "10.1.2.3");
+    }
+
+    #[test]
+    fn a_certificate_counts_if_a_trusted_proxy_says_so() {
+        let shown = |certificates: bool, peer: &str, fields: &[&str]| {
+            let proxies = Proxies {
+                trusted: vec!["10.0.0.0/8".parse().unwrap()],
+                certificates,
+                ..Proxies::default()
+            };
+            let mut request = Request::new(Body::empty());
+            let peer = SocketAddr::new(peer.parse().unwrap(), 4_711);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            for field in fields {
+                let field = HeaderValue::from_str(field).unwrap();
+                request.headers_mut().append("client-cert", field);
+            }
+            proxies.shown(&request)
+        };
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls/one.pem");
+        let pem = std::fs::read_to_string(file).unwrap();
+        let der = CertificateDer::from_pem_slice(pem.as_bytes())
+            .unwrap()
+            .to_vec();
+        let standard = format!(":{}:", STANDARD.encode(&der));
+        let escaped = utf8_percent_encode(&pem, NON_ALPHANUMERIC).to_string();
+        for field in [&standard, &escaped] {
+            assert_eq!(
+                shown(true, "10.1.2.3", &[field]),
+                Some(Shown(Some(der.clone())))
+            );
+        }
+        for fields in [&[][..], &[""], &[":no:"], &["no"], &[&standard, &escaped]] {
+            assert_eq!(
+                shown(true, "10.1.2.3", fields),
+                Some(Shown(None)),
+                "{fields:?}"
+            );
+        }
+        assert_eq!(shown(true, "203.0.113.9", &[&standard]), None);
+        assert_eq!(shown(false, "10.1.2.3", &[&standard]), None);
     }
 
     #[test]

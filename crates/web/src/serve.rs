@@ -221,7 +221,14 @@ impl Drop for Noting {
 }
 
 /// Counts and times every call, and refuses to be framed or sniffed.
-async fn measure(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+async fn measure(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(shown) = service.proxies.shown(&request) {
+        request.extensions_mut().insert(shown);
+    }
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let matched = matched.as_ref().map(MatchedPath::as_str);
     let route = matched.unwrap_or("other");

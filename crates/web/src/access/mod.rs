@@ -64,7 +64,8 @@ pub struct Settings {
     pub base: String,
     /// Calls a second that a party may make; as many may come at once.
     pub rate: NonZeroU32,
-    /// Whether the server asks callers for certificates, so that tokens can be bound to them.
+    /// Whether callers are asked for certificates, here or by a proxy, so that tokens can be bound to
+    /// them.
     pub client_certificates: bool,
 }
 

@@ -21,6 +21,7 @@ use crate::problem::{
     BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY,
     UNAUTHENTICATED, UNAVAILABLE,
 };
+use crate::proxy::Shown;
 
 /// One check of a request, as a self-test shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -332,8 +333,11 @@ fn check_proof(
     }
 }
 
-/// Thumbprint of the certificate that the caller showed, if its connection has one.
+/// Thumbprint of the certificate that the caller showed, to a trusted proxy or on its connection.
 pub(crate) fn client_certificate(extensions: &Extensions) -> Option<String> {
+    if let Some(Shown(certificate)) = extensions.get() {
+        return certificate.as_deref().map(sha256_base64url);
+    }
     let tls = extensions.get::<Arc<TlsInfo>>()?;
     let certificate = tls.peer_certificates.first()?;
     Some(sha256_base64url(certificate))

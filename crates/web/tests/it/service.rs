@@ -93,7 +93,26 @@ impl Running {
         Running::start_in(Arc::new(tempfile::tempdir().unwrap()), false, None)
     }
 
+    /// The same behind a proxy on this machine that writes its callers' certificates.
+    pub(crate) fn start_behind_a_proxy() -> Running {
+        let proxies = Proxies {
+            trusted: vec!["127.0.0.1".parse().unwrap()],
+            certificates: true,
+            ..Proxies::default()
+        };
+        Running::start_with(Arc::new(tempfile::tempdir().unwrap()), true, None, proxies)
+    }
+
     fn start_in(folder: Arc<TempDir>, sandbox: bool, tls: Option<Tls>) -> Running {
+        Running::start_with(folder, sandbox, tls, Proxies::default())
+    }
+
+    fn start_with(
+        folder: Arc<TempDir>,
+        sandbox: bool,
+        tls: Option<Tls>,
+        proxies: Proxies,
+    ) -> Running {
         let path = folder.path();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -103,7 +122,8 @@ impl Running {
         let settings = Settings {
             base: base.clone(),
             rate: NonZeroU32::MAX,
-            client_certificates: tls.as_ref().is_some_and(|tls| tls.client_certificates),
+            client_certificates: proxies.certificates
+                || tls.as_ref().is_some_and(|tls| tls.client_certificates),
         };
         let access = Access::open(&settings, registry.clone(), path).unwrap();
         let setup = Setup {
@@ -126,7 +146,7 @@ impl Running {
             sandbox,
             demo: false,
             audit: Arc::new(Audit::open(entries, 1, &metrics).unwrap()),
-            proxies: Proxies::default(),
+            proxies,
             vault,
             webhooks: Arc::new(
                 webhooks.with_clock(move || system_time() + clock.load(Ordering::Relaxed)),

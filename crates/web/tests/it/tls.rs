@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -318,4 +320,44 @@ fn a_token_is_bound_to_a_certificate() {
         }
     }
     golden("tls.txt", &found);
+}
+
+/// What a proxy writes counts in place of the connection, which is the proxy's.
+#[test]
+fn a_token_is_bound_to_a_certificate_that_a_proxy_was_shown() {
+    let running = Running::start_behind_a_proxy();
+    let bound = "tls_client_certificate_bound_access_tokens";
+    assert_eq!(metadata(&running)[bound], true);
+    let shown = |name: Option<&str>, fields: &mut HeaderMap| {
+        fields.remove("client-cert");
+        if let Some(name) = name {
+            let certificate = CertificateDer::from_pem_file(file(name)).unwrap();
+            let field = format!(":{}:", STANDARD.encode(certificate));
+            fields.insert("client-cert", HeaderValue::try_from(field).unwrap());
+        }
+    };
+    let (name, pem) = running.register("bazaar");
+    let signer =
+        Signer::with_certificate(&running.base, &name, SigningKey::from_pem(&pem).unwrap());
+    let client = running.client("bazaar");
+    let (mut fields, form) = signer.token_request(None, system_time()).unwrap();
+    shown(Some("one"), &mut fields);
+    let answer = client
+        .0
+        .send("POST", "/oauth/token", &fields, form.as_bytes());
+    let answer = answer.unwrap().json();
+    assert_eq!(answer["token_type"], "Bearer", "{answer}");
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    let case = Bound {
+        running: &running,
+        signer,
+        token,
+    };
+    let path = format!("/v1/agreements/{BOOK}");
+    let mut fields = case.fields("GET", &path, b"");
+    for (certificate, status) in [(Some("one"), 200), (Some("other"), 401), (None, 401)] {
+        shown(certificate, &mut fields);
+        let reply = client.0.send("GET", &path, &fields, b"").unwrap();
+        assert_eq!(reply.status, status, "{}", reply.json());
+    }
 }
