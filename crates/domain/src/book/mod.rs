@@ -202,7 +202,17 @@ pub enum ApplicationState {
 }
 
 impl ApplicationState {
-    /// Name of the state.
+    /// Names of all states.
+    pub const NAMES: [&str; 6] = [
+        "offered",
+        "disbursed",
+        "referred",
+        "declined",
+        "lapsed",
+        "withdrawn",
+    ];
+
+    /// Name of the state; one of [`NAMES`](Self::NAMES).
     pub fn name(&self) -> &'static str {
         match self {
             ApplicationState::Declined(_) => "declined",

@@ -18,10 +18,10 @@ use tandem_domain::money::{Amount, Currency, Rate};
 use tandem_domain::policy::Outcome;
 
 use super::decider::decided;
-use super::list::{Cursor, Listed, PageQuery};
+use super::list::{Cursor, Listed, PageQuery, known};
 use super::shape::{Application, ApplicationRequest, Decision, List, Money, Offer, Part, Reason};
 use super::view::{Role, Seen, View};
-use super::{Api, Body, Here, Params};
+use super::{Api, Body, Here, Params, escape};
 use crate::problem::{FieldError, Problem};
 use crate::trace::{self, Stage};
 
@@ -105,10 +105,6 @@ fn values(
         true => Ok(values),
         false => Err(errors),
     }
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Reads money in a currency.
@@ -210,7 +206,8 @@ async fn change(here: &Here, command: Command) -> Result<impl IntoResponse + use
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
-    /// Only those in this state.
+    /// Only those in this state: `offered`, `disbursed`, `referred`, `declined`, `lapsed`,
+    /// `withdrawn`.
     state: Option<String>,
     /// Where the page begins, as the last page said.
     cursor: Option<String>,
@@ -231,6 +228,7 @@ pub(super) async fn list(
     here.may("applications:read")?;
     let page = PageQuery::new(filter.cursor.as_deref(), filter.limit)?;
     let state = filter.state.as_deref();
+    known("state", state, ApplicationState::NAMES)?;
     let (places, next) = here.view.look(|seen| {
         page.newest_first(seen.book.application_count(), |place| {
             let record = seen.book.application_at(place);

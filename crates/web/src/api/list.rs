@@ -77,6 +77,23 @@ impl PageQuery {
     }
 }
 
+/// Refuses a filter by what is not one of the names that there are; it would find nothing, and a
+/// mistyped one would look like an empty list.
+pub(crate) fn known<'a>(
+    parameter: &str,
+    asked: Option<&str>,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Problem> {
+    let Some(asked) = asked else { return Ok(()) };
+    let names: Vec<_> = names.into_iter().collect();
+    if names.contains(&asked) {
+        return Ok(());
+    }
+    let names = names.join(", ");
+    let message = format!("there is no {parameter} `{asked}`; there are {names}");
+    Err(Problem::field(format!("query/{parameter}"), message))
+}
+
 /// A page on its way to the caller.
 pub(crate) struct Listed<T> {
     list: List<T>,

@@ -1,18 +1,20 @@
 //! Loans: how they stand, and what is done to them.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use tandem_domain::book::{Answer, Book, Command, Event, Instruction, words};
 use tandem_domain::calendar::Day;
-use tandem_domain::loan::{Action, Status, Totals as Sums, coming};
+use tandem_domain::loan::{Action, Own, Status, Totals as Sums, coming};
 use tandem_domain::money::Amount;
 use tandem_domain::party::PartyId;
 
 use super::applications::amount;
 use super::books::posting;
-use super::list::{Cursor, Listed, PageQuery};
+use super::list::{Cursor, Listed, PageQuery, known};
 use super::shape::{
     Holding, Instalment, InstructionRequest, List, Loan, Money, PaymentRequest, Posting, Quote,
     Receipt, ReversalRequest, Totals, Transaction,
@@ -49,20 +51,20 @@ fn loan(seen: &Seen<'_>, place: u32) -> Loan {
     let active = position.status == Status::Active;
     let class = agreement.file.class.get(usize::from(loan.class));
     let split = loan.split(agreement);
-    let parts = split.holders.iter().map(|party| {
-        let own = split.own(party);
-        Holding {
-            lender: seen.name(party).to_owned(),
-            outstanding: money(own.outstanding),
-            principal: money(own.principal),
-            interest: money(own.interest),
-            fees: money(own.fees),
-            penalty: money(own.penalty),
-            service_fee: money(own.service_fee),
-            charged_off: money(own.charged_off),
-            compensated: money(own.compensated),
-            recovered: money(own.recovered),
-        }
+    // Lenders that could hold a part and never did take none.
+    let holders = split.holders.iter().map(|party| (party, split.own(party)));
+    let holders = holders.filter(|(_, own)| *own != Own::default());
+    let parts = holders.map(|(party, own)| Holding {
+        lender: seen.name(party).to_owned(),
+        outstanding: money(own.outstanding),
+        principal: money(own.principal),
+        interest: money(own.interest),
+        fees: money(own.fees),
+        penalty: money(own.penalty),
+        service_fee: money(own.service_fee),
+        charged_off: money(own.charged_off),
+        compensated: money(own.compensated),
+        recovered: money(own.recovered),
     });
     let today = book.business_date();
     let due = book.position_on(&loan, today);
@@ -94,6 +96,8 @@ fn loan(seen: &Seen<'_>, place: u32) -> Loan {
         parts: parts.collect(),
     }
 }
+
+const STATUSES: [Status; 3] = [Status::Active, Status::Repaid, Status::ChargedOff];
 
 fn status(status: Status) -> &'static str {
     match status {
@@ -129,13 +133,18 @@ pub(super) async fn list(
 ) -> Result<Listed<Loan>, Problem> {
     here.may("loans:read")?;
     let page = PageQuery::new(filter.cursor.as_deref(), filter.limit)?;
+    known("status", filter.status.as_deref(), STATUSES.map(status))?;
     let (loans, next) = here.view.look(|seen| {
+        let versions = seen.book.versions().iter();
+        let classes = versions.flat_map(|version| &version.agreement.file.class);
+        let classes: BTreeSet<_> = classes.map(|class| class.name.as_str()).collect();
+        known("class", filter.class.as_deref(), classes)?;
         let (places, next) = page.newest_first(seen.book.loan_count(), |place| {
             seen.loan(place) && passes(seen.book, place, &filter)
         });
         let loans: Vec<_> = places.into_iter().map(|place| loan(seen, place)).collect();
-        (loans, next)
-    });
+        Ok::<_, Problem>((loans, next))
+    })?;
     Ok(here.list(loans, next.map(Cursor::place)))
 }
 

@@ -20,6 +20,9 @@ pub mod view;
 mod webhooks;
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
+use std::iter;
 use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
@@ -31,10 +34,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router, body};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::Service;
 use crate::access::{Caller, Gate, Money, layer};
-use crate::problem::{self, FieldError, Problem};
+use crate::problem::{self, Problem};
 use crate::read::ReadError;
 use crate::registry::Registry;
 use list::{Cursor, Listed};
@@ -216,9 +220,45 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Problem> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        let query = query.map_err(|error| Problem::field("query", error.body_text()))?;
-        Ok(Params(query.0))
+        query.map(|query| Params(query.0)).map_err(|error| {
+            let mut causes = iter::successors(error.source(), |&cause| cause.source());
+            let Some(cause) = causes.find_map(|cause| cause.downcast_ref::<QueryError>()) else {
+                return Problem::field("query", error.body_text());
+            };
+            // Beside texts, which can always be read, calls take numbers.
+            let detail = match cause.path().iter().next() {
+                Some(_) => format!("send a whole number: {}", cause.inner()),
+                None => cause.inner().to_string(),
+            };
+            Problem::field(format!("query{}", place(cause)), detail)
+        })
     }
+}
+
+/// Why a query cannot be read, and where.
+type QueryError = serde_path_to_error::Error<serde::de::value::Error>;
+
+/// Where something cannot be read (RFC 6901). A field that is missing or there twice is known from
+/// the message alone.
+fn place<E: Display>(error: &serde_path_to_error::Error<E>) -> String {
+    let path = error.path().iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Seq { index } => Some(index.to_string()),
+        _ => None,
+    });
+    let message = error.inner().to_string();
+    let named = ["missing field `", "duplicate field `"];
+    let named = named.iter().find_map(|words| message.strip_prefix(words));
+    let named = named
+        .and_then(|rest| rest.split('`').next())
+        .map(str::to_owned);
+    let segments = path.chain(named);
+    segments.map(|name| format!("/{}", escape(&name))).collect()
+}
+
+/// A name as a part of a JSON pointer.
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// A body of JSON. What is wrong with it is said with its place.
@@ -250,18 +290,9 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json);
     let value = read.map_err(|error| {
-        let path = error.path().iter().filter_map(|segment| match segment {
-            serde_path_to_error::Segment::Map { key } => Some(format!("/{key}")),
-            serde_path_to_error::Segment::Seq { index } => Some(format!("/{index}")),
-            _ => None,
-        });
-        let pointer: String = path.collect();
         let cause = error.inner();
         match cause.classify() {
-            serde_json::error::Category::Data => Problem::fields(vec![FieldError {
-                pointer,
-                detail: cause.to_string(),
-            }]),
+            serde_json::error::Category::Data => Problem::field(place(&error), cause.to_string()),
             _ => Problem::new(
                 problem::BAD_REQUEST,
                 format!("the body is no JSON: {cause}"),

@@ -13,7 +13,10 @@ use crate::webhooks::Scheme;
 
 /// Money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = r#"an object like {"amount": 1234, "currency": "CNY"}"#
+)]
 pub struct Money {
     /// Whole minor units: 1234 is 12.34 CNY.
     pub amount: i64,

@@ -202,7 +202,7 @@ fn what_is_wrong_is_said_with_its_place() {
         change(&mut body);
         body
     };
-    let cases: [(Value, u16, &str, &str, &str); 8] = [
+    let cases: [(Value, u16, &str, &str, &str); 9] = [
         (
             wrong(&|body| body["amount"]["currency"] = json!("EUR")),
             422,
@@ -254,7 +254,21 @@ fn what_is_wrong_is_said_with_its_place() {
             "",
             "key `` is not usable; an application's key has 1 to 64 characters, an instruction's up to 80",
         ),
-        (json!({}), 422, "invalid", "", "missing field `reference`"),
+        (
+            json!({}),
+            422,
+            "invalid",
+            "/reference",
+            "missing field `reference`",
+        ),
+        (
+            wrong(&|body| body["amount"] = json!(6_000_000)),
+            422,
+            "invalid",
+            "/amount",
+            "invalid type: integer `6000000`, expected an object like {\"amount\": 1234, \
+             \"currency\": \"CNY\"} at line 1 column",
+        ),
     ];
     for (body, status, code, pointer, detail) in cases {
         let (found, problem) = platform.post("/applications", &body);
@@ -310,6 +324,28 @@ fn what_is_wrong_is_said_with_its_place() {
             "422 invalid: a page has 1 to 200 items",
         ),
         (
+            platform.get("/applications?limit=ten"),
+            "422 invalid: send a whole number: invalid digit found in string",
+        ),
+        (
+            platform.get("/statement?to=2022-01-01"),
+            "422 invalid: missing field `from`",
+        ),
+        (
+            platform.get("/applications?state=open"),
+            "422 invalid: there is no state `open`; there are offered, disbursed, referred, declined, \
+             lapsed, withdrawn",
+        ),
+        (
+            platform.get("/loans?status=late"),
+            "422 invalid: there is no status `late`; there are active, repaid, charged_off",
+        ),
+        (
+            platform.get("/loans?class=bad"),
+            "422 invalid: there is no class `bad`; there are doubtful, loss, normal, special mention, \
+             substandard",
+        ),
+        (
             platform.get("/applications?cursor=@"),
             "422 invalid: it is not one that a page gave; begin without a cursor",
         ),
@@ -331,6 +367,13 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
     ] {
         assert_eq!(said(answer), expected);
+    }
+    for (path, pointer) in [
+        ("/applications?limit=ten", "query/limit"),
+        ("/statement?to=2022-01-01", "query/from"),
+    ] {
+        let (_, problem) = platform.get(path);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
 }
 
