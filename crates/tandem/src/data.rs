@@ -4,6 +4,7 @@
 mod server;
 
 use std::fmt;
+use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
@@ -21,6 +22,16 @@ const DATABASE: &str = "book.db";
 
 /// Name of the folder for snapshots in a book's folder.
 const SNAPSHOTS: &str = "snapshots";
+
+/// Makes a folder that is not there, and those above it, for nobody but their owner: what lies in
+/// it tells of borrowers, people and their passwords.
+pub(crate) fn make_private(folder: &Path) -> Outcome {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let made = builder.recursive(true).create(folder);
+    made.map_err(|error| Failure::io(folder, &error))
+}
 
 /// The store is chosen when the program runs.
 pub(crate) use tandem_web::desk::AnyStore;
@@ -100,7 +111,7 @@ impl Place {
         node: Option<&str>,
     ) -> Outcome<Self> {
         let folder = folder(data, book);
-        std::fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+        make_private(&folder)?;
         match store {
             None => Ok(Place::File(folder.join(DATABASE))),
             Some(address) => server::place(address, Some(book.clone()), data, node),

@@ -13,7 +13,7 @@ use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::read_text;
-use crate::serve::open_registry;
+use crate::serve::{make_folder, open_registry};
 
 /// What to do with clients.
 #[derive(clap::Subcommand)]
@@ -64,6 +64,9 @@ pub(crate) struct Options {
 
 /// Changes or lists the clients of a service.
 pub(crate) fn client(options: &Options) -> Outcome {
+    if let Action::Add { .. } = options.action {
+        make_folder(&options.data)?;
+    }
     let registry = open_registry(&options.data)?;
     match &options.action {
         Action::Add {

@@ -9,7 +9,7 @@ use tandem_web::console::people::{self, NewPerson, Role};
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::{open_audit, open_registry, registry_file};
+use crate::serve::{make_folder, open_audit, open_registry};
 
 /// Somebody who is to sign in to the console.
 #[derive(clap::Args)]
@@ -37,9 +37,7 @@ fn role(name: &str) -> Result<Role, String> {
 
 /// Adds the person and prints the password of the first sign-in.
 pub(crate) fn add(options: &Options) -> Outcome {
-    if let Some(folder) = registry_file(&options.data).parent() {
-        std::fs::create_dir_all(folder).map_err(|error| Failure::io(folder, &error))?;
-    }
+    make_folder(&options.data)?;
     let registry = open_registry(&options.data)?;
     let roles = options.role.iter().copied().chain([Role::Viewer]);
     let new = NewPerson {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -27,7 +26,7 @@ use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 use tandem_web::{LogFormat, Service};
 
-use crate::data::{DEFAULT, Place};
+use crate::data::{DEFAULT, Place, make_private};
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
 use crate::{partner, run};
@@ -137,6 +136,13 @@ pub(crate) struct Options {
 /// Folder of the service's own files below that of the books.
 const SERVICE: &str = "service";
 
+/// Makes the folder in which a service below a folder keeps its files, if it is not there.
+pub(crate) fn make_folder(data: &Path) -> Outcome<PathBuf> {
+    let folder = data.join(SERVICE);
+    make_private(&folder)?;
+    Ok(folder)
+}
+
 /// Where a service below a folder keeps what is not in its books.
 pub(crate) fn registry_file(data: &Path) -> PathBuf {
     data.join(SERVICE).join("registry.db")
@@ -158,6 +164,12 @@ pub(crate) fn open_audit(data: &Path) -> Outcome<Registry> {
 }
 
 fn open_file(file: &Path, schemas: &[&str]) -> Outcome<Registry> {
+    if !file.parent().is_some_and(Path::is_dir) {
+        return Err(about(
+            file,
+            &"there is no service here; name its folder with --data",
+        ));
+    }
     Registry::open(file, schemas).map_err(|error| about(file, &error))
 }
 
@@ -192,8 +204,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         .base
         .clone()
         .unwrap_or_else(|| format!("{scheme}://{address}"));
-    let folder = options.data.join(SERVICE);
-    fs::create_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
+    let folder = make_folder(&options.data)?;
     let registry = Arc::new(open_registry(&options.data)?);
     let settings = Settings {
         base: base.clone(),
@@ -345,7 +356,7 @@ fn demo(
     folder: &Path,
 ) -> Outcome {
     let keys = folder.join("demo");
-    fs::create_dir_all(&keys).map_err(|error| Failure::io(&keys, &error))?;
+    make_private(&keys)?;
     let parties = desks.values().flat_map(|desk| {
         desk.look(|book| {
             let agreement = book.latest().map(|version| &version.agreement);

@@ -9,9 +9,21 @@ fn somebody_is_added_and_told_a_first_password() {
         let words = ["person", "li.wei@river.example", "--party", "river"];
         tandem(folder.path(), &[&words, more].concat())
     };
+    let list = || tandem(folder.path(), &["client", "list"]);
+    assert_eq!(
+        text(&list().stderr),
+        "error: data/service/registry.db: there is no service here; name its folder with --data\n"
+    );
     let said = add(&["--name", "Li Wei", "--role", "risk", "--role", "approver"]);
     assert!(said.status.success(), "{}", text(&said.stderr));
     let said = text(&said.stdout);
+    assert!(list().status.success());
+    #[cfg(unix)]
+    for made in ["data", "data/service"] {
+        let mode = std::fs::metadata(folder.path().join(made)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
     let (_, rest) = said.split_once("signs in with the password ").unwrap();
     let (password, rest) = rest.split_once(',').unwrap();
     assert_eq!(password.len(), 19);
