@@ -154,13 +154,15 @@ impl Chart {
         for (place, label) in &self.ticks {
             let half = label.chars().count() as f64 * LETTER / 2.0;
             let centre = frame.x(*place);
-            if centre - half < free_from || centre + half > width {
+            // Names at the ends stay inside.
+            let middle = centre.clamp(half, (width - half).max(half));
+            if middle - half < free_from {
                 continue;
             }
-            free_from = centre + half + 8.0;
+            free_from = middle + half + 8.0;
             let _ = write!(
                 svg,
-                r#"<line class="base" x1="{centre:.1}" x2="{centre:.1}" y1="{:.1}" y2="{:.1}"/><text class="tick" x="{centre:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                r#"<line class="base" x1="{centre:.1}" x2="{centre:.1}" y1="{:.1}" y2="{:.1}"/><text class="tick" x="{middle:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
                 frame.bottom,
                 frame.bottom + 4.0,
                 frame.bottom + 17.0,

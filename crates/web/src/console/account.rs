@@ -32,7 +32,7 @@ fn page(signed: &Signed, status: StatusCode, wrong: Option<&str>) -> Result<Resp
     let facts = vec![
         fact("people.name", person.name.clone()),
         fact("people.login", person.login.clone()),
-        fact("people.roles", roles.join(", ")),
+        fact("people.roles", visit.list(&roles)),
     ];
     sheet.add("facts", vec![Block::Facts(facts)]);
     let passkeys = passkey::of_person(&visit.console.registry, person.id)?;

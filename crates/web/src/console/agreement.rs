@@ -101,7 +101,9 @@ fn parties(visit: &Visit, version: &Version) -> Section {
             ("servicer", &file.roles.servicer),
             ("guarantor", guarantor),
         ];
-        let roles = roles.into_iter().filter(|(_, id)| *id == party.id);
+        let lenders = file.funding.lender.iter();
+        let lenders = lenders.map(|lender| ("lender", lender.party.as_str()));
+        let roles = lenders.chain(roles).filter(|(_, id)| *id == party.id);
         let roles: Vec<_> = roles
             .map(|(role, _)| visit.word("party_role", role))
             .collect();
@@ -109,7 +111,7 @@ fn parties(visit: &Visit, version: &Version) -> Section {
         table.row(vec![
             Cell::text(party.name.clone()),
             Cell::text(visit.word("party_kind", &kind).to_owned()),
-            Cell::text(roles.join(", ")),
+            Cell::text(visit.list(&roles)),
         ]);
     }
     Section::new("parties", visit.t("agreement.parties")).with(Block::Table(table))
@@ -130,7 +132,7 @@ fn product(visit: &Visit, version: &Version) -> Section {
         fact("agreement.amounts", bounds),
         fact(
             "agreement.terms",
-            visit.language.fill("loan.months", &[&terms.join(", ")]),
+            visit.language.fill("loan.months", &[&visit.list(&terms)]),
         ),
         fact(
             "agreement.amortisation",
@@ -207,15 +209,18 @@ fn money(visit: &Visit, scope: &Scope<'_>, version: &Version) -> Section {
         facts.push((visit.t(at).to_owned(), Cell::Text(text)));
     }
     if let Some(fee) = &file.service_fee {
-        let values = [
-            rate(fee.of_interest),
-            rate(fee.of_collection),
-            name(&fee.earned_by),
+        let parts = [
+            ("agreement.of_interest", fee.of_interest),
+            ("agreement.of_collection", fee.of_collection),
         ];
-        let text = visit.language.fill(
-            "agreement.service_fee_text",
-            &values.each_ref().map(String::as_str),
-        );
+        let parts = parts.into_iter().filter(|(_, part)| part.0 != 0);
+        let parts: Vec<_> = parts
+            .map(|(key, part)| visit.language.fill(key, &[&rate(part)]))
+            .collect();
+        let parts = visit.list(&parts);
+        let text = visit
+            .language
+            .fill("agreement.to", &[&parts, &name(&fee.earned_by)]);
         facts.push((
             visit.t("agreement.service_fee").to_owned(),
             Cell::Text(text),
@@ -297,14 +302,14 @@ fn rules(visit: &Visit, version: &Version, sheet: &mut Sheet<'_>) {
     for rule in &rulebook.rule {
         table.row(vec![
             Cell::Code(rule.id.clone()),
-            Cell::text(rule.title.clone()),
-            Cell::Soft(rule.source.clone()),
+            Cell::text(visit.word("rule", &rule.title)),
+            Cell::Soft(visit.word("rule", &rule.source).to_owned()),
         ]);
     }
     let section = Section::new("rules", visit.t("agreement.rules"));
     sheet.section(
         section
-            .measured(rulebook.title.clone())
+            .measured(visit.word("rule", &rulebook.title))
             .with(Block::Table(table)),
     );
 }

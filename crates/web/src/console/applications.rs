@@ -4,7 +4,7 @@ use axum::extract::{Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
 use tandem_domain::book::{
-    ApplicationRecord, ApplicationState, Decided, DeclineReason, Verdict, Version,
+    ApplicationRecord, ApplicationState, Clause, Decided, DeclineReason, Verdict, Version,
 };
 use tandem_domain::funding::Part;
 use tandem_domain::money::{Amount, Rate};
@@ -25,16 +25,6 @@ pub(super) const LINES: usize = 50;
 
 /// Places that are looked through for a page; a rarer state goes on with the next page.
 const LOOKED_AT: usize = 100_000;
-
-/// States that can be asked for.
-const STATES: [&str; 6] = [
-    "offered",
-    "disbursed",
-    "referred",
-    "declined",
-    "lapsed",
-    "withdrawn",
-];
 
 /// What is asked of a list.
 #[derive(Deserialize)]
@@ -123,7 +113,8 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     }
     let sheet = signed.look(|scope| {
         let mut sheet = Sheet::new(visit, visit.t("nav.applications"));
-        let states = STATES.map(|state| (state.to_owned(), visit.word("state", state).to_owned()));
+        let states = ApplicationState::NAMES
+            .map(|state| (state.to_owned(), visit.word("state", state).to_owned()));
         sheet.section(asked.filter(visit, LIST, states.into()));
         let table = Table::new(&[
             (visit.t("application.key"), "!"),
@@ -239,7 +230,7 @@ fn tell<'v>(
     for (place, ((name, kind), value)) in fields.enumerate() {
         if agreement.may_see(own, place) {
             values.row(vec![
-                Cell::text(visit.word("field", name).replace('_', " ")),
+                Cell::text(field_words(visit, name)),
                 Cell::number(kind.show(value, currency)),
             ]);
         } else {
@@ -259,6 +250,14 @@ fn tell<'v>(
             .with(Block::Table(values)),
     );
     Ok(sheet)
+}
+
+/// Name of a field; one of the agreement's own as it stands there, as a heading.
+fn field_words(visit: &Visit, name: &str) -> String {
+    let words = visit.word("field", name).replace('_', " ");
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 /// What came of it, and by which clause.
@@ -304,7 +303,7 @@ fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Versio
         .iter()
         .find(|barred| agreement.lenders[usize::from(barred.lender)] == scope.party);
     if let Some(barred) = own {
-        let words = version.clause(barred.clause);
+        let words = clause_words(visit, version, barred.clause);
         let words = visit.language.fill("application.barred", &[&words]);
         section = section.with(Block::Notice(Tone::Warn, words));
     }
@@ -324,9 +323,25 @@ fn decline_words(visit: &Visit, version: &Version, reason: DeclineReason) -> Str
                 .language
                 .fill("decline.ineligible", &[&row.code, &row.reason])
         }
-        DeclineReason::Clause(clause) => visit
-            .language
-            .fill("decline.clause", &[&version.clause(clause)]),
+        DeclineReason::Clause(clause) => {
+            let words = clause_words(visit, version, clause);
+            visit.language.fill("decline.clause", &[&words])
+        }
+    }
+}
+
+/// A clause in words: where it is written, and, if it is a regulator's, what it asks.
+fn clause_words(visit: &Visit, version: &Version, clause: Clause) -> String {
+    let rule = |place: u8| version.rulebook.as_ref()?.rule.get(usize::from(place));
+    match clause {
+        Clause::Limit(place) => {
+            let limit = &version.agreement.file.limit[usize::from(place)];
+            visit.language.fill("clause.limit", &[&limit.clause])
+        }
+        Clause::Rule(place) => rule(place).map_or_else(String::new, |rule| {
+            let words = visit.word("rule", &rule.title);
+            visit.language.fill("clause.rule", &[&rule.id, words])
+        }),
     }
 }
 

@@ -401,6 +401,11 @@ pub(super) fn hundredths(part: Amount, whole: Amount) -> u32 {
     u32::try_from(share.min(10_000)).unwrap_or(10_000)
 }
 
+/// A quotient, rounded to the nearest whole number, halves away from zero.
+fn nearest(value: i128, by: i128) -> i128 {
+    (value + value.signum() * by / 2) / by
+}
+
 /// A large amount in a few digits: `12.3 million`, by the reader's language.
 pub(super) fn rounded(visit: &Visit, amount: Amount, currency: Currency) -> (String, String) {
     let unit = 10i128.pow(currency.digits());
@@ -416,7 +421,7 @@ pub(super) fn rounded(visit: &Visit, amount: Amount, currency: Currency) -> (Str
     let value = i128::from(amount.0);
     for &(step, key) in steps {
         if value.abs() >= step * unit {
-            let hundredths = value * 100 / (step * unit);
+            let hundredths = nearest(value * 100, step * unit);
             let sign = if hundredths < 0 { "−" } else { "" };
             let hundredths = hundredths.unsigned_abs();
             let text = format!(
@@ -427,6 +432,6 @@ pub(super) fn rounded(visit: &Visit, amount: Amount, currency: Currency) -> (Str
             return (text, format!("{} {}", visit.t(key), currency.code()));
         }
     }
-    let whole = count((value / unit) as i64);
+    let whole = count(nearest(value, unit) as i64);
     (whole, currency.code().to_owned())
 }

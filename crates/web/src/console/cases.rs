@@ -152,7 +152,7 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
                 continue;
             };
             let key = scope.book.key_of(&loan);
-            let days = count(loan.position.days_past_due(today));
+            let days = count(scope.days_past_due(&loan));
             cases.push(Case {
                 key: format!("write_off:{key}"),
                 kind: "write_off",

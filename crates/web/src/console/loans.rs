@@ -124,7 +124,7 @@ fn row(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> Vec
         .split(&scope.book.version_of(loan).agreement)
         .own(scope.party);
     let (tone, name, group) = status(scope, loan);
-    let days = loan.position.days_past_due(scope.book.business_date());
+    let days = scope.days_past_due(loan);
     let late = loan.position.status == Status::Active && days > 0;
     vec![
         Cell::Link(key.to_owned(), path(key)),
@@ -229,7 +229,7 @@ fn facts(visit: &Visit, scope: &Scope<'_>, loan: &Loan, currency: Currency) -> V
         let now = scope.book.position_on(loan, today);
         let payoff = now.payoff(&terms, today).total();
         facts.push(fact("loan.payoff", shown(payoff)));
-        let late = loan.position.days_past_due(today);
+        let late = scope.days_past_due(loan);
         facts.push(fact("loan.days_past_due", Cell::number(count(late))));
         if let Some(next) = loan.position.next_due(&terms) {
             facts.push(fact("loan.next_due", Cell::text(next.to_string())));

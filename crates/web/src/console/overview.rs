@@ -350,12 +350,26 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
         return Section::default();
     };
     let agreement = &version.agreement;
-    for limit in scope.book.limits_used() {
-        let terms = &agreement.file.limit[limit.limit];
-        let own = agreement.limit_lenders[limit.limit];
+    let used = scope.book.limits_used();
+    for (place, terms) in agreement.file.limit.iter().enumerate() {
+        let own = agreement.limit_lenders[place];
         if own.is_some_and(|place| agreement.lenders[place] != scope.party) {
             continue;
         }
+        let Some(limit) = used.iter().find(|used| used.limit == place) else {
+            // A limit for each borrower has no use as a whole.
+            if !half {
+                let cap = money(terms.amount.amount, currency);
+                let cap = visit.language.fill("overview.cap", &[&cap]);
+                table.row(vec![
+                    Cell::Lines(limit_lines(visit, scope, terms, None)),
+                    Cell::Lines(vec!["–".to_owned(), cap]),
+                    Cell::text(""),
+                    Cell::text(""),
+                ]);
+            }
+            continue;
+        };
         let cap = limit.most;
         let share = hundredths(limit.used, cap);
         let class = match share {
@@ -364,10 +378,7 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
             _ => "accent",
         };
         table.row(vec![
-            Cell::Lines(vec![
-                visit.language.fill("overview.clause", &[&terms.clause]),
-                limit_words(visit, scope, terms, limit.region.as_deref()),
-            ]),
+            Cell::Lines(limit_lines(visit, scope, terms, limit.region.as_deref())),
             Cell::Lines(vec![
                 money(limit.used, currency),
                 visit
@@ -382,6 +393,19 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
         .measured(amounts_in(visit, currency))
         .with(Block::Table(table));
     if half { section.half() } else { section }
+}
+
+/// Where a limit is written, and what it adds up.
+fn limit_lines(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    limit: &Limit,
+    region: Option<&str>,
+) -> Vec<String> {
+    vec![
+        visit.language.fill("overview.clause", &[&limit.clause]),
+        limit_words(visit, scope, limit, region),
+    ]
 }
 
 /// What a limit adds up, in words.
@@ -401,10 +425,10 @@ pub(super) fn limit_words(
         LimitScope::Total => visit.t("limit.total").to_owned(),
         LimitScope::Partner => visit.t("limit.partner").to_owned(),
         LimitScope::Borrower => visit.t("limit.borrower").to_owned(),
-        LimitScope::Region => {
-            let region = limit.region.as_deref().or(region).unwrap_or("–");
-            visit.language.fill("limit.region", &[region])
-        }
+        LimitScope::Region => match limit.region.as_deref().or(region) {
+            Some(region) => visit.language.fill("limit.region", &[region]),
+            None => visit.t("limit.any_region").to_owned(),
+        },
     };
-    format!("{who}, {what}")
+    visit.language.fill("limit.words", &[who, &what])
 }

@@ -1,6 +1,7 @@
 //! What all pages have in common: who asks, in which language, the frame around the content,
 //! errors as pages, and the headers that keep others out.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, OnceLock};
 
 use askama::Template;
@@ -315,6 +316,11 @@ impl Visit {
     /// A text in the visitor's language.
     pub(super) fn t<'a>(&self, key: &'a str) -> &'a str {
         self.language.text(key)
+    }
+
+    /// Words one after the other, as the visitor's language sets them apart.
+    pub(super) fn list(&self, words: &[impl Borrow<str>]) -> String {
+        words.join(self.t("list.separator"))
     }
 
     /// A word of data in the visitor's language.

@@ -77,6 +77,12 @@ impl<'b> Scope<'b> {
         self.seen.loan(place)
     }
 
+    /// Days for which a loan is past due, as the last close left it: its class is of then too.
+    pub(super) fn days_past_due(&self, loan: &Loan) -> i32 {
+        let closed = self.book.business_date().previous();
+        loan.position.days_past_due(closed)
+    }
+
     /// An application of this key, if it is shown to the party.
     pub(super) fn application(&self, key: &str) -> Result<ApplicationRecord<'b>, Fault> {
         let found = self.book.application_place(key);

@@ -31,7 +31,7 @@ fn names(visit: &Visit, roles: Roles) -> String {
         .iter()
         .map(|role| visit.word("role", role.name()))
         .collect();
-    names.join(", ")
+    visit.list(&names)
 }
 
 pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {

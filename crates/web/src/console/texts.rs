@@ -104,6 +104,7 @@ mod tests {
     use std::path::Path;
 
     use tandem_domain::ledger::Account;
+    use tandem_domain::rulebook::{BUILT_IN, Rulebook};
 
     use super::*;
     use crate::read::EVENT_KINDS;
@@ -127,6 +128,7 @@ mod tests {
         "party_role",
         "proposal",
         "role",
+        "rule",
         "scheme",
         "state",
         "status",
@@ -197,6 +199,15 @@ mod tests {
         for (group, word) in accounts.chain(events) {
             let known = Language::Chinese.find(group, word);
             assert!(known.is_some(), "{group}: {word}");
+        }
+        for (name, text) in BUILT_IN {
+            let rulebook = Rulebook::parse(text).unwrap();
+            let rules = rulebook.rule.iter();
+            let words = rules.flat_map(|rule| [&rule.title, &rule.source]);
+            for word in words.chain([&rulebook.title]) {
+                let known = Language::Chinese.find("rule", word);
+                assert!(known.is_some(), "{name}: {word}");
+            }
         }
     }
 
