@@ -28,6 +28,9 @@ const FOLLOWS: i64 = 600;
 /// Open pages that are remembered; with more, each is an entry again.
 const OPEN: usize = 10_000;
 
+/// Calls of a client that are shown with it.
+const CALLS: usize = 20;
+
 /// Entries of a page.
 const SHOWN: usize = 100;
 
@@ -185,7 +188,7 @@ pub(super) async fn sign_in_failed(visit: &Visit, login: &str) -> Result<(), Fau
 }
 
 /// What is asked of the list.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Asked {
     #[serde(default)]
     person: String,
@@ -308,8 +311,7 @@ async fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Tabl
     ])
     .empty(visit.t("audit.none"));
     for (text, answer) in found.iter().take(SHOWN) {
-        let entry: Entry = serde_json::from_str(text)
-            .map_err(|error| Fault::Failed(format!("the audit log: {error}")))?;
+        let entry = read(text)?;
         let name = people.iter().find(|person| person.login == entry.login);
         table.row(vec![
             Cell::Lines(vec![
@@ -335,6 +337,44 @@ async fn table(signed: &Signed, people: &[Person], asked: &Asked) -> Result<Tabl
         }
     }
     Ok(table)
+}
+
+fn read(text: &str) -> Result<Entry, Fault> {
+    serde_json::from_str(text).map_err(|error| Fault::Failed(format!("the audit log: {error}")))
+}
+
+/// The last calls of a client that are noted, for whoever looks for what went wrong with them.
+pub(super) async fn calls(signed: &Signed, client: &str) -> Result<Section, Fault> {
+    let visit = &signed.visit;
+    let asked = Asked {
+        person: client.to_owned(),
+        ..Asked::default()
+    };
+    let mut table = Table::new(&[
+        (visit.t("developer.call_time"), "?!"),
+        (visit.t("audit.what"), "!"),
+        (visit.t("audit.object"), ""),
+        (visit.t("webhook.answer"), "#"),
+        (visit.t("audit.address"), "?!"),
+    ])
+    .empty(visit.t("developer.no_calls"));
+    for (text, answer) in found(signed, &asked).await?.iter().take(CALLS) {
+        let entry = read(text)?;
+        table.row(vec![
+            Cell::text(time(entry.at)),
+            outcome(visit, &entry, *answer),
+            object_cell(visit, &entry),
+            Cell::number(
+                entry
+                    .status
+                    .map_or(String::new(), |status| status.to_string()),
+            ),
+            Cell::Soft(entry.address.clone()),
+        ]);
+    }
+    Ok(Section::new("calls", visit.t("developer.calls"))
+        .measured(visit.t("audit.utc"))
+        .with(Block::Table(table)))
 }
 
 /// Entries that pass the filter, newest first, each with the status of its answer.

@@ -205,6 +205,8 @@ pub(super) enum Cell {
     NumberLink(String, String),
     Badge(Tone, String),
     Code(String),
+    /// An address, which leads there.
+    Address(String),
     /// Parts of a whole, as class and hundredths of a per cent.
     Bar(Vec<(&'static str, u32)>),
     Lines(Vec<String>),

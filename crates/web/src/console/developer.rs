@@ -1,5 +1,5 @@
-//! What a partner's engineer needs: where to call, the party's clients and their keys, what
-//! happened lately, and in a sandbox the day to close.
+//! What a partner's engineer needs: where to call, the party's clients with their keys and calls,
+//! what happened lately, and in a sandbox the day to close.
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use super::people::Role;
 use crate::access::{Client, ClientError, Scopes};
 
 /// Events that are shown.
-const EVENTS: usize = 30;
+const EVENTS: usize = 20;
 
 fn path(client: &str) -> String {
     format!("/console/developer/{}", form_escaped(client))
@@ -55,26 +55,25 @@ pub(super) fn page(
     if let Some(wrong) = wrong {
         sheet.add("wrong", vec![Block::Notice(Tone::Bad, wrong)]);
     }
-    let code =
-        |key: &str, path: &str| (visit.t(key).to_owned(), Cell::Code(format!("{base}{path}")));
-    let book = signed.desk.name();
+    let link = |key: &str, path: &str| {
+        let address = Cell::Address(format!("{base}{path}"));
+        (visit.t(key).to_owned(), address)
+    };
+    let book = format!("{base}/v1/agreements/{}", signed.desk.name());
     let facts = vec![
-        code("developer.base", &format!("/v1/agreements/{book}")),
-        code(
+        (visit.t("developer.base").to_owned(), Cell::Code(book)),
+        link(
             "developer.metadata",
             "/.well-known/oauth-authorization-server",
         ),
-        code("developer.description", "/openapi.json"),
-        (
-            visit.t("developer.reference").to_owned(),
-            Cell::Link(format!("{base}/docs"), "/docs".to_owned()),
-        ),
+        link("developer.description", "/openapi.json"),
+        link("developer.reference", "/docs"),
     ];
     sheet.section(Section::new("base", visit.t("developer.where")).with(Block::Facts(facts)));
     let mut table = Table::new(&[
         (visit.t("developer.client"), "!"),
         (visit.t("developer.scopes"), "?"),
-        (visit.t("developer.keys"), ""),
+        (visit.t("developer.keys"), "?"),
         (visit.t("list.state"), ""),
     ])
     .empty(visit.t("developer.no_clients"));
@@ -89,9 +88,6 @@ pub(super) fn page(
         ]);
     }
     sheet.section(Section::new("clients", visit.t("developer.clients")).with(Block::Table(table)));
-    sheet.section(
-        Section::new("events", visit.t("developer.events")).with(Block::Table(events(signed)?)),
-    );
     sheet.section(super::webhooks::section(signed)?);
     if signed.person.roles.has(Role::Admin) {
         sheet.section(add_form(visit));
@@ -107,6 +103,9 @@ pub(super) fn page(
         let text = Block::Text(visit.t("developer.sandbox_text").to_owned());
         sheet.section(section.with(text).with(Block::Form(form)));
     }
+    sheet.section(
+        Section::new("events", visit.t("developer.events")).with(Block::Table(events(signed)?)),
+    );
     visit.page_with(status, &sheet)
 }
 
@@ -140,12 +139,13 @@ fn events(signed: &Signed) -> Result<Table, Fault> {
     let visit = &signed.visit;
     let rows = signed.desk.reader().rows(|rows| {
         let mut select = rows.prepare_cached(
-            "SELECT number, day, kind FROM event WHERE (parties & ?1) != 0
+            "SELECT number, day, kind, application FROM event WHERE (parties & ?1) != 0
              ORDER BY number DESC LIMIT ?2",
         )?;
         let found = select.query_map(params![only(signed.party), EVENTS as i64], |row| {
-            let day: i32 = row.get(1)?;
-            Ok((row.get::<_, i64>(0)?, Day(day), row.get::<_, String>(2)?))
+            let (day, kind): (i32, String) = (row.get(1)?, row.get(2)?);
+            let application: Option<u32> = row.get(3)?;
+            Ok((row.get::<_, i64>(0)?, Day(day), kind, application))
         })?;
         found.collect::<rusqlite::Result<Vec<_>>>()
     })?;
@@ -153,21 +153,33 @@ fn events(signed: &Signed) -> Result<Table, Fault> {
         (visit.t("ledger.event"), "#"),
         (visit.t("ledger.day"), "!"),
         (visit.t("developer.kind"), ""),
-        ("", "?"),
+        (visit.t("developer.what"), "?"),
+        (visit.t("developer.subject"), ""),
     ])
     .empty(visit.t("list.empty"));
-    for (number, day, kind) in rows {
-        table.row(vec![
-            Cell::NumberLink(
-                number.to_string(),
-                format!("/console/ledger/events/{number}"),
-            ),
-            Cell::text(day.to_string()),
-            Cell::Code(kind.clone()),
-            Cell::Soft(visit.word("event", &kind).to_owned()),
-        ]);
-    }
-    Ok(table)
+    signed.look(|scope| {
+        for (number, day, kind, application) in rows {
+            let record = application.and_then(|place| scope.book.application_at(place));
+            let subject = record.map(|record| {
+                let path = match kind.split('.').next() == Some("loan") {
+                    true => super::loans::path(record.key),
+                    false => super::applications::path(record.key),
+                };
+                Cell::Link(record.key.to_owned(), path)
+            });
+            table.row(vec![
+                Cell::NumberLink(
+                    number.to_string(),
+                    format!("/console/ledger/events/{number}"),
+                ),
+                Cell::text(day.to_string()),
+                Cell::Code(kind.clone()),
+                Cell::Soft(visit.word("event", &kind).to_owned()),
+                subject.unwrap_or(Cell::text("")),
+            ]);
+        }
+        Ok(table)
+    })
 }
 
 pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Fault> {
@@ -255,6 +267,7 @@ pub(super) async fn client(signed: Signed, Path(name): Path<String>) -> Result<R
         let section = Section::new("shut", visit.t("developer.shut_title")).half();
         let text = Block::Text(visit.t("developer.shut_text").to_owned());
         sheet.section(section.with(text).with(form(what, Vec::new(), label)));
+        sheet.section(super::audit::calls(&signed, &name).await?);
     }
     visit.page(&sheet)
 }

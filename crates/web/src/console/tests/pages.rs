@@ -9,6 +9,7 @@ use tandem_domain::money::Amount;
 
 use super::book::Book;
 use super::*;
+use crate::audit::{self, Act, Entry};
 use crate::refusals;
 
 const ALL: [Role; 6] = [
@@ -509,6 +510,24 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
         )
         .await;
     page.says("the keys are no JWKS");
+    // What the client called is shown to those who look after it.
+    river.get(one).await.says("It has changed nothing yet");
+    let call = Entry {
+        client: "river-1".to_owned(),
+        method: "POST".to_owned(),
+        status: Some(422),
+        ..Entry::new(("river", ""), Act::Called, "/v1/agreements", 1_700_000_000)
+    };
+    audit::append(&console.registry, &mut [call]).unwrap();
+    let page = words(&river.get(one).await);
+    let call = page
+        .lines()
+        .find(|line| line.starts_with("2023-11-14 22:13:20 | "));
+    let told = ["Called: refused", "POST /v1/agreements", "422"];
+    let call = call.unwrap_or(&page);
+    assert!(told.iter().all(|told| call.contains(told)), "{call}");
+    let page = viewer.get(one).await.body;
+    assert!(!page.contains("/v1/agreements"), "{page}");
 }
 
 #[tokio::test]
