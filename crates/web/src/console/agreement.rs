@@ -78,8 +78,10 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         sheet.section(versions_of(visit, versions));
         Ok(sheet)
     })?;
-    let amendments = super::amendments::section(&signed, false)?;
-    sheet.sections.extend(amendments);
+    sheet.sections.extend(super::amendments::policy(&signed)?);
+    sheet
+        .sections
+        .extend(super::amendments::section(&signed, false)?);
     visit.page(&sheet)
 }
 

@@ -1,11 +1,16 @@
-//! Amendments: the next version of the agreement, proposed by one party and approved by two people
-//! of every party before the book signs it.
+//! Amendments: the next version, proposed by one party. Of the agreement two people of every party
+//! approve it before the book signs it; of a lender's policy, which is its own, two of that lender.
 
-use axum::extract::Path;
+use std::slice;
+
+use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rusqlite::{Row, params};
+use serde::Deserialize;
 use tandem_domain::book::{Book, Command, Documents, Refusal, Version};
+use tandem_domain::document::Document;
+use tandem_domain::policy::{Policy, PolicyFile};
 
 use super::agreement::changed;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
@@ -19,7 +24,8 @@ pub(super) const SCHEMA: &str = "
 create table if not exists amendment (
     id integer primary key,
     book text not null,
-    -- The whole text; policies, rulebook and calendar stay as they are signed.
+    -- The whole text; policies, rulebook and calendar stay as they are signed, but for a policy
+    -- in `amendment_policy`.
     agreement text not null,
     version integer not null,
     reason text not null,
@@ -30,6 +36,11 @@ create table if not exists amendment (
     outcome text not null default ''
 ) strict;
 create index if not exists amendment_book on amendment (book, id);
+create table if not exists amendment_policy (
+    amendment integer primary key references amendment (id),
+    -- The whole policy of the party that proposes it.
+    policy text not null
+) strict;
 create table if not exists amendment_consent (
     amendment integer not null references amendment (id),
     party text not null,
@@ -44,6 +55,8 @@ create table if not exists amendment_consent (
 struct Amendment {
     id: i64,
     agreement: String,
+    /// The policy of the party that proposes it, if that is what changes.
+    policy: Option<String>,
     version: u32,
     reason: String,
     party: String,
@@ -91,6 +104,7 @@ impl Amendment {
             party: row.get(4)?,
             state: row.get(5)?,
             outcome: row.get(6)?,
+            policy: row.get(7)?,
             consents: Vec::new(),
         })
     }
@@ -116,9 +130,29 @@ impl Amendment {
         matches!(self.state.as_str(), "open" | "approved")
     }
 
-    /// A party shows it to the others once two of its people stand behind it.
+    /// A party shows it to the others once two of its people stand behind it; of its policy it
+    /// shows them nothing.
     fn is_shown_to(&self, party: &str) -> bool {
-        self.party == party || self.has(&self.party)
+        self.party == party || self.policy.is_none() && self.has(&self.party)
+    }
+
+    /// Who must approve it, where these are all parties.
+    fn approvers<'a>(&'a self, parties: &'a [String]) -> &'a [String] {
+        match self.policy {
+            Some(_) => slice::from_ref(&self.party),
+            None => parties,
+        }
+    }
+
+    /// True if all who must have approved it.
+    fn is_approved(&self, parties: &[String]) -> bool {
+        let mut approvers = self.approvers(parties).iter();
+        approvers.all(|party| self.has(party))
+    }
+
+    /// What it has the book sign.
+    fn documents(&self, book: &Book) -> Result<Documents, Fault> {
+        documents(book, &self.agreement, &self.party, self.policy.as_deref())
     }
 
     /// What a person can do now, where these are all parties.
@@ -127,7 +161,7 @@ impl Amendment {
         if !self.is_open() || !self.is_shown_to(&person.party) {
             return None;
         }
-        if parties.iter().all(|party| self.has(party)) {
+        if self.is_approved(parties) {
             return may(Role::Approver).then_some(Step::Sign);
         }
         match self.consent(&person.party) {
@@ -153,13 +187,91 @@ impl Amendment {
     }
 }
 
-/// The latest documents with another agreement.
-fn documents(book: &Book, agreement: &str) -> Result<Documents, Fault> {
+/// What changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Agreement,
+    /// The policy of the lender that proposes it.
+    Policy,
+}
+
+impl Subject {
+    fn named(name: &str) -> Subject {
+        match name {
+            "policy" => Subject::Policy,
+            _ => Subject::Agreement,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Subject::Agreement => "agreement",
+            Subject::Policy => "policy",
+        }
+    }
+
+    /// Who may propose it.
+    fn roles(self) -> &'static [Role] {
+        match self {
+            Subject::Agreement => &[Role::Operations],
+            Subject::Policy => &[Role::Operations, Role::Risk],
+        }
+    }
+}
+
+/// The latest documents with another agreement, and another policy of a lender if there is one.
+fn documents(
+    book: &Book,
+    agreement: &str,
+    lender: &str,
+    policy: Option<&str>,
+) -> Result<Documents, Fault> {
     let latest = book.latest().ok_or(Fault::NotFound)?;
-    Ok(Documents {
-        agreement: agreement.to_owned(),
-        ..latest.documents.clone()
+    let mut documents = latest.documents.clone();
+    agreement.clone_into(&mut documents.agreement);
+    if let Some(policy) = policy {
+        let place = policy_place(latest, lender).ok_or(Fault::NotFound)?;
+        policy.clone_into(&mut documents.policies[place]);
+    }
+    Ok(documents)
+}
+
+/// Place of a lender's policy among the documents of a version.
+fn policy_place(version: &Version, lender: &str) -> Option<usize> {
+    version.documents.policies.iter().position(|text| {
+        let policy = Policy::parse(text, &version.agreement);
+        policy.is_ok_and(|policy| policy.file.lender == lender)
     })
+}
+
+/// The lender whose policy a text is, if it can be read.
+fn lender_of(policy: &str) -> Option<String> {
+    let file: PolicyFile = Document::parse(policy).ok()?.read().ok()?;
+    Some(file.lender)
+}
+
+/// A lender's policy as it was signed with a version.
+fn policy_text<'a>(version: &'a Version, lender: &str) -> Result<&'a str, Fault> {
+    let place = policy_place(version, lender).ok_or(Fault::NotFound)?;
+    Ok(&version.documents.policies[place])
+}
+
+/// The latest agreement under the number of its next version.
+fn next_agreement(latest: &Version) -> String {
+    let version = latest.agreement.file.version;
+    let mut numbered = false;
+    let lines = latest.documents.agreement.split_inclusive('\n');
+    let lines = lines.map(|line| {
+        let is_version = line
+            .strip_prefix("version")
+            .is_some_and(|rest| rest.trim_start().starts_with('='));
+        if numbered || !is_version {
+            return line.to_owned();
+        }
+        numbered = true;
+        line.replacen(&version.to_string(), &(version + 1).to_string(), 1)
+    });
+    lines.collect()
 }
 
 /// Ids of all parties of the agreement as last signed: each must approve.
@@ -180,8 +292,8 @@ fn select(
 ) -> rusqlite::Result<Vec<Amendment>> {
     console.registry.with(|connection| {
         let mut select = connection.prepare_cached(&format!(
-            "select id, agreement, version, reason, party, state, outcome from amendment
-             where book = ?1 and {which} order by id desc"
+            "select id, agreement, version, reason, party, state, outcome, policy from amendment
+             left join amendment_policy on amendment = id where book = ?1 and {which} order by id desc"
         ))?;
         let found = select.query_map([book], Amendment::read)?;
         let mut found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
@@ -241,8 +353,9 @@ pub(super) fn section(signed: &Signed, only_open: bool) -> Result<Option<Section
     signed.look(|scope| {
         let parties = parties(scope);
         for amendment in &all {
-            let approved = parties.iter().filter(|party| amendment.has(party)).count();
-            let values = [approved.to_string(), parties.len().to_string()];
+            let approvers = amendment.approvers(&parties);
+            let approved = approvers.iter().filter(|party| amendment.has(party));
+            let values = [approved.count().to_string(), approvers.len().to_string()];
             let values = values.each_ref().map(String::as_str);
             table.row(vec![
                 Cell::NumberLink(amendment.version.to_string(), amendment.path()),
@@ -274,15 +387,62 @@ fn name(scope: &Scope<'_>, party: &str) -> String {
     found.map_or(party, |party| scope.name(party)).to_owned()
 }
 
-/// The text of the agreement as it was signed.
-pub(super) async fn text(signed: Signed, Path(version): Path<u32>) -> Result<Response, Fault> {
+/// The party's policy as it was signed with a version, and where another is proposed.
+pub(super) fn policy(signed: &Signed) -> Result<Option<Section>, Fault> {
+    let visit = &signed.visit;
+    let latest = signed.look(|scope| {
+        let latest = scope.book.latest().ok_or(Fault::NotFound)?;
+        let lenders = latest.agreement.lenders.iter().zip(&latest.policies);
+        let mut own = lenders.filter(|(lender, _)| **lender == scope.party);
+        let own = own.next().map(|(_, policy)| policy.file.version.clone());
+        Ok(own.map(|own| (latest.agreement.file.version, own)))
+    })?;
+    let Some((version, policy)) = latest else {
+        return Ok(None);
+    };
+    let mut links = vec![(
+        visit.t("amendment.download").to_owned(),
+        format!("/console/agreement/text/{version}?of=policy"),
+    )];
+    if signed.must(Subject::Policy.roles()).is_ok() {
+        let propose = visit.t("amendment.propose_policy").to_owned();
+        links.push((
+            propose,
+            "/console/agreement/amendments?of=policy".to_owned(),
+        ));
+    }
+    let text = visit.language.fill("amendment.policy_text", &[&policy]);
+    let section = Section::new("policy", visit.t("amendment.policy"));
+    Ok(Some(
+        section.with(Block::Text(text)).with(Block::Links(links)),
+    ))
+}
+
+/// Which document is asked for.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    of: String,
+}
+
+/// The text of the agreement, or of the party's policy, as it was signed.
+pub(super) async fn text(
+    signed: Signed,
+    Path(version): Path<u32>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    let subject = Subject::named(&asked.of);
     let text = signed.look(|scope| {
         let versions = scope.book.versions().iter();
         let mut found = versions.filter(|one| one.agreement.file.version == version);
         let found = found.next().ok_or(Fault::NotFound)?;
-        Ok(found.documents.agreement.clone())
+        match subject {
+            Subject::Agreement => Ok(found.documents.agreement.clone()),
+            Subject::Policy => policy_text(found, &signed.person.party).map(str::to_owned),
+        }
     })?;
-    let name = format!("attachment; filename=\"agreement-{version}.toml\"");
+    let name = subject.name();
+    let name = format!("attachment; filename=\"{name}-{version}.toml\"");
     let headers = [
         (header::CONTENT_TYPE, "application/toml; charset=utf-8"),
         (header::CONTENT_DISPOSITION, name.as_str()),
@@ -290,32 +450,39 @@ pub(super) async fn text(signed: Signed, Path(version): Path<u32>) -> Result<Res
     Ok((headers, text).into_response())
 }
 
-/// The form for an amendment, with the agreement as last signed to begin from.
-pub(super) async fn draft(signed: Signed) -> Result<Response, Fault> {
-    signed.must(&[Role::Operations])?;
+/// The form for an amendment, with what was last signed to begin from.
+pub(super) async fn draft(signed: Signed, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let subject = Subject::named(&asked.of);
+    signed.must(subject.roles())?;
     let text = signed.look(|scope| {
         let latest = scope.book.latest().ok_or(Fault::NotFound)?;
-        let version = latest.agreement.file.version;
-        let (now, next) = (
-            format!("version = {version}\n"),
-            format!("version = {}\n", version + 1),
-        );
-        Ok(latest.documents.agreement.replacen(&now, &next, 1))
+        match subject {
+            Subject::Agreement => Ok(next_agreement(latest)),
+            Subject::Policy => policy_text(latest, &signed.person.party).map(str::to_owned),
+        }
     })?;
-    form(&signed, StatusCode::OK, &text, "", Vec::new())
+    form(&signed, StatusCode::OK, subject, &text, "", Vec::new())
 }
 
 fn form(
     signed: &Signed,
     status: StatusCode,
+    subject: Subject,
     text: &str,
     reason: &str,
     wrong: Vec<String>,
 ) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let mut sheet = Sheet::new(visit, visit.t("amendment.propose"))
-        .below("nav.agreement", "/console/agreement");
-    sheet.lead = visit.t("amendment.lead").to_owned();
+    let (title, lead, label) = match subject {
+        Subject::Agreement => ("amendment.propose", "amendment.lead", "amendment.text"),
+        Subject::Policy => (
+            "amendment.propose_policy",
+            "amendment.policy_lead",
+            "amendment.policy",
+        ),
+    };
+    let mut sheet = Sheet::new(visit, visit.t(title)).below("nav.agreement", "/console/agreement");
+    sheet.lead = visit.t(lead).to_owned();
     if !wrong.is_empty() {
         let wrong = wrong
             .into_iter()
@@ -325,12 +492,8 @@ fn form(
     let form = Form {
         action: "/console/agreement/amendments".to_owned(),
         inputs: vec![
-            Input::new(
-                "agreement",
-                visit.t("amendment.text"),
-                text,
-                InputKind::Document,
-            ),
+            Input::hidden("of", subject.name()),
+            Input::new(subject.name(), visit.t(label), text, InputKind::Document),
             Input::new(
                 "reason",
                 visit.t("approval.reason"),
@@ -345,22 +508,38 @@ fn form(
 }
 
 pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, Fault> {
-    signed.must(&[Role::Operations])?;
+    let subject = Subject::named(fields.get("of"));
+    signed.must(subject.roles())?;
     let visit = &signed.visit;
+    let party = &signed.person.party;
     // Browsers end lines in two characters; documents are compared byte by byte.
-    let text = fields.get("agreement").replace("\r\n", "\n");
+    let text = fields.get(subject.name()).replace("\r\n", "\n");
+    let policy = (subject == Subject::Policy).then_some(text.as_str());
     let reason = fields.get("reason").trim();
     let mut wrong = Vec::new();
     if reason.is_empty() {
         wrong.push(visit.t("amendment.no_reason").to_owned());
     }
-    let version = signed.look(|scope| {
-        let documents = documents(scope.book, &text)?;
-        let mut versions = scope.book.versions().iter();
-        if versions.any(|one| one.documents == documents) {
+    let (agreement, version) = signed.look(|scope| {
+        let latest = scope.book.latest().ok_or(Fault::NotFound)?;
+        let (agreement, same) = match policy {
+            None => {
+                let mut versions = scope.book.versions().iter();
+                let same = versions.any(|one| one.documents.agreement == text);
+                (text.clone(), same)
+            }
+            Some(text) => (next_agreement(latest), policy_text(latest, party)? == text),
+        };
+        if same {
             wrong.push(visit.t("agreement.no_changes").to_owned());
         }
+        let documents = documents(scope.book, &agreement, party, policy)?;
         match scope.book.can_sign(documents.clone()) {
+            // What would be wrong with it in another lender's place says little.
+            _ if policy.and_then(lender_of).is_some_and(|of| of != *party) => {
+                let text = visit.language.fill("amendment.not_own", &[party]);
+                wrong.push(text);
+            }
             Ok(()) => {}
             Err(Refusal::InvalidDocuments(problems)) => {
                 wrong.extend(problems.iter().map(ToString::to_string));
@@ -368,18 +547,19 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
             Err(refusal) => wrong.push(refusal.to_string()),
         }
         let version = Version::parse(documents).ok();
-        Ok(version.map_or(0, |version| version.agreement.file.version))
+        let version = version.map_or(0, |version| version.agreement.file.version);
+        Ok((agreement, version))
     })?;
     if !wrong.is_empty() {
         return form(
             &signed,
             StatusCode::UNPROCESSABLE_ENTITY,
+            subject,
             &text,
             reason,
             wrong,
         );
     }
-    let party = &signed.person.party;
     let id = visit.console.registry.with(|connection| {
         let transaction = connection.transaction()?;
         transaction.execute(
@@ -387,7 +567,7 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
              values (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 signed.desk.name(),
-                text,
+                agreement,
                 version,
                 reason,
                 party,
@@ -395,6 +575,10 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
             ],
         )?;
         let id = transaction.last_insert_rowid();
+        if let Some(policy) = policy {
+            let text = "insert into amendment_policy (amendment, policy) values (?1, ?2)";
+            transaction.execute(text, params![id, policy])?;
+        }
         stand_behind(&transaction, id, &signed.person)?;
         transaction.commit()?;
         Ok(id)
@@ -427,7 +611,11 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     let person = &signed.person;
     let sheet = signed.look(|scope| {
         let number = amendment.version.to_string();
-        let mut sheet = Sheet::new(visit, visit.language.fill("amendment.one", &[&number]))
+        let (title, two) = match amendment.policy {
+            None => ("amendment.one", "amendment.two"),
+            Some(_) => ("amendment.one_policy", "amendment.two_own"),
+        };
+        let mut sheet = Sheet::new(visit, visit.language.fill(title, &[&number]))
             .below("nav.agreement", "/console/agreement");
         sheet.lead = amendment.reason.clone();
         sheet.status = Some((
@@ -441,7 +629,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
         let parties = parties(scope);
         sheet.section(
             Section::new("consents", visit.t("amendment.consents"))
-                .measured(visit.t("amendment.two"))
+                .measured(visit.t(two))
                 .with(Block::Table(consents(visit, scope, &amendment, &parties))),
         );
         let versions = scope.book.versions().iter();
@@ -449,7 +637,10 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
         let before = before.next_back().ok_or(Fault::NotFound)?;
         let since = before.agreement.file.version.to_string();
         let title = visit.language.fill("agreement.changes", &[&since, &number]);
-        let lines = changed(&before.documents.agreement, &amendment.agreement);
+        let lines = match &amendment.policy {
+            None => changed(&before.documents.agreement, &amendment.agreement),
+            Some(policy) => changed(policy_text(before, &amendment.party)?, policy),
+        };
         sheet.section(Section::new("changes", title).with(Block::Diff(lines)));
         decision(visit, person, &amendment, &parties, &mut sheet);
         Ok(sheet)
@@ -465,7 +656,7 @@ fn consents(visit: &Visit, scope: &Scope<'_>, amendment: &Amendment, parties: &[
         (visit.t("amendment.approver"), "?"),
         (visit.t("list.state"), ""),
     ]);
-    for party in parties {
+    for party in amendment.approvers(parties) {
         let consent = amendment.consent(party);
         let proposer = consent.map(|consent| consent.proposer_name.clone());
         let approver = consent.and_then(|consent| consent.approver_name.clone());
@@ -551,7 +742,7 @@ pub(super) async fn decide(
     }
     let mut answer = go(&amendment.path());
     let amendment = one(&signed, id)?;
-    if amendment.is_open() && parties.iter().all(|party| amendment.has(party)) {
+    if amendment.is_open() && amendment.is_approved(&parties) {
         let refused = sign(&signed, &amendment).await?;
         if refused {
             answer.extensions_mut().insert(audit::Refused);
@@ -575,7 +766,7 @@ fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result
 /// refuses it.
 async fn sign(signed: &Signed, amendment: &Amendment) -> Result<bool, Fault> {
     set(signed, amendment.id, "approved", "")?;
-    let documents = signed.look(|scope| documents(scope.book, &amendment.agreement))?;
+    let documents = signed.look(|scope| amendment.documents(scope.book))?;
     let command = Command::Sign(Box::new(documents));
     let (state, outcome) = match signed.desk.execute(command).await {
         Ok(_) => ("done", String::new()),

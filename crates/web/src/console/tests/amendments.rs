@@ -99,6 +99,76 @@ async fn an_amendment_takes_two_people_of_every_party() {
 }
 
 #[tokio::test]
+async fn a_lender_changes_its_policy_by_two_of_its_own_people() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut risk = console.signed_in("risk", "river", &[Role::Risk]).await;
+    let roles = [Role::Risk, Role::Approver];
+    let mut approver = console.signed_in("approver", "river", &roles).await;
+    let mut cloud = console
+        .signed_in("cloud", "cloud", &[Role::Operations, Role::Approver])
+        .await;
+    let mut platform = console
+        .signed_in("bazaar", "bazaar", &[Role::Operations])
+        .await;
+    let draft = "/console/agreement/amendments?of=policy";
+    let text = |version: u32| format!("/console/agreement/text/{version}?of=policy");
+    risk.get("/console/agreement").await.says("Your policy");
+    let now = risk.get(&text(1)).await.body;
+    assert!(documents().policies.contains(&now) && now.contains("lender = \"river\""));
+    assert_ne!(cloud.get(&text(1)).await.body, now);
+    for path in [draft, &text(1)] {
+        assert_eq!(platform.get(path).await.status, StatusCode::NOT_FOUND);
+    }
+    // Of the agreement it is not for risk to propose anything.
+    assert_eq!(risk.get(NEW).await.status, StatusCode::FORBIDDEN);
+    let version = now.lines().find(|line| line.starts_with("version"));
+    let next = now.replace(version.unwrap(), "version = \"next\"");
+    let theirs = next.replace("lender = \"river\"", "lender = \"cloud\"");
+    for (policy, said) in [
+        (now.clone(), "The text is the same."),
+        (theirs, "The policy is of another lender"),
+        (next.replace("\"next\"", "next"), "line "),
+    ] {
+        let fields = [
+            ("of", "policy"),
+            ("policy", policy.as_str()),
+            ("reason", "Why not."),
+        ];
+        let page = risk.fill(draft, NEW, &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{said}");
+        page.says(said);
+    }
+    let sent = next.replace('\n', "\r\n");
+    let fields = [
+        ("of", "policy"),
+        ("policy", &sent),
+        ("reason", "Too many losses."),
+    ];
+    assert_eq!(risk.fill(draft, NEW, &fields).await.location, ONE);
+    for other in [&mut cloud, &mut platform] {
+        assert_eq!(other.get(ONE).await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(
+        act(&mut risk, "approve").await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(versions(&book), 1);
+    let waiting = approver.get("/console").await;
+    waiting.says("<span class=\"waiting\">1</span>");
+    assert_eq!(act(&mut approver, "approve").await.location, ONE);
+    is_golden("policy-signed.txt", &words(&risk.get(ONE).await));
+    let latest = |book: &tandem_domain::book::Book| book.latest().unwrap().documents.clone();
+    let mut signed = book.desk.look(latest);
+    assert!(signed.agreement.contains("version = 2\n"));
+    let place = signed.policies.iter().position(|policy| *policy == next);
+    signed.policies[place.unwrap()].clone_from(&now);
+    assert_eq!(signed.policies, documents().policies);
+    assert_eq!(risk.get(&text(2)).await.body, next);
+    assert_eq!(cloud.get(ONE).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn any_party_rejects_and_who_proposed_withdraws() {
     let book = Book::open().await;
     let console = console(&book).await;
