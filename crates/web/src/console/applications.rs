@@ -1,11 +1,14 @@
 //! Applications: the list, and one with what was decided about it and why.
 
+use std::cell::RefCell;
+
 use axum::extract::{Path, Query};
 use axum::response::Response;
 use serde::Deserialize;
 use tandem_domain::book::{
     ApplicationRecord, ApplicationState, Clause, Decided, DeclineReason, Verdict, Version,
 };
+use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::policy::Outcome;
@@ -111,29 +114,85 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     {
         return Ok(super::page::go(&path(key)));
     }
-    let sheet = signed.look(|scope| {
+    let (mut sheet, mut table, places) = signed.look(|scope| {
         let mut sheet = Sheet::new(visit, visit.t("nav.applications"));
         let states = ApplicationState::NAMES
             .map(|state| (state.to_owned(), visit.word("state", state).to_owned()));
         sheet.section(asked.filter(visit, LIST, states.into()));
-        let table = Table::new(&[
+        sheet.lead = amounts_in(visit, scope.currency());
+        let mut columns = vec![
             (visit.t("application.key"), "!"),
-            (visit.t("application.decided_on"), "!"),
+            (visit.t("application.decided_on"), "?!"),
             (visit.t("application.borrower"), "?"),
-            (visit.t("application.version"), "#?"),
-            (visit.t("list.state"), ""),
-        ]);
+            (visit.word("field", "amount"), "#"),
+            (visit.word("field", "term_months"), "#?"),
+        ];
+        if scope.lends() {
+            columns.push((visit.t("application.own_decision"), "?"));
+        }
+        columns.push((visit.t("list.state"), ""));
+        let table = Table::new(&columns);
+        let places = RefCell::new(Vec::new());
         let count = (scope.book.application_count(), LOOKED_AT);
         let table = asked.fill(visit, LIST, count, table, |place| {
             let record = scope.book.application_in(place);
             let is_asked = asked.state.is_empty() || record.state.name() == asked.state;
             let shown = is_asked && scope.sees_application(place);
-            shown.then(|| row(visit, scope, &record))
+            shown.then(|| {
+                places.borrow_mut().push(place);
+                row(visit, scope, &record)
+            })
         });
-        sheet.section(Section::new("list", "").with(Block::Table(table)));
-        Ok(sheet)
+        Ok((sheet, table, places.into_inner()))
     })?;
+    // What was asked for and decided lies with the event.
+    let reader = signed.desk.reader();
+    let decided = places.into_iter().map(|place| reader.decided(place));
+    let decided = decided.collect::<Result<Vec<_>, _>>()?;
+    signed.look(|scope| {
+        for (row, decided) in table.rows.iter_mut().zip(&decided) {
+            let (_, decided) = decided.as_ref().ok_or(Fault::NotFound)?;
+            let state = row.cells.pop();
+            row.cells.extend(asked_for(visit, scope, decided));
+            row.cells.extend(state);
+        }
+        Ok(())
+    })?;
+    sheet.section(Section::new("list", "").with(Block::Table(table)));
     visit.page(&sheet)
+}
+
+/// Amount, term, and, to a lender, what it decided itself.
+fn asked_for(visit: &Visit, scope: &Scope<'_>, decided: &Decided) -> Vec<Cell> {
+    let version = &scope.book.versions()[usize::from(decided.version)];
+    let agreement = &version.agreement;
+    let own = &scope.agreement().party(scope.party).id;
+    let value = |place: usize| match decided.values.get(place) {
+        Some(Value::Number(number)) if agreement.may_see(own, place) => Some(*number),
+        _ => None,
+    };
+    let amount = value(0).map_or(Amount::ZERO, Amount);
+    let term = value(1).map_or("–".to_owned(), |months| months.to_string());
+    let mut cells = vec![
+        Cell::amount(amount, agreement.currency()),
+        Cell::number(term),
+    ];
+    if scope.lends() {
+        let mut lenders = agreement.lenders.iter().zip(&decided.decisions);
+        let said = lenders.find(|(lender, _)| **lender == scope.party);
+        let said = said.map(|(_, decision)| said_words(visit, &decision.outcome));
+        cells.push(said.map_or(Cell::text(""), |(_, words)| Cell::text(words)));
+    }
+    cells
+}
+
+/// A lender's decision in a word.
+fn said_words<'v>(visit: &'v Visit, outcome: &Outcome) -> (Tone, &'v str) {
+    match outcome {
+        Outcome::Approve { .. } => (Tone::Good, visit.t("decision.approve")),
+        Outcome::Decline(_) => (Tone::Bad, visit.t("decision.decline")),
+        Outcome::Refer(_) => (Tone::Warn, visit.t("decision.refer")),
+    }
 }
 
 /// The page of an application.
@@ -145,12 +204,10 @@ fn row(visit: &Visit, scope: &Scope<'_>, record: &ApplicationRecord<'_>) -> Vec<
     let borrower = record
         .borrower
         .and_then(|place| scope.book.borrower_key(place));
-    let version = &scope.book.versions()[usize::from(record.version)].agreement;
     vec![
         Cell::Link(record.key.to_owned(), path(record.key)),
         Cell::text(record.decided_on.to_string()),
         Cell::Soft(borrower.unwrap_or("–").to_owned()),
-        Cell::number(version.file.version),
         Cell::Badge(
             tone(&record.state),
             visit.word("state", record.state.name()).to_owned(),
@@ -399,20 +456,11 @@ fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Vers
             ]);
             continue;
         }
-        let (badge, reasons): (_, &[u8]) = match &decision.outcome {
-            Outcome::Approve { .. } => (
-                Cell::Badge(Tone::Good, visit.t("decision.approve").to_owned()),
-                &[],
-            ),
-            Outcome::Decline(reasons) => (
-                Cell::Badge(Tone::Bad, visit.t("decision.decline").to_owned()),
-                reasons,
-            ),
-            Outcome::Refer(reasons) => (
-                Cell::Badge(Tone::Warn, visit.t("decision.refer").to_owned()),
-                reasons,
-            ),
+        let reasons: &[u8] = match &decision.outcome {
+            Outcome::Approve { .. } => &[],
+            Outcome::Decline(reasons) | Outcome::Refer(reasons) => reasons,
         };
+        let (tone, words) = said_words(visit, &decision.outcome);
         let mut lines: Vec<_> = reasons
             .iter()
             .filter_map(|&place| policy.reasons.get(usize::from(place)))
@@ -436,7 +484,7 @@ fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Vers
             .map_or("–".to_owned(), |score| score.to_string());
         table.row(vec![
             Cell::text(scope.name(lender)),
-            badge,
+            Cell::Badge(tone, words.to_owned()),
             Cell::number(score),
             Cell::Lines(lines),
         ]);
