@@ -3,6 +3,7 @@
 mod amendments;
 mod audit;
 mod book;
+mod isolation;
 mod pages;
 mod passkeys;
 mod sign_in;

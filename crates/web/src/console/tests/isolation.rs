@@ -1,0 +1,192 @@
+//! Every page and form about one thing, as the router has them, before everybody of another party:
+//! what is another's is answered like what does not exist.
+
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
+
+use super::book::Book;
+use super::pages::console;
+use super::*;
+
+/// What a route is about, by what its path begins with.
+struct Thing {
+    path: &'static str,
+    /// Things of river, and each time one that is not there.
+    of_river: Vec<(String, &'static str)>,
+    /// True if they concern some of the others too.
+    shared: bool,
+}
+
+/// Routes that show each party its own part of what concerns all.
+const OWN_PART: [&str; 3] = ["/agreement/text/", "/settlements/", "/ledger/accounts/"];
+
+/// What can be asked for by the routes that end in `{what}`; the rest is answered like nothing.
+const ACTIONS: [&str; 11] = [
+    "approve",
+    "disable",
+    "enable",
+    "reject",
+    "remove",
+    "remove-key",
+    "resend",
+    "rotate",
+    "sign",
+    "support",
+    "withdraw",
+];
+
+/// Routes of the router about one thing, with what is done there: `GET`, `POST`.
+fn routes() -> Vec<(Method, &'static str)> {
+    let (_, router) = include_str!("../mod.rs").split_once("let pages").unwrap();
+    let mut routes = Vec::new();
+    for route in router.split(".route(").skip(1) {
+        let (path, handlers) = route
+            .split_once('"')
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .unwrap();
+        let handlers = handlers.split(".layer(").next().unwrap();
+        for (method, word) in [(Method::GET, "get("), (Method::POST, "post(")] {
+            if path.contains('{') && !path.starts_with("/console") && handlers.contains(word) {
+                routes.push((method, path));
+            }
+        }
+    }
+    routes
+}
+
+/// Makes something of every kind for river, of which the others are told nothing.
+async fn things(book: &Book, console: &Browser) -> Vec<Thing> {
+    let mut river = console.signed_in("river", "river", &Role::ALL).await;
+    let sale = [
+        ("what", "sell"),
+        ("loan", "A-1"),
+        ("part", "50%"),
+        ("buyer", "cloud"),
+        ("price", "98%"),
+        ("reason", "We need the room."),
+    ];
+    let page = river
+        .fill("/console/loans/A-1", "/console/approvals", &sale)
+        .await;
+    assert_eq!(page.location, "/console/approvals", "{}", page.body);
+    let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
+    let keys = vec![SigningKey::from_pem(&pem).unwrap().public().to_jwk()];
+    let keys = serde_json::to_string(&Jwks { keys }).unwrap();
+    let developer = "/console/developer";
+    let client = [
+        ("client", "river-1"),
+        ("keys", &keys),
+        ("scopes", "loans:read"),
+    ];
+    assert_eq!(
+        river.fill(developer, developer, &client).await.location,
+        developer
+    );
+    let url = [("url", "https://river.example/events")];
+    let webhook = river
+        .fill(developer, "/console/webhooks", &url)
+        .await
+        .location;
+    let webhook = webhook.rsplit('/').next().unwrap().to_owned();
+    let amendments = "/console/agreement/amendments";
+    let policy = river.get("/console/agreement/text/2?of=policy").await.body;
+    let policy = policy.replace("R-INCOME", "R-EARNS");
+    let change = [
+        ("of", "policy"),
+        ("policy", policy.as_str()),
+        ("reason", "Shorter."),
+    ];
+    let page = river.fill(amendments, amendments, &change).await;
+    assert_eq!(page.location, format!("{amendments}/1"), "{}", page.body);
+    let event = |application: &str| {
+        let place = book.desk.look(|book| book.application_place(application));
+        let events = book.desk.reader().events_of(place.unwrap()).unwrap();
+        let mut disbursed = events.iter().filter(|row| row.kind == "loan.disbursed");
+        disbursed.next().unwrap().number.to_string()
+    };
+    let archives = river.get("/console/archives").await.body;
+    let archive = archives.split("/console/archives/").nth(1).unwrap();
+    let archive = archive.split('"').next().unwrap().to_owned();
+    let own = |path, of_river: &str, missing| Thing {
+        path,
+        of_river: vec![(of_river.to_owned(), missing)],
+        shared: false,
+    };
+    let shared = |path, of_river: &[&str], missing| Thing {
+        path,
+        of_river: of_river
+            .iter()
+            .map(|id| ((*id).to_owned(), missing))
+            .collect(),
+        shared: true,
+    };
+    let mut cases = shared("/cases/", &["referral:A-3"], "referral:A-9");
+    let back = "taken_back:A-1:2022-02-10".to_owned();
+    cases.of_river.push((back, "taken_back:A-9:2022-02-10"));
+    vec![
+        shared("/applications/", &["A-1", "A-3", "A-5"], "A-9"),
+        shared("/loans/", &["A-1", "A-6"], "A-9"),
+        shared("/archives/", &[&archive], "99999"),
+        shared("/ledger/events/", &[&event("A-1")], "99999"),
+        cases,
+        own("/agreement/amendments/", "1", "99"),
+        own("/approvals/", "1", "99"),
+        own("/developer/", "river-1", "river-9"),
+        own("/webhooks/", &webhook, "wh_none"),
+        own("/people/", "1", "99"),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_is_another_s_is_answered_like_what_is_not_there() {
+    let book = Book::open().await;
+    book.archive().await;
+    let console = console(&book).await;
+    let things = things(&book, &console).await;
+    let routes = routes();
+    assert!(routes.len() > 15, "{routes:?}");
+    let (mut refused, mut shown) = (0, 0);
+    for party in ["harbour", "cloud", "bazaar", "shield"] {
+        for role in Role::ALL {
+            let login = format!("{party}-{}", role.name());
+            let mut browser = console.signed_in(&login, party, &[role]).await;
+            let form = browser.get("/console").await.hidden("form");
+            for (method, route) in &routes {
+                if OWN_PART.iter().any(|own| route.starts_with(own)) {
+                    continue;
+                }
+                let thing = things.iter().find(|thing| route.starts_with(thing.path));
+                let thing = thing.unwrap_or_else(|| panic!("{route}: of whom is what it shows?"));
+                let (_, after) = route.split_once('}').unwrap();
+                for (of_river, missing) in &thing.of_river {
+                    let page = format!("/console{}{of_river}", thing.path);
+                    if thing.shared && browser.get(&page).await.status == StatusCode::OK {
+                        shown += 1;
+                        continue;
+                    }
+                    let actions: &[&str] = if after.contains('{') { &ACTIONS } else { &[""] };
+                    for action in actions {
+                        let after = after.replace("{what}", action);
+                        let mut answers = Vec::new();
+                        for id in [of_river.as_str(), missing] {
+                            let path = format!("/console{}{id}{after}", thing.path);
+                            let page = match *method {
+                                Method::GET => browser.get(&path).await,
+                                _ => browser.post(&path, &form, &[]).await,
+                            };
+                            answers.push((page.status, page.body.replace(&path, "PATH")));
+                        }
+                        let status = answers[0].0;
+                        assert!(
+                            [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN].contains(&status)
+                                && answers[0] == answers[1],
+                            "{login}: {method} {page}{after}: {answers:?}"
+                        );
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    // Neither is all refused, nor is it refused to nobody.
+    assert!(refused > 1_000 && shown > 100, "{refused} {shown}");
+}
