@@ -113,6 +113,9 @@ impl From<SignError> for Trouble {
     }
 }
 
+/// Where a service says how it is called.
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+
 type Found = Result<String, Trouble>;
 type Case = (&'static str, &'static str, fn(&mut Trial) -> Found);
 
@@ -359,7 +362,7 @@ const CASES: [Case; 34] = [
     ),
 ];
 
-/// Tries all cases.
+/// Tries all cases; none if there is nobody to try them with.
 pub fn run(target: &Target) -> Result<Vec<Finding>, String> {
     let agreement = format!("/v1/agreements/{}", target.agreement);
     let mut trial = Trial {
@@ -368,6 +371,7 @@ pub fn run(target: &Target) -> Result<Vec<Finding>, String> {
         agreement,
         target: target.clone(),
     };
+    trial.client.read(METADATA)?;
     let findings = CASES.into_iter().map(|(case, expected, attempt)| {
         let (found, verdict) = match attempt(&mut trial) {
             Ok(found) if found == expected => (found, Verdict::Pass),
@@ -430,9 +434,7 @@ impl Trial {
     }
 
     fn metadata(&mut self) -> Found {
-        let reply = self
-            .client
-            .read("/.well-known/oauth-authorization-server")?;
+        let reply = self.client.read(METADATA)?;
         let about = reply.json();
         let has = |field: &str, value: &str| {
             let list = about[field].as_array();

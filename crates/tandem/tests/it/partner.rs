@@ -57,9 +57,10 @@ fn a_service_is_held_against_what_partners_may_rely_on() {
         let add = ["client", "add", client, "--party", party, "--key-out", key];
         assert!(tandem(folder, &add).status.success());
     }
+    let base = served.base.clone();
     let partner = |key: &str| {
         let agreement = ["conformance", "partner", "--agreement", "marketplace"];
-        let client = ["--base", &served.base, "--client", "ours", "--key", key];
+        let client = ["--base", &base, "--client", "ours", "--key", key];
         tandem(folder, &[&agreement[..], &client].concat())
     };
     let good = partner("ours.pem");
@@ -77,6 +78,15 @@ fn a_service_is_held_against_what_partners_may_rely_on() {
         text(&bad.stderr).ends_with("cases failed\n"),
         "{}",
         text(&bad.stderr)
+    );
+    // Where nobody answers, that is said once.
+    drop(served);
+    let nobody = partner("ours.pem");
+    assert_eq!(text(&nobody.stdout), "");
+    let said = text(&nobody.stderr);
+    assert!(
+        said.contains("/.well-known/oauth-authorization-server: "),
+        "{said}"
     );
 }
 
@@ -130,7 +140,7 @@ fn deciders_are_named_right() {
         ),
         (
             "river=example.com",
-            "decider of river: `example.com` must begin with https://",
+            "decider of river: `example.com` must begin with http:// or https://",
         ),
         (
             "river",

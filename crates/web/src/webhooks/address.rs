@@ -24,7 +24,11 @@ pub(crate) fn check_url(url: &str, allow_private: bool) -> Result<(), String> {
         return Err(format!("`{url}` must be like https://example.com/events"));
     }
     if scheme != "https" && !(scheme == "http" && allow_private) {
-        return Err(format!("`{url}` must begin with https://"));
+        let schemes = match allow_private {
+            true => "http:// or https://",
+            false => "https://",
+        };
+        return Err(format!("`{url}` must begin with {schemes}"));
     }
     let host = uri.host().unwrap_or_default();
     let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
@@ -145,6 +149,10 @@ mod tests {
     fn urls_are_checked() {
         assert_eq!(check_url("https://example.com/events?a=b", false), Ok(()));
         assert_eq!(check_url("http://127.0.0.1:1/", true), Ok(()));
+        assert_eq!(
+            check_url("ftp://example.com/", true),
+            Err("`ftp://example.com/` must begin with http:// or https://".to_owned())
+        );
         for (url, expected) in [
             (
                 "http://example.com/",

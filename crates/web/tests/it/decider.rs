@@ -219,6 +219,6 @@ fn a_decider_has_an_address() {
     let refused = Deciders::new(urls, running.service.access.clone());
     assert_eq!(
         refused.err().unwrap(),
-        "decider of river: `river.example` must begin with https://"
+        "decider of river: `river.example` must begin with http:// or https://"
     );
 }

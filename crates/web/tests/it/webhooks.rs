@@ -343,7 +343,7 @@ fn each_refusal_of_a_webhook_says_why() {
         (
             json!({"url": "ftp://example.com/"}),
             "/url",
-            "`ftp://example.com/` must begin with https://",
+            "`ftp://example.com/` must begin with http:// or https://",
         ),
         (
             json!({"url": "https://example.com/", "scheme": "v2"}),
