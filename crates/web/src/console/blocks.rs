@@ -231,6 +231,27 @@ impl Cell {
         }
     }
 
+    fn csv(&self) -> String {
+        match self {
+            Cell::Number(text) | Cell::NumberLink(text, _) => match text.as_str() {
+                "–" => "0".to_owned(),
+                text => quoted(&text.replace(',', "").replace('−', "-")),
+            },
+            Cell::Text(text)
+            | Cell::Soft(text)
+            | Cell::Link(text, _)
+            | Cell::Badge(_, text)
+            | Cell::Code(text)
+            | Cell::Address(text) => match text.starts_with(['=', '+', '-', '@']) {
+                // A spreadsheet would take it for a formula.
+                true => quoted(&format!("'{text}")),
+                false => quoted(text),
+            },
+            Cell::Lines(lines) => quoted(&lines.join("; ")),
+            Cell::Bar(_) | Cell::Button(..) => String::new(),
+        }
+    }
+
     /// Rectangles of a bar: class, place and width in per cent.
     pub(super) fn rectangles(parts: &[(&'static str, u32)]) -> Vec<(&'static str, String, String)> {
         let mut from = 0;
@@ -241,6 +262,14 @@ impl Cell {
             from += width;
         }
         rectangles
+    }
+}
+
+/// A field of CSV (RFC 4180).
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
     }
 }
 
@@ -271,6 +300,18 @@ impl Table {
     pub(super) fn empty(mut self, text: &str) -> Table {
         text.clone_into(&mut self.empty);
         self
+    }
+
+    /// The table for a spreadsheet, without its sums: amounts as plain numbers, the text in UTF-8
+    /// with the mark by which spreadsheets know it.
+    pub(super) fn csv(&self) -> String {
+        let head = self.head.iter().map(|column| quoted(&column.name));
+        let mut text = format!("\u{feff}{}\r\n", head.collect::<Vec<_>>().join(","));
+        for row in self.rows.iter().filter(|row| !row.sum) {
+            let cells = row.cells.iter().map(Cell::csv);
+            text += &format!("{}\r\n", cells.collect::<Vec<_>>().join(","));
+        }
+        text
     }
 
     /// Class of a column.
@@ -436,4 +477,24 @@ pub(super) fn rounded(visit: &Visit, amount: Amount, currency: Currency) -> (Str
     }
     let whole = count(nearest(value, unit) as i64);
     (whole, currency.code().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_by_spreadsheets() {
+        let mut table = Table::new(&[("Account", ""), ("Debit, credit", "#")]);
+        table.row(vec![
+            Cell::Link("Due to \"River\", in all".to_owned(), "/".to_owned()),
+            Cell::number("−1,234.56"),
+        ]);
+        table.row(vec![Cell::text("=1+1"), Cell::number("–")]);
+        table.sum(vec![Cell::text("Total"), Cell::number("−1,234.56")]);
+        let expected = "\u{feff}Account,\"Debit, credit\"\r\n\
+            \"Due to \"\"River\"\", in all\",-1234.56\r\n\
+            '=1+1,0\r\n";
+        assert_eq!(table.csv(), expected);
+    }
 }

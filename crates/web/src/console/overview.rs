@@ -358,16 +358,14 @@ pub(super) fn limits(visit: &Visit, scope: &Scope<'_>, half: bool) -> Section {
         }
         let Some(limit) = used.iter().find(|used| used.limit == place) else {
             // A limit for each borrower has no use as a whole.
-            if !half {
-                let cap = money(terms.amount.amount, currency);
-                let cap = visit.language.fill("overview.cap", &[&cap]);
-                table.row(vec![
-                    Cell::Lines(limit_lines(visit, scope, terms, None)),
-                    Cell::Lines(vec!["–".to_owned(), cap]),
-                    Cell::text(""),
-                    Cell::text(""),
-                ]);
-            }
+            let cap = money(terms.amount.amount, currency);
+            let cap = visit.language.fill("overview.cap", &[&cap]);
+            table.row(vec![
+                Cell::Lines(limit_lines(visit, scope, terms, None)),
+                Cell::Lines(vec!["–".to_owned(), cap]),
+                Cell::text(""),
+                Cell::text(""),
+            ]);
             continue;
         };
         let cap = limit.most;

@@ -1,7 +1,8 @@
 //! Settlement windows as far as the party pays or receives in them, and its monthly statements.
 
 use axum::extract::{Path, Query};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use rusqlite::params;
 use serde::Deserialize;
 use tandem_domain::book::Event;
@@ -213,6 +214,8 @@ pub(super) async fn show(signed: Signed, Path(window): Path<String>) -> Result<R
 pub(super) struct Which {
     #[serde(default)]
     month: String,
+    /// Present if it is to be a file for spreadsheets.
+    csv: Option<String>,
 }
 
 pub(super) async fn statement(
@@ -221,7 +224,7 @@ pub(super) async fn statement(
 ) -> Result<Response, Fault> {
     let visit = &signed.visit;
     let figures = signed.figures()?;
-    let sheet = signed.look(|scope| {
+    let (sheet, file) = signed.look(|scope| {
         let currency = scope.currency();
         let (first, last) = figures.span().unwrap_or_else(|| {
             let month = Month::of(scope.book.business_date());
@@ -287,10 +290,30 @@ pub(super) async fn statement(
                 Cell::text(""),
             ]);
         }
+        let file = which.csv.as_ref().map(|_| {
+            let party = &signed.person.party;
+            let name = format!("statement-{party}-{}.csv", month.name());
+            (name, table.csv())
+        });
+        let download = vec![(
+            visit.t("statement.download").to_owned(),
+            format!("/console/statements?month={}&csv=yes", month.name()),
+        )];
         let section = Section::new("statement", visit.t("statement.accounts"));
         let measure = visit.language.fill("statement.measure", &[currency.code()]);
-        sheet.section(section.measured(measure).with(Block::Table(table)));
-        Ok(sheet)
+        let section = section.measured(measure).with(Block::Table(table));
+        sheet.section(section.with(Block::Links(download)));
+        Ok((sheet, file))
     })?;
-    visit.page(&sheet)
+    let Some((name, text)) = file else {
+        return visit.page(&sheet);
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    Ok((headers, text).into_response())
 }

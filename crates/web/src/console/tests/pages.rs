@@ -91,6 +91,12 @@ async fn pages_read_as_agreed() {
         assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.body);
         is_golden(&format!("{name}.txt"), &words(&page));
     }
+    let file = river.get("/console/statements?month=2022-01&csv=yes").await;
+    assert_eq!(
+        file.headers[header::CONTENT_DISPOSITION],
+        "attachment; filename=\"statement-river-2022-01.csv\""
+    );
+    is_golden("statement.csv", &file.body);
     river.cookies.push(("language".to_owned(), "zh".to_owned()));
     for (name, path) in [("overview", "/console"), ("loan", "/console/loans/A-1")] {
         let page = river.get(path).await;
