@@ -56,11 +56,16 @@ async function person(browser, login, options = {}) {
   return page;
 }
 
-async function signIn(page, login) {
-  await page.goto(`${base}/console`);
+/** Enters name and password. */
+async function enter(page, login, word = password) {
+  await page.goto(`${base}/console/sign-in`);
   await page.fill("[name=login]", login);
-  await page.fill("[name=password]", password);
+  await page.fill("[name=password]", word);
   await page.click("main button.primary");
+}
+
+async function signIn(page, login) {
+  await enter(page, login);
   // A demo tells the code.
   const code = (await page.textContent("main .notice")).match(/\d{6}/)[0];
   await page.fill("[name=code]", code);
@@ -177,6 +182,19 @@ async function journeys(browser) {
     () => {},
   );
 
+  // A lender's policy changes by two of its own people.
+  await other.goto(`${base}/console/agreement`);
+  await follow(other, "#policy a[href*='of=policy'] >> nth=1");
+  const policy = await other.inputValue("[name=policy]");
+  await other.fill("[name=policy]", policy.replace(/^version = .*$/m, 'version = "next"'));
+  await other.fill("[name=reason]", "Losses are too high.");
+  await other.click("#draft button");
+  await other.waitForURL(/amendments\/2$/);
+  const second = await person(browser, "river-approver");
+  await second.goto(other.url());
+  await second.click("#decide button >> nth=0");
+  await second.waitForSelector("h1 .badge.good");
+
   // What the book refuses is a case of who sent it.
   const payment = `${folder}/payment.json`;
   writeFileSync(payment, JSON.stringify({ reference: "BANK-4711", amount: { amount: 10_000, currency: "CNY" } }));
@@ -212,16 +230,30 @@ async function journeys(browser) {
   await desk.waitForSelector("#menu", { state: "attached" });
   assert.notDeepEqual(await desk.context().cookies(), account);
 
+  // A webhook is added, and somebody new, who is to choose a password.
+  await approver.setViewportSize(SIZES.desktop);
+  await desk.goto(`${base}/console/developer`);
+  await desk.click("#add-webhook summary");
+  await desk.fill("#add-webhook [name=url]", "https://cloud.example/events");
+  await desk.click("#add-webhook button");
+  await desk.waitForSelector("h1");
+  const webhook = desk.url();
+  await desk.goto(`${base}/console/people`);
+  await desk.fill("[name=name]", "Li Wei");
+  await desk.fill("[name=login]", "li.wei");
+  await desk.click("main form button.primary");
+  const first = (await desk.textContent("main")).match(/[0-9a-z]{4}(-[0-9a-z]{4}){3}/)[0];
+
   // Signed out, nothing is left.
   await other.click("#menu .person button");
   await other.waitForURL(/sign-in$/);
   await other.goto(loan);
   assert.match(other.url(), /sign-in\?next=/);
-  return { loan, key, amendment, auditor };
+  return { loan, key, amendment, auditor, webhook, first };
 }
 
 /** Addresses of one page of each kind, by name. */
-async function pages(desk, { loan, amendment }) {
+async function pages(desk, { loan, amendment, webhook }) {
   const first = async (path, selector) => {
     await desk.goto(`${base}${path}`);
     return await desk.locator(selector).first().getAttribute("href");
@@ -237,6 +269,7 @@ async function pages(desk, { loan, amendment }) {
     agreement: `${console}/agreement`,
     amendment: amendment.slice(base.length),
     "amendment-draft": `${console}/agreement/amendments`,
+    "policy-draft": `${console}/agreement/amendments?of=policy`,
     settlements: `${console}/settlements`,
     settlement: await first(`${console}/settlements`, "#windows tbody a"),
     statement: `${console}/statements`,
@@ -249,6 +282,7 @@ async function pages(desk, { loan, amendment }) {
     approval: await first(`${console}/approvals`, "main a[href*='/approvals/']").catch(() => `${console}/approvals/1`),
     journal: `${console}/journal`,
     developer: `${console}/developer`,
+    webhook: webhook.slice(base.length),
     client: await first(`${console}/developer`, "#clients tbody a"),
     "open-api": "/docs",
     archives: `${console}/archives`,
@@ -299,6 +333,10 @@ try {
       const guest = await person(browser, undefined, { viewport, colorScheme });
       await guest.goto(`${base}/console/sign-in`);
       await look(guest, "sign-in", size, colorScheme);
+      await enter(guest, PARTY);
+      await look(guest, "sign-in-code", size, colorScheme);
+      await enter(guest, "li.wei", told.first);
+      await look(guest, "sign-in-enrol", size, colorScheme);
       await guest.context().addCookies(cookies);
       for (const [name, path] of Object.entries(addresses)) {
         const answer = await guest.goto(`${base}${path}`);

@@ -626,6 +626,12 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
             let outcome = amendment.outcome.clone();
             sheet.add("outcome", vec![Block::Notice(Tone::Bad, outcome)]);
         }
+        let mut versions = scope.book.versions().iter();
+        let is_taken = versions.any(|one| one.agreement.file.version == amendment.version);
+        if amendment.state == "open" && is_taken {
+            let text = visit.language.fill("amendment.overtaken", &[&number]);
+            sheet.add("overtaken", vec![Block::Notice(Tone::Bad, text)]);
+        }
         let parties = parties(scope);
         sheet.section(
             Section::new("consents", visit.t("amendment.consents"))

@@ -245,6 +245,8 @@ async fn the_book_may_have_gone_on() {
         .execute(Command::Sign(Box::new(other)))
         .await
         .unwrap();
+    let page = people[0].0.get(ONE).await;
+    page.says("Another version 2 has been signed since.");
     act(&mut people[0].1, "approve").await;
     for (desk, approver) in &mut people[1..] {
         act(desk, "support").await;
