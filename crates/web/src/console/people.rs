@@ -40,9 +40,9 @@ pub enum Role {
     Viewer,
     /// Works on cases and proposes what is done to loans.
     Operations,
-    /// Sees values and reasons of applications.
+    /// Works on cases and proposes what changes in the lender's policy.
     Risk,
-    /// Works on settlement and the ledger.
+    /// Works on cases.
     Finance,
     /// Approves what another proposes.
     Approver,

@@ -165,6 +165,13 @@ async fn a_lender_changes_its_policy_by_two_of_its_own_people() {
     signed.policies[place.unwrap()].clone_from(&now);
     assert_eq!(signed.policies, documents().policies);
     assert_eq!(risk.get(&text(2)).await.body, next);
+    // It is what applications are decided by from now on.
+    let in_force = book.desk.look(|book| {
+        let (_, version) = book.current().unwrap();
+        let mut policies = version.policies.iter();
+        policies.any(|policy| policy.file.version == "next")
+    });
+    assert!(in_force);
     assert_eq!(cloud.get(ONE).await.status, StatusCode::NOT_FOUND);
 }
 
