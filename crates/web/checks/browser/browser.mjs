@@ -128,6 +128,19 @@ async function journeys(browser) {
   await other.waitForLoadState();
   await desk.waitForFunction((before) => document.querySelector("#close dd").textContent !== before, before);
 
+  // A lender's policy changes by two of its own people.
+  await other.goto(`${base}/console/agreement`);
+  await follow(other, "#policy a[href*='of=policy'] >> nth=1");
+  const policy = await other.inputValue("[name=policy]");
+  await other.fill("[name=policy]", policy.replace(/^version = .*$/m, 'version = "next"'));
+  await other.fill("[name=reason]", "Losses are too high.");
+  await other.click("#draft button");
+  await other.waitForURL(/amendments\/1$/);
+  const second = await person(browser, "river-approver");
+  await second.goto(other.url());
+  await second.click("#decide button >> nth=0");
+  await second.waitForSelector("h1 .badge.good");
+
   // An amendment: one of the party proposes it, another approves, then the next party sees it.
   await desk.goto(`${base}/console/agreement`);
   await follow(desk, "#amendments a[href$=amendments]");
@@ -135,7 +148,7 @@ async function journeys(browser) {
   await desk.fill("[name=agreement]", text.replace("grace_days = 3", "grace_days = 5"));
   await desk.fill("[name=reason]", "Borrowers ask for two more days of grace.");
   await desk.click("#draft button");
-  await desk.waitForURL(/amendments\/1$/);
+  await desk.waitForURL(/amendments\/2$/);
   assert.match(await desk.textContent("#changes ins >> nth=1"), /grace_days = 5/);
   const amendment = desk.url();
   assert.equal((await other.goto(amendment)).status(), 404);
@@ -151,7 +164,7 @@ async function journeys(browser) {
   const auditor = await person(browser, `${PARTY}-auditor`);
   await auditor.goto(`${base}/console/audit?check=yes`);
   assert.match(await auditor.textContent("#checked .good"), /The chain is whole/);
-  await auditor.fill("[name=object]", "amendments/1/approve");
+  await auditor.fill("[name=object]", "amendments/2/approve");
   await auditor.click("#filter button");
   await auditor.waitForURL(/object=/);
   assert.match(await auditor.textContent("#entries tbody"), /approver.*Sent: done.*approve/s);
@@ -181,19 +194,6 @@ async function journeys(browser) {
     () => found.push("a closed menu can be used"),
     () => {},
   );
-
-  // A lender's policy changes by two of its own people.
-  await other.goto(`${base}/console/agreement`);
-  await follow(other, "#policy a[href*='of=policy'] >> nth=1");
-  const policy = await other.inputValue("[name=policy]");
-  await other.fill("[name=policy]", policy.replace(/^version = .*$/m, 'version = "next"'));
-  await other.fill("[name=reason]", "Losses are too high.");
-  await other.click("#draft button");
-  await other.waitForURL(/amendments\/2$/);
-  const second = await person(browser, "river-approver");
-  await second.goto(other.url());
-  await second.click("#decide button >> nth=0");
-  await second.waitForSelector("h1 .badge.good");
 
   // What the book refuses is a case of who sent it.
   const payment = `${folder}/payment.json`;

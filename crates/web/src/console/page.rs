@@ -360,6 +360,8 @@ impl Visit {
     /// True if a page is the one that is shown, or above it.
     pub(super) fn is_at(&self, link: &NavLink) -> bool {
         let path = self.path.split('?').next().unwrap_or_default();
+        let above = ABOVE.iter().find(|(own, _)| path.starts_with(own));
+        let path = above.map_or(path, |(_, above)| above);
         let below = path.strip_prefix(link.path);
         below
             .is_some_and(|rest| rest.is_empty() || link.path != "/console" && rest.starts_with('/'))
@@ -384,6 +386,12 @@ impl Visit {
         Ok(response)
     }
 }
+
+/// Pages below others, by what their addresses do not tell.
+const ABOVE: [(&str, &str); 2] = [
+    ("/console/webhooks", "/console/developer"),
+    ("/console/archives", "/console/loans"),
+];
 
 /// Adds a cookie to an answer.
 pub(super) fn set_cookie(response: &mut Response, cookie: HeaderValue) {

@@ -484,6 +484,7 @@ async fn webhooks_belong_to_their_party() {
     let one = river.fill(developer, path, &url).await.location;
     let page = viewer.get(&one).await;
     page.says("whpk_");
+    page.says("<a href=\"/console/developer\" aria-current=\"page\">");
     page.says("Nothing has been sent yet.");
     river.get(developer).await.says("loan.disbursed");
     assert_eq!(cloud.get(&one).await.status, StatusCode::NOT_FOUND);
