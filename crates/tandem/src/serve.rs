@@ -289,6 +289,12 @@ pub(crate) fn serve(options: &Options) -> Outcome {
             people::DEMO_PASSWORD,
             folder.join("demo").display()
         );
+    } else {
+        let _ = writeln!(
+            out,
+            "console:  {base}/console   `tandem person` adds the first person of a party\n\
+             API:      {base}/docs   `tandem client add` registers a party's client"
+        );
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure(error.to_string()))?;
     let served = runtime.block_on(tandem_web::serve::serve(

@@ -27,10 +27,14 @@ impl Served {
         let serve = ["serve", PROGRAMME, "--listen", "127.0.0.1:0"];
         command.args(serve).args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        lines.read_line(&mut said).unwrap();
-        let base = said.trim().strip_prefix("Tandem listens on ").unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said: Vec<_> = lines.take(3).map(Result::unwrap).collect();
+        let base = said[0].strip_prefix("Tandem listens on ").unwrap();
+        let expected = [
+            format!("console:  {base}/console   `tandem person` adds the first person of a party"),
+            format!("API:      {base}/docs   `tandem client add` registers a party's client"),
+        ];
+        assert_eq!(said[1..], expected);
         Served {
             child,
             base: base.to_owned(),
