@@ -199,6 +199,9 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         key,
         client_certificates: options.client_certificates,
     });
+    if let Some(tls) = &tls {
+        tls.read().map_err(Failure)?;
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let base = options
         .base

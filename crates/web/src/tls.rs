@@ -27,8 +27,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
-    pub(crate) fn read(&self) -> Result<Arc<ServerConfig>, String> {
+    /// Reads the files; what is wrong with them is said in words.
+    pub fn read(&self) -> Result<Arc<ServerConfig>, String> {
         let (chain_file, key_file) = (self.chain.display(), self.key.display());
         let chain = CertificateDer::pem_file_iter(&self.chain).and_then(Iterator::collect);
         let chain: Vec<_> = chain.map_err(|error| format!("{chain_file}: {error}"))?;

@@ -211,6 +211,17 @@ fn what_cannot_be_served_is_said() {
         ),
         (vec!["--listen", &taken], "error: cannot listen on "),
         (
+            vec![
+                "--tls-chain",
+                "none.pem",
+                "--tls-key",
+                "none.pem",
+                "--listen",
+                "127.0.0.1:0",
+            ],
+            "error: none.pem: I/O error: No such file or directory (os error 2)\n",
+        ),
+        (
             vec![programme, "--listen", "127.0.0.1:0"],
             "error: two programmes have the id `marketplace`\n",
         ),
