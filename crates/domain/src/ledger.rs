@@ -320,7 +320,7 @@ impl Ledgers {
     pub fn owe(&mut self, debtor: PartyId, creditor: PartyId, amount: Amount) {
         if amount < Amount::ZERO {
             self.owe(creditor, debtor, -amount);
-        } else if debtor != creditor {
+        } else if debtor != creditor && !amount.is_zero() {
             self.post(debtor, Account::DueTo(creditor), -amount);
             self.post(creditor, Account::DueFrom(debtor), amount);
             self.window[debtor.index()][creditor.index()] += amount;

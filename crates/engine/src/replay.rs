@@ -1,10 +1,12 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
-use std::sync::mpsc::{channel, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::{self, Scope};
 
-use tandem_domain::book::{ApplicationState, Book, Close, Event, Hashes, Version};
+use tandem_domain::book::{
+    ApplicationState, Book, Close, Event, HashSum, Hashes, Unhashed, Version,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
@@ -21,7 +23,8 @@ pub struct Step<'a> {
     pub event: &'a Event,
     /// The ledger entries that it made.
     pub entries: &'a [Entry],
-    /// The book after it.
+    /// The book after it. Its digest is right when a day has been closed; in between, hashes may be
+    /// on their way.
     pub book: &'a Book,
 }
 
@@ -102,6 +105,8 @@ pub fn replay<S: Store>(
 const AHEAD: usize = 4;
 /// Events whose loans and keys come from memory together.
 const FETCHED: usize = 64;
+/// Events whose loans are hashed together.
+const HASHED: usize = 4 * FETCHED;
 
 /// Reads the events after `head`, each with the number of its batch and its hashes, and checks what
 /// day closes left. The journal is read, checked, decoded and hashed on a thread of its own; what is
@@ -113,13 +118,14 @@ pub(crate) fn each_event<S: Store>(
     mut take: impl FnMut(&mut Book, u64, &Event, Hashes) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
     let (full, batches) = sync_channel(AHEAD);
-    // Memory is freed by the thread that asked for it, which costs less.
+    // Events are freed by the thread that asked for their memory, which costs less, and the next take
+    // their room.
     let (done, taken) = channel();
     thread::scope(|scope| {
         let reading = scope.spawn(move || {
             journal.read(head, |batch| {
-                taken.try_iter().for_each(drop::<Vec<Hashed>>);
-                let (events, whole) = decode(batch);
+                let mut events: Vec<Hashed> = taken.try_recv().unwrap_or_default();
+                let whole = decode(batch, &mut events);
                 let ends = whole.is_err();
                 // Nobody takes more after a fault. None tells that it is not the journal's.
                 match full.send((batch.seq, events, whole)) {
@@ -128,18 +134,33 @@ pub(crate) fn each_event<S: Store>(
                 }
             })
         });
-        for (batch, events, whole) in batches {
-            for events in events.chunks(FETCHED) {
-                book.fetch(events);
-                for (event, hashes) in events {
-                    check_close(book, event, batch)?;
-                    take(book, batch, event, *hashes)?;
+        let mut hashing = Hashing::begin(scope);
+        book.hash_later(true);
+        let each = || -> Result<(), ReplayError> {
+            for (batch, events, whole) in batches {
+                for events in events.chunks(HASHED) {
+                    for events in events.chunks(FETCHED) {
+                        book.fetch(events);
+                        for (event, hashes) in events {
+                            if let Event::DayClosed(recorded) = event {
+                                hashing.settle(book);
+                                check_close(book, recorded, batch)?;
+                            }
+                            take(book, batch, event, *hashes)?;
+                        }
+                    }
+                    hashing.hand_over(book);
                 }
+                whole?;
+                // Once all is read, nobody frees it there.
+                let _ = done.send(events);
             }
-            whole?;
-            // Once all is read, nobody frees it there.
-            let _ = done.send(events);
-        }
+            Ok(())
+        };
+        let taken = each();
+        hashing.settle(book);
+        book.hash_later(false);
+        taken?;
         match reading.join() {
             Ok(Err(Some(error))) => Err(error.into()),
             Ok(_) => Ok(()),
@@ -148,29 +169,72 @@ pub(crate) fn each_event<S: Store>(
     })
 }
 
+/// A thread that takes the hashes of loans that have changed, which add up to a digest in any order.
+struct Hashing {
+    changed: Sender<Unhashed>,
+    /// Sums, and the room for more.
+    sums: Receiver<(HashSum, Unhashed)>,
+    /// Sums that are still to come.
+    waiting: usize,
+    room: Unhashed,
+}
+
+impl Hashing {
+    fn begin<'scope>(scope: &'scope Scope<'scope, '_>) -> Hashing {
+        let (changed, unhashed) = channel::<Unhashed>();
+        let (summed, sums) = channel();
+        // Who waits for no sum has ended by a fault.
+        scope.spawn(move || {
+            (unhashed.iter()).try_for_each(|loans| summed.send((loans.sum(), loans)))
+        });
+        Hashing {
+            changed,
+            sums,
+            waiting: 0,
+            room: Unhashed::default(),
+        }
+    }
+
+    fn hand_over(&mut self, book: &mut Book) {
+        while let Ok(sum) = self.sums.try_recv() {
+            self.take_back(book, sum);
+        }
+        let unhashed = book.take_unhashed(std::mem::take(&mut self.room));
+        self.waiting += usize::from(self.changed.send(unhashed).is_ok());
+    }
+
+    /// Makes the book's digest right.
+    fn settle(&mut self, book: &mut Book) {
+        while self.waiting > 0
+            && let Ok(sum) = self.sums.recv()
+        {
+            self.take_back(book, sum);
+        }
+    }
+
+    fn take_back(&mut self, book: &mut Book, (sum, room): (HashSum, Unhashed)) {
+        book.add_hashed(sum);
+        self.waiting -= 1;
+        self.room = room;
+    }
+}
+
 /// An event with its hashes.
 type Hashed = (Event, Hashes);
 
-/// The events of a batch up to the first that cannot be decoded, and what is wrong with that.
-fn decode(batch: &Batch) -> (Vec<Hashed>, Result<(), ReplayError>) {
-    let mut events = Vec::with_capacity(batch.events as usize);
+/// Makes `events` those of a batch up to the first that cannot be decoded; what is wrong with that.
+fn decode(batch: &Batch, events: &mut Vec<Hashed>) -> Result<(), ReplayError> {
+    events.clear();
     for (index, bytes) in batch.events().enumerate() {
-        let event = bytes.map_err(ReplayError::from).and_then(|bytes| {
-            minicbor::decode::<Event>(bytes).map_err(|error| ReplayError::Unreadable {
-                batch: batch.seq,
-                event: index + 1,
-                cause: error.to_string(),
-            })
-        });
-        match event {
-            Ok(event) => {
-                let hashes = event.hashes();
-                events.push((event, hashes));
-            }
-            Err(error) => return (events, Err(error)),
-        }
+        let event: Event = minicbor::decode(bytes?).map_err(|error| ReplayError::Unreadable {
+            batch: batch.seq,
+            event: index + 1,
+            cause: error.to_string(),
+        })?;
+        let hashes = event.hashes();
+        events.push((event, hashes));
     }
-    (events, Ok(()))
+    Ok(())
 }
 
 /// Applies an event of a batch if it can be applied, and checks that it changes its loan, if it
@@ -292,10 +356,7 @@ fn change_of(event: &Event) -> Option<(u32, &Totals)> {
     }
 }
 
-fn check_close(book: &Book, event: &Event, batch: u64) -> Result<(), ReplayError> {
-    let Event::DayClosed(recorded) = event else {
-        return Ok(());
-    };
+fn check_close(book: &Book, recorded: &Close, batch: u64) -> Result<(), ReplayError> {
     if book.versions().is_empty() {
         return Err(ReplayError::Impossible {
             batch,

@@ -6,7 +6,10 @@ use super::event::{Decided, Event, Verdict};
 use super::hashes::{Hashes, digest, region};
 use super::keys::KeyHash;
 use super::loans::PackedTerms;
-use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
+use super::{
+    ApplicationState, Book, Documents, Exposure, HashSum, Loan, Offer, Series, Spent, Unhashed,
+    Version,
+};
 use crate::calendar::Day;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
@@ -49,6 +52,23 @@ impl Book {
         });
         self.loans.fetch(changed.clone().map(|(loan, _)| loan));
         self.instructions.fetch(changed.map(|(_, key)| key));
+    }
+
+    /// From now on leaves hashes of loans to who takes them out ([`Book::take_unhashed`]), or takes them
+    /// at once again.
+    pub fn hash_later(&mut self, later: bool) {
+        self.loans.hash_later(later);
+    }
+
+    /// Takes out what is not hashed yet of the loans, for another thread to hash; `room` is what was
+    /// taken out before. Until its sum is added ([`Book::add_hashed`]), the book's digest is not right.
+    pub fn take_unhashed(&mut self, room: Unhashed) -> Unhashed {
+        self.loans.take_unhashed(room)
+    }
+
+    /// Adds what loans' hashes come to that were taken out.
+    pub fn add_hashed(&mut self, sum: HashSum) {
+        self.loans.add_hashed(sum);
     }
 
     pub(super) fn apply_ready(
@@ -335,10 +355,9 @@ impl Book {
             };
             let moved = loan.history.last_day().is_some_and(|last| last >= today);
             if moved && follows(self.version_of(&loan)) {
-                let position =
-                    evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
+                let was = self.evaluate_anew(&mut loan);
                 let kind = EntryKind::Modification;
-                self.move_to(place, &mut loan, position, kind, yesterday, entries);
+                self.follow(place, &mut loan, &was, kind, yesterday, entries);
             }
         }
     }
@@ -364,10 +383,16 @@ impl Book {
             self.spent.entry(place).or_default().push(reversed);
         }
         self.spent.entry(place).or_default().push(reversal);
+        let was = self.evaluate_anew(&mut loan);
+        let (kind, yesterday) = (EntryKind::Reversal, self.business_date.previous());
+        self.follow(place, &mut loan, &was, kind, yesterday, entries)
+    }
+
+    /// Evaluates a loan anew from its history; what it stood at before.
+    fn evaluate_anew(&self, loan: &mut Loan) -> Position {
         let yesterday = self.business_date.previous();
-        let position = evaluate(&self.terms(&loan), &loan.history.transactions(), yesterday);
-        let kind = EntryKind::Reversal;
-        self.move_to(place, &mut loan, position, kind, yesterday, entries)
+        let position = evaluate(&self.terms(loan), &loan.history.transactions(), yesterday);
+        std::mem::replace(&mut loan.position, position)
     }
 
     fn apply_transaction(
@@ -378,18 +403,32 @@ impl Book {
         ready: Option<Ready>,
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
-        let (mut loan, position);
         match ready {
-            Some(ready) => (loan, position) = (ready.loan, ready.position),
+            Some(Ready { mut loan, was }) => {
+                self.keep_transaction(place, &mut loan, &was, transaction, key, entries)
+            }
             None => {
-                loan = self.loan_in(place);
-                position = self.after(&loan, transaction);
+                let mut loan = self.loan_in(place);
+                let was = self.transact(&mut loan, transaction);
+                self.keep_transaction(place, &mut loan, &was, transaction, key, entries)
             }
         }
+    }
+
+    /// Keeps a transaction that was carried out on a loan.
+    fn keep_transaction(
+        &mut self,
+        place: u32,
+        loan: &mut Loan,
+        was: &Position,
+        transaction: Transaction,
+        key: Option<u32>,
+        entries: &mut impl FnMut(&Entry),
+    ) -> Totals {
         let is_charge_off = |known: &Transaction| {
             matches!(known.action, Action::ChargeOff { .. }) && known.day <= transaction.day
         };
-        let recovered = position.status == Status::ChargedOff
+        let recovered = loan.position.status == Status::ChargedOff
             && loan.history.transactions().iter().any(is_charge_off);
         let kind = match transaction.action {
             Action::ChargeOff { .. } | Action::WriteOff(_) => EntryKind::ChargeOff,
@@ -407,7 +446,7 @@ impl Book {
         loan.entered = transaction.number;
         loan.history.insert(transaction, key);
         let yesterday = self.business_date.previous();
-        self.move_to(place, &mut loan, position, kind, yesterday, entries)
+        self.follow(place, loan, was, kind, yesterday, entries)
     }
 
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
@@ -436,14 +475,15 @@ impl Book {
     fn let_fall_due(&mut self, place: u32, day: Day, entries: &mut impl FnMut(&Entry)) {
         let mut loan = self.loan_in(place);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let mut position = loan.position.clone();
-        position.advance(&self.terms(&loan), day);
-        let past_due = position.days_past_due(day);
+        let was = loan.position.clone();
+        let terms = self.terms(&loan);
+        loan.position.advance(&terms, day);
+        let past_due = loan.position.days_past_due(day);
         if past_due >= i32::from(agreement.file.charge_off.days_past_due) {
             self.to_charge_off.push_back(place);
         }
         let kind = EntryKind::AdvanceApplied;
-        self.move_to(place, &mut loan, position, kind, day, entries);
+        self.follow(place, &mut loan, &was, kind, day, entries);
     }
 
     fn apply_settled(&mut self, window: Day, entries: &mut impl FnMut(&Entry)) {

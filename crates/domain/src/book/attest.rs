@@ -63,7 +63,7 @@ impl Book {
             put(amount.0.into());
         }
         put(self.applications.digest.into());
-        hasher.update(&self.loans.digest.to_le_bytes());
+        hasher.update(&self.loans.digest().to_le_bytes());
         self.slices.update(&mut hasher);
         if self.archived.loans > 0 {
             hasher.update(&self.archived.loans.to_le_bytes());
@@ -165,7 +165,7 @@ impl Book {
         });
         let digest = self.loans.digest_anew();
         let digest = digest.wrapping_add(self.archived.digest);
-        check(digest == self.loans.digest, SUMS_CURRENT, &|| {
+        check(digest == self.loans.digest(), SUMS_CURRENT, &|| {
             "recomputed digest differs".to_owned()
         });
         for plan in &self.plans {
@@ -245,7 +245,7 @@ impl Book {
             for (party, part) in split.holders.iter().zip(undrawn) {
                 sums.reserved[party.index()] += part;
             }
-            if let Some(contribution) = contribution(&loan, agreement) {
+            if let Some(contribution) = contribution(&loan, &loan.position, agreement) {
                 sums.portfolio.add(&split, contribution, 1);
             }
         }

@@ -58,7 +58,7 @@ impl Book {
 
     /// The writing-off of a loan on the business date, with what the guarantee pays.
     pub(super) fn charge_off(&self, place: u32) -> Event {
-        let loan = self.loan_in(place);
+        let mut loan = self.loan_in(place);
         let agreement = &self.version_of(&loan).agreement;
         let guarantee = agreement.file.guarantee.as_ref();
         let (covered, at_most) = guarantee.map_or_else(Default::default, |guarantee| {
@@ -70,14 +70,11 @@ impl Book {
             action: Action::ChargeOff { covered, at_most },
             number: loan.entered + 1,
         };
-        let change = self
-            .after(&loan, transaction)
-            .totals
-            .since(&loan.position.totals);
+        let was = self.transact(&mut loan, transaction);
         Event::ChargedOff {
             loan: place,
             transaction,
-            change,
+            change: loan.position.totals.since(&was.totals),
         }
     }
 

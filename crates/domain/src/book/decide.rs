@@ -11,10 +11,10 @@ use crate::loan::{Position, Status, Transaction, evaluate};
 use crate::money::Amount;
 use crate::policy::Outcome;
 
-/// A loan and what an instruction makes of it.
+/// A loan on which an instruction was carried out, and what it stood at before.
 pub(super) struct Ready {
     pub(super) loan: Loan,
-    pub(super) position: Position,
+    pub(super) was: Position,
 }
 
 impl Book {
@@ -354,26 +354,21 @@ impl Book {
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
-    /// A loan's position with one more transaction, wherever its value date puts it.
-    pub(super) fn after(&self, loan: &Loan, transaction: Transaction) -> Position {
+    /// Carries a transaction out on a loan; what it stood at before.
+    pub(super) fn transact(&self, loan: &mut Loan, transaction: Transaction) -> Position {
         let terms = self.terms(loan);
-        if loan
-            .history
-            .last_day()
-            .is_none_or(|last| last <= transaction.day)
-            && transaction.day >= self.business_date
+        let was = loan.position.clone();
+        let last = loan.history.last_day();
+        if last.is_none_or(|last| last <= transaction.day) && transaction.day >= self.business_date
         {
-            let mut position = loan.position.clone();
-            position.transact(&terms, transaction);
-            return position;
+            loan.position.transact(&terms, transaction);
+        } else {
+            let mut history = loan.history.clone();
+            history.insert(transaction, None);
+            let yesterday = self.business_date.previous();
+            loan.position = evaluate(&terms, &history.transactions(), yesterday);
         }
-        let mut history = loan.history.clone();
-        history.insert(transaction, None);
-        evaluate(
-            &terms,
-            &history.transactions(),
-            self.business_date.previous(),
-        )
+        was
     }
 }
 

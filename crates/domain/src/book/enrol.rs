@@ -6,43 +6,42 @@ use super::{ApplicationState, Book, Loan};
 use crate::agreement::{Agreement, Recognition};
 use crate::calendar::Day;
 use crate::ledger::{Entry, EntryKind};
-use crate::loan::{Accrual, Position, Split, Status, Totals, evaluate};
+use crate::loan::{Accrual, Fold, Position, Split, Status, Totals, evaluate};
 use crate::money::Amount;
 use crate::party::PartyId;
 use crate::share::allocate;
 
 impl Book {
-    /// Gives a loan a new position and brings everything that depends on it up to date: postings,
-    /// exposures, sums, agenda and digest. The change of its totals.
-    pub(super) fn move_to(
+    /// Brings everything that depends on a loan's position up to date: postings, exposures, sums,
+    /// agenda and digest. The change of its totals since it `was` elsewhere.
+    pub(super) fn follow(
         &mut self,
         place: u32,
         loan: &mut Loan,
-        position: Position,
+        was: &Position,
         kind: EntryKind,
         looked_at: Day,
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
+        let is = &loan.position;
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let fold = loan.fold(agreement);
-        let before = fold.split_at(&loan.position);
-        let undrawn = loan.undrawn(&loan.position, agreement);
-        if let Some(contribution) = contribution(loan, agreement) {
+        let mut before = Split::default();
+        let mut after = Split::default();
+        let fold = Fold::of(&mut after, was, loan.principal, &loan.parts, agreement);
+        fold.count_to(was, &mut before);
+        if let Some(contribution) = contribution(loan, was, agreement) {
             self.portfolio.add(&before, contribution, -1);
         }
-        let (old, new) = (&loan.position, &position);
         // All that parties' parts and what is reserved depend on.
-        if (old.totals, old.status, &old.claim, &old.marks)
-            == (new.totals, new.status, &new.claim, &new.marks)
+        if (was.totals, was.status, &was.claim, &was.marks)
+            == (is.totals, is.status, &is.claim, &is.marks)
         {
-            loan.position = position;
             self.enrol(place, loan, looked_at, &before);
             return Totals::default();
         }
-        let after = fold.split_at(new);
-        let left = loan.undrawn(new, agreement);
-        let came = new.totals.since(&old.totals);
-        loan.position = position;
+        fold.end_at(is);
+        let undrawn = [was, is].map(|position| loan.undrawn(position, agreement));
+        let came = is.totals.since(&was.totals);
         let region = self.applications.rows[loan.application as usize].region;
         self.pool.used += came.compensated;
         self.pool.disbursed += came.drawn;
@@ -55,8 +54,8 @@ impl Book {
             entries,
         );
         self.expose(region, &before, &after);
-        self.reserve_undrawn(region, &before, undrawn, -1);
-        self.reserve_undrawn(region, &after, left, 1);
+        self.reserve_undrawn(region, &before, undrawn[0], -1);
+        self.reserve_undrawn(region, &after, undrawn[1], 1);
         self.enrol(place, loan, looked_at, &after);
         came
     }
@@ -110,7 +109,7 @@ impl Book {
         (loan.class, loan.non_accrual, loan.earned) = (class, from.is_some(), earned);
         self.classify(place, loan);
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        if let Some(contribution) = contribution(loan, agreement) {
+        if let Some(contribution) = contribution(loan, &loan.position, agreement) {
             self.portfolio.add(split, contribution, 1);
         }
         self.loans.set(place, loan);
@@ -160,9 +159,9 @@ impl Book {
             }
             let agreement = &self.versions[usize::from(sibling.version)].agreement;
             let split = sibling.split(agreement);
-            let before = contribution(&sibling, agreement);
+            let before = contribution(&sibling, &sibling.position, agreement);
             sibling.class = worst;
-            let after = contribution(&sibling, agreement);
+            let after = contribution(&sibling, &sibling.position, agreement);
             for (contribution, sign) in [(before, -1), (after, 1)] {
                 if let Some(contribution) = contribution {
                     self.portfolio.add(&split, contribution, sign);
@@ -198,9 +197,13 @@ impl Book {
     }
 }
 
-/// What a loan adds to the sums, if it is active. Interest counts as the agreement recognises income.
-pub(super) fn contribution(loan: &Loan, agreement: &Agreement) -> Option<Contribution> {
-    let position = &loan.position;
+/// What a loan adds to the sums at a position, if it is active there. Interest counts as the agreement
+/// recognises income.
+pub(super) fn contribution(
+    loan: &Loan,
+    position: &Position,
+    agreement: &Agreement,
+) -> Option<Contribution> {
     let income = &agreement.file.income;
     let (interest_due, accrual) = match income.recognition {
         _ if position.status != Status::Active => return None,

@@ -43,7 +43,7 @@ impl Book {
             return Ok(None);
         }
         let place = self.loan_of(&application)?;
-        let own = self.loan_in(place);
+        let mut own = self.loan_in(place);
         let loan = &own;
         if value_date < loan.disbursed_on {
             return Err(Refusal::BeforeDisbursement {
@@ -72,16 +72,15 @@ impl Book {
             action,
             number: loan.entered + 1,
         };
-        let position = self.after(loan, transaction);
+        let was = self.transact(&mut own, transaction);
         let event = Event::Instructed {
             key,
             body,
             loan: place,
             transaction,
-            change: position.totals.since(&loan.position.totals),
+            change: own.position.totals.since(&was.totals),
         };
-        let loan = own;
-        Ok(Some((event, Ready { loan, position })))
+        Ok(Some((event, Ready { loan: own, was })))
     }
 
     /// True if the same was carried out before under this key.

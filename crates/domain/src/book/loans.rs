@@ -10,7 +10,7 @@ use super::{Loan, Series};
 use crate::agreement::MAX_CLASSES;
 use crate::calendar::Day;
 use crate::funding::Part;
-use crate::loan::{Base, History, Position};
+use crate::loan::{Base, History};
 use crate::money::{Amount, Rate};
 use crate::packed::{Damaged, Reader, optional, or_missing, put, put_bytes, put_row, small};
 use crate::share::MAX_SHARES;
@@ -20,6 +20,9 @@ const CACHE_LINE: usize = 64;
 
 /// The packed terms of a loan: no memory of their own for up to five lenders.
 pub(super) type PackedTerms = SmallVec<[u8; 64]>;
+
+/// Bytes that wait to be hashed, at the most: they stay in the processor's cache.
+const MOST_UNHASHED: usize = 1 << 16;
 
 /// No day.
 const NEVER: Day = Day(i32::MAX);
@@ -33,11 +36,13 @@ pub(super) struct Loans {
     agenda: Vec<Day>,
     /// True if archived loans stay all the same.
     pub(super) keeps_archived: bool,
-    /// Sum of the digests of all.
-    pub(super) digest: u128,
-    /// A loan on its way into its box, and what is hashed of it.
+    /// Sum of the digests of all, but for what is not hashed yet.
+    hashed: u128,
+    unhashed: Unhashed,
+    /// True if hashes are left to who takes out what is not hashed yet.
+    hashes_later: bool,
+    /// A loan on its way into its box.
     scratch: Vec<u8>,
-    hashed: Vec<u8>,
     kept: Kept<Box<[u8]>>,
 }
 
@@ -50,13 +55,9 @@ impl Loans {
         self.packed.iter().map(|packed| packed.len()).sum()
     }
 
+    /// A loan, packed; none if it is archived.
     #[inline]
-    pub(super) fn get(&self, place: u32, series: &[Series]) -> Option<Loan> {
-        let packed = self.present(place)?;
-        Some(Loan::unpack(packed, series).expect("a loan is what was packed"))
-    }
-
-    fn present(&self, place: u32) -> Option<&[u8]> {
+    pub(super) fn get(&self, place: u32) -> Option<&[u8]> {
         let packed = self.packed.get(place as usize)?;
         Some(&**packed).filter(|packed| !packed.is_empty())
     }
@@ -70,9 +71,34 @@ impl Loans {
     pub(super) fn archive(&mut self, place: u32) -> u128 {
         let packed = std::mem::take(&mut self.packed[place as usize]);
         self.agenda[place as usize] = NEVER;
-        let digest = digest(place, &packed, &mut self.hashed);
+        let digest = digest(place, &packed);
         self.kept.keep(place, || packed);
         digest
+    }
+
+    /// Sum of the digests of all.
+    pub(super) fn digest(&self) -> u128 {
+        self.hashed.wrapping_add(self.unhashed.sum().0)
+    }
+
+    pub(super) fn set_digest(&mut self, digest: u128) {
+        (self.hashed, self.unhashed) = (digest, Unhashed::default());
+    }
+
+    /// From now on leaves hashes to others, or no more.
+    pub(super) fn hash_later(&mut self, later: bool) {
+        self.hashes_later = later;
+        self.hash();
+    }
+
+    /// What is not hashed yet, in return for room; its sum is to be added.
+    pub(super) fn take_unhashed(&mut self, mut room: Unhashed) -> Unhashed {
+        room.clear();
+        std::mem::replace(&mut self.unhashed, room)
+    }
+
+    pub(super) fn add_hashed(&mut self, HashSum(sum): HashSum) {
+        self.hashed = self.hashed.wrapping_add(sum);
     }
 
     /// Makes room for a new loan, which is set next.
@@ -85,17 +111,13 @@ impl Loans {
         self.agenda[place as usize] = loan.agenda.unwrap_or(NEVER);
         let packed = &mut self.packed[place as usize];
         self.kept.keep(place, || packed.clone());
+        let unhashed = &mut self.unhashed;
         if !packed.is_empty() {
-            let old = digest(place, packed, &mut self.hashed);
-            self.digest = self.digest.wrapping_sub(old);
+            unhashed.push(place, false, |out| out.extend_from_slice(state(packed)));
         }
-        self.hashed.clear();
-        self.hashed.extend_from_slice(&place.to_le_bytes());
-        let start = self.hashed.len();
-        loan.pack_state(&mut self.hashed);
-        self.digest = self.digest.wrapping_add(hash(&self.hashed));
+        let state = unhashed.push(place, true, |out| loan.pack_state(out));
         self.scratch.clear();
-        put_bytes(&mut self.scratch, &self.hashed[start..]);
+        put_bytes(&mut self.scratch, state);
         self.scratch.extend_from_slice(&loan.terms);
         self.scratch.extend_from_slice(loan.history.packed());
         if packed.len() == self.scratch.len() {
@@ -103,6 +125,14 @@ impl Loans {
         } else {
             *packed = self.scratch.as_slice().into();
         }
+        if !self.hashes_later || self.unhashed.bytes.len() > MOST_UNHASHED {
+            self.hash();
+        }
+    }
+
+    fn hash(&mut self) {
+        self.hashed = self.digest();
+        self.unhashed.clear();
     }
 
     /// Reads something of every cache line of some loans: lines that are far away come at the same
@@ -118,7 +148,7 @@ impl Loans {
 
     /// Number of the last transaction that came in on a loan.
     pub(super) fn entered(&self, place: u32) -> Option<u32> {
-        let packed = self.present(place)?;
+        let packed = self.get(place)?;
         let state = parts(packed).and_then(|[mut state, _]| state.row::<6>());
         let [.., entered] = state.expect("a loan is what was packed");
         u32::try_from(entered).ok()
@@ -155,7 +185,8 @@ impl Loans {
             self.agenda.push(NEVER);
             return Ok(None);
         }
-        let loan = Loan::unpack(packed, series)?;
+        let mut loan = Loan::default();
+        loan.unpack(packed, series)?;
         loan.history.check()?;
         if loan.application as usize >= applications || usize::from(loan.class) >= MAX_CLASSES {
             return Err(Damaged);
@@ -169,27 +200,69 @@ impl Loans {
     pub(super) fn digest_anew(&self) -> u128 {
         let all = (0..).zip(&self.packed);
         let all = all.filter(|(_, packed)| !packed.is_empty());
-        let mut hashed = Vec::new();
         all.fold(0, |sum: u128, (place, packed)| {
-            sum.wrapping_add(digest(place, packed, &mut hashed))
+            sum.wrapping_add(digest(place, packed))
         })
     }
 }
 
 /// A loan's part in the digest of all: a hash of its place and of what can change but its history,
-/// which is what it changes by. They are put together in `hashed`.
-fn digest(place: u32, packed: &[u8], hashed: &mut Vec<u8>) -> u128 {
-    let [state, _] = parts(packed).expect("a loan is what was packed");
-    hashed.clear();
-    hashed.extend_from_slice(&place.to_le_bytes());
-    hashed.extend_from_slice(state.bytes);
-    hash(hashed)
+/// which is what it changes by.
+fn digest(place: u32, packed: &[u8]) -> u128 {
+    let mut one = Unhashed::default();
+    one.push(place, true, |out| out.extend_from_slice(state(packed)));
+    one.sum().0
 }
 
-fn hash(bytes: &[u8]) -> u128 {
-    let hash = blake3::hash(bytes);
-    let half = hash.as_bytes()[..16].try_into();
-    u128::from_le_bytes(half.expect("a hash has more than sixteen bytes"))
+/// Loans as they came to be and as they were before, whose hashes the digest lacks. To hash them
+/// takes no book, so another thread than the book's can do it.
+#[derive(Clone, Debug, Default)]
+pub struct Unhashed {
+    bytes: Vec<u8>,
+    /// Where each ends, and true if its hash is added, not taken away.
+    ends: Vec<(usize, bool)>,
+}
+
+/// What hashes come to.
+#[derive(Clone, Copy, Debug)]
+pub struct HashSum(u128);
+
+impl Unhashed {
+    /// Puts down what is hashed of a loan: its place and its state, which is written by `put`.
+    fn push(&mut self, place: u32, added: bool, put: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        self.bytes.extend_from_slice(&place.to_le_bytes());
+        let start = self.bytes.len();
+        put(&mut self.bytes);
+        self.ends.push((self.bytes.len(), added));
+        &self.bytes[start..]
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Hashes them all.
+    pub fn sum(&self) -> HashSum {
+        let (mut sum, mut start) = (0u128, 0);
+        for &(end, added) in &self.ends {
+            let hash = blake3::hash(&self.bytes[start..end]);
+            let half = hash.as_bytes()[..16].try_into();
+            let half = u128::from_le_bytes(half.expect("a hash has more than sixteen bytes"));
+            sum = match added {
+                true => sum.wrapping_add(half),
+                false => sum.wrapping_sub(half),
+            };
+            start = end;
+        }
+        HashSum(sum)
+    }
+}
+
+/// What changes of a loan, packed.
+fn state(packed: &[u8]) -> &[u8] {
+    let [state, _] = parts(packed).expect("a loan is what was packed");
+    state.bytes
 }
 
 /// What changes of a loan, and its terms with its history.
@@ -246,48 +319,40 @@ impl Loan {
         terms
     }
 
-    pub(super) fn unpack(packed: &[u8], series: &[Series]) -> Result<Loan, Damaged> {
+    /// Makes a loan of nothing what was packed.
+    pub(super) fn unpack(&mut self, packed: &[u8], series: &[Series]) -> Result<(), Damaged> {
         let [mut state, mut from] = parts(packed)?;
-        let rest = from.bytes;
+        let terms = from.bytes;
         let [application, of, principal, rate, instalment, parts] = from.row()?;
-        let of: u32 = small(of)?;
-        let series = series.get(of as usize).ok_or(Damaged)?;
+        self.series = small(of)?;
+        let series = series.get(self.series as usize).ok_or(Damaged)?;
         if !(0..=MAX_SHARES as i64).contains(&parts) {
             return Err(Damaged);
         }
-        let mut list = SmallVec::new();
         for _ in 0..parts {
-            list.push(Part {
+            self.parts.push(Part {
                 amount: Amount(from.number()?),
                 rate: Rate(from.number()?.wrapping_add(rate)),
             });
         }
+        let terms = &terms[..terms.len() - from.bytes.len()];
+        self.terms.extend_from_slice(terms);
+        self.history = History::from_packed(from.bytes);
+        self.application = small(application)?;
+        self.version = series.version;
+        self.months = series.months;
+        self.disbursed_on = series.disbursed_on;
+        self.principal = Amount(principal);
+        self.rate = Rate(rate);
+        self.instalment = Amount(instalment);
         let [agenda, class, own_class, non_accrual, earned, entered] = state.row()?;
-        let base = Base {
-            disbursed_on: series.disbursed_on,
-            rate: Rate(rate),
-            instalment: Amount(instalment),
-        };
         let day = |since: i64| small(since.wrapping_add(series.disbursed_on.0.into())).map(Day);
-        Ok(Loan {
-            application: small(application)?,
-            version: series.version,
-            months: series.months,
-            disbursed_on: series.disbursed_on,
-            principal: Amount(principal),
-            rate: base.rate,
-            parts: list,
-            history: History::from_packed(from.bytes),
-            position: Position::unpack(base, &mut state)?,
-            instalment: base.instalment,
-            class: small(class)?,
-            own_class: small(own_class)?,
-            non_accrual: non_accrual != 0,
-            earned: Amount(earned),
-            series: of,
-            entered: small(entered)?,
-            agenda: or_missing(agenda).map(day).transpose()?,
-            terms: SmallVec::from_slice(&rest[..rest.len() - from.bytes.len()]),
-        })
+        self.class = small(class)?;
+        self.own_class = small(own_class)?;
+        self.non_accrual = non_accrual != 0;
+        self.earned = Amount(earned);
+        self.entered = small(entered)?;
+        self.agenda = or_missing(agenda).map(day).transpose()?;
+        self.position.unpack(self.base(), &mut state)
     }
 }

@@ -33,6 +33,7 @@ pub use command::{
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
 pub use hashes::Hashes;
 pub use limits::LimitUse;
+pub use loans::{HashSum, Unhashed};
 pub use portfolio::{Holding, Portfolio};
 pub use slices::{Held, Room};
 pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
@@ -53,7 +54,7 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Fixing, Fold, History, Position, Split, Status, Terms, Timeline};
+use crate::loan::{Fixing, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
@@ -256,7 +257,7 @@ pub struct ApplicationRecord<'a> {
 }
 
 /// A loan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Loan {
     /// Place of its application.
     pub application: u32,
@@ -298,14 +299,9 @@ pub struct Loan {
 
 impl Loan {
     /// What each party has of it.
-    pub fn split(&self, agreement: &Agreement) -> Split {
-        self.fold(agreement).split_at(&self.position)
-    }
-
-    /// What its splits are counted from.
     #[inline]
-    fn fold<'a>(&'a self, agreement: &'a Agreement) -> Fold<'a> {
-        Fold::of(&self.position, self.principal, &self.parts, agreement)
+    pub fn split(&self, agreement: &Agreement) -> Split {
+        Split::of(&self.position, self.principal, &self.parts, agreement)
     }
 
     /// What was agreed to be lent.
@@ -508,9 +504,17 @@ impl Book {
     }
 
     /// A loan by its place; none if it is archived.
-    #[inline]
     pub fn loan_at(&self, place: u32) -> Option<Loan> {
-        self.loans.get(place, &self.series)
+        let packed = self.loans.get(place)?;
+        Some(self.unpacked(packed))
+    }
+
+    #[inline]
+    fn unpacked(&self, packed: &[u8]) -> Loan {
+        // It is too large to be moved.
+        let mut loan = Loan::default();
+        (loan.unpack(packed, &self.series)).expect("a loan is what was packed");
+        loan
     }
 
     /// Number of the last transaction that came in on a loan.
@@ -538,7 +542,7 @@ impl Book {
     /// If there is none, or it is archived.
     #[inline]
     pub fn loan_in(&self, place: u32) -> Loan {
-        self.loan_at(place).expect("the loan is there")
+        self.unpacked(self.loans.get(place).expect("the loan is there"))
     }
 
     /// The ledgers of all parties.

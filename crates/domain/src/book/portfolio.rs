@@ -77,7 +77,10 @@ impl Portfolio {
             interest_due,
             accrual,
         } = contribution;
-        let signed = |exact: i128| if sign < 0 { -exact } else { exact };
+        let add = |sum: &mut i128, part| match sign < 0 {
+            true => *sum -= part,
+            false => *sum += part,
+        };
         let due = split.interest_due(interest_due);
         for (place, party) in split.holders.iter().enumerate() {
             let holding = &mut self.holdings[party.index()];
@@ -85,8 +88,8 @@ impl Portfolio {
             holding.interest_due += Amount(due[place].0 * sign);
             let share = split.interest_shares[place];
             let sum = &mut holding.accrual[day_count.index()];
-            sum.slope += signed(scale(accrual.slope, share));
-            sum.offset += signed(scale(accrual.offset, share));
+            add(&mut sum.slope, scale(accrual.slope, share));
+            add(&mut sum.offset, scale(accrual.offset, share));
         }
         self.active = self.active.wrapping_add_signed(sign as i32);
     }
@@ -136,13 +139,8 @@ pub(super) struct Contribution {
 /// A share of a value, rounded down.
 fn scale(value: i128, share: u64) -> i128 {
     const DIGITS: u32 = Split::SHARE_DIGITS;
-    let low = (value as u64) & ((1 << DIGITS) - 1);
-    let low = (u128::from(low) * u128::from(share)) >> DIGITS;
-    let high = value >> DIGITS;
-    // Most are short enough for the product to need no check.
-    let high = match i64::try_from(high) {
-        Ok(high) => i128::from(high) * i128::from(share),
-        Err(_) => high * i128::from(share),
-    };
-    high + low as i128
+    // A share is one at the most, so nothing overflows.
+    let low = (u128::from(value as u64) * u128::from(share)) >> DIGITS;
+    let high = i128::from((value >> 64) as i64).wrapping_mul(i128::from(share as i64));
+    (high << (64 - DIGITS)).wrapping_add(low as i128)
 }

@@ -149,7 +149,7 @@ impl Book {
             pack_offer(offer, out);
         }
         out.extend_from_slice(&self.applications.digest.to_le_bytes());
-        out.extend_from_slice(&self.loans.digest.to_le_bytes());
+        out.extend_from_slice(&self.loans.digest().to_le_bytes());
         put(out, self.carried_out as i64);
         put(out, self.spent.len() as i64);
         for (&loan, spent) in &self.spent {
@@ -233,7 +233,8 @@ impl Book {
             book.applications.offers.insert(application, offer);
         }
         book.applications.digest = u64::from_le_bytes(array(from.take(8)?)?);
-        book.loans.digest = u128::from_le_bytes(array(from.take(16)?)?);
+        let digest = u128::from_le_bytes(array(from.take(16)?)?);
+        book.loans.set_digest(digest);
         book.carried_out = from.small()?;
         for _ in 0..from.small::<usize>()? {
             let loan = from.small()?;

@@ -92,7 +92,7 @@ pub(crate) fn scaled(factor: i128, unit: i128, divisor: i128) -> i128 {
 }
 
 /// What a contract stands at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contract {
     /// Place of the next step in the timeline.
     pub next: u16,

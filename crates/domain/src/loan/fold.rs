@@ -17,7 +17,8 @@ pub(crate) struct Fold<'a> {
     position: &'a Position,
     principal: Amount,
     parts: &'a [Part],
-    split: Split,
+    /// What everybody has by then.
+    split: &'a mut Split,
     /// Price of each holder.
     rates: [Rate; MAX_SHARES],
     /// Weights of the holders in principal; those in interest are the split's.
@@ -27,8 +28,9 @@ pub(crate) struct Fold<'a> {
 }
 
 impl<'a> Fold<'a> {
-    /// Counts a loan up to the last change of its holdings.
+    /// Counts a loan up to the last change of its holdings, from a split of nothing.
     pub(crate) fn of(
+        split: &'a mut Split,
         position: &'a Position,
         principal: Amount,
         parts: &'a [Part],
@@ -39,14 +41,12 @@ impl<'a> Fold<'a> {
             position,
             principal,
             parts,
-            split: Split {
-                holders: Holders::of(agreement),
-                ..Split::default()
-            },
+            split,
             rates: [Rate::ZERO; MAX_SHARES],
             by_principal: Parts::default(),
             from: Totals::default(),
         };
+        fold.split.holders = Holders::of(agreement);
         for (place, part) in parts.iter().enumerate() {
             fold.split.commitments[place] = part.amount;
             fold.rates[place] = part.rate;
@@ -57,15 +57,10 @@ impl<'a> Fold<'a> {
         }
         fold.weigh();
         for mark in &position.marks {
-            let came = mark.totals.since(&fold.from);
             let by_guarantor = recovered_by_guarantor(&mark.totals, lost(position), agreement);
-            count(
-                &mut fold.split,
-                &fold.by_principal,
-                &came,
-                by_guarantor,
-                agreement,
-            );
+            let came = mark.totals.since(&fold.from);
+            fold.split
+                .count(&fold.by_principal, &came, by_guarantor, agreement);
             fold.from = mark.totals;
             fold.weigh();
             fold.change(mark);
@@ -80,44 +75,34 @@ impl<'a> Fold<'a> {
         fold
     }
 
-    /// The split at this or another position of the loan.
-    pub(crate) fn split_at(&self, position: &Position) -> Split {
-        let same = position.marks == self.position.marks
-            && (position.marks.is_empty() || lost(position) == lost(self.position));
-        let other;
-        let fold = match same {
-            true => self,
-            false => {
-                other = Fold::of(position, self.principal, self.parts, self.agreement);
-                &other
-            }
-        };
-        let (totals, agreement) = (&position.totals, self.agreement);
-        let came = totals.since(&fold.from);
-        let by_guarantor = recovered_by_guarantor(totals, lost(position), agreement);
-        let mut split = Split {
-            sold: fold.split.sold.clone(),
-            ..fold.split
-        };
-        count(
-            &mut split,
-            &fold.by_principal,
-            &came,
-            by_guarantor,
-            agreement,
-        );
-        if let Some((_, rate)) = agreement.service_fee {
-            let rounding = agreement.file.product.rounding;
-            for own in split.holding() {
-                own.service_fee += own.interest.at(rate, rounding);
-            }
+    /// Makes a split of nothing the one at this or another position of the loan.
+    pub(crate) fn count_to(&self, position: &Position, split: &mut Split) {
+        if self.holds(position) {
+            split.copy(self.split);
+            split.end(&self.by_principal, &self.from, position, self.agreement);
+        } else {
+            Fold::of(split, position, self.principal, self.parts, self.agreement).end_at(position);
         }
-        split
+    }
+
+    /// The same with the split that it began with.
+    pub(crate) fn end_at(self, position: &Position) {
+        if self.holds(position) {
+            (self.split).end(&self.by_principal, &self.from, position, self.agreement);
+        } else {
+            *self.split = Split::of(position, self.principal, self.parts, self.agreement);
+        }
+    }
+
+    /// True if the holdings changed on the way to a position as they did here.
+    fn holds(&self, position: &Position) -> bool {
+        position.marks == self.position.marks
+            && (position.marks.is_empty() || lost(position) == lost(self.position))
     }
 
     /// Weighs the holders in principal and in interest by what they hold now.
     fn weigh(&mut self) {
-        let split = &mut self.split;
+        let split = &mut *self.split;
         let holders = split.holders.len();
         let mut principal = split.parts(|own| own.outstanding.max(Amount::ZERO));
         if principal.iter().all(|part| part.is_zero()) {
@@ -139,7 +124,7 @@ impl<'a> Fold<'a> {
     fn change(&mut self, mark: &Mark) {
         let before = self.split.interest_weights;
         let interest = allocate(mark.interest, &before);
-        let split = &mut self.split;
+        let split = &mut *self.split;
         match mark.change {
             PartChange::Drawn(amount) => {
                 let parts = allocate(amount, &split.commitments);
@@ -203,57 +188,87 @@ impl<'a> Fold<'a> {
     }
 }
 
-/// Counts what came, by the holdings as they are. `by_guarantor` is what the guarantor has back so
-/// far.
-fn count(
-    split: &mut Split,
-    by_principal: &Parts,
-    came: &Totals,
-    by_guarantor: Amount,
-    agreement: &Agreement,
-) {
-    let holders = split.holders.len();
-    let by_principal = &by_principal[..holders];
-    split.interest_since = came.interest;
-    let interest = allocate(came.interest, &split.interest_weights[..holders]);
-    let principal = allocate(came.principal, by_principal);
-    let mut gone = principal;
-    if !came.charged_off.is_zero() {
-        gone = allocate(came.principal + came.charged_off, by_principal);
-    }
-    let parts = interest.into_iter().zip(principal).zip(gone);
-    for (own, ((interest, principal), gone)) in split.holding().iter_mut().zip(parts) {
-        own.interest += interest;
-        own.principal += principal;
-        own.charged_off += gone - principal;
-        own.release_premium(gone, principal);
-        own.outstanding -= gone;
-    }
-    let recovered = came.recovered - (by_guarantor - split.recovered_by_guarantor);
-    split.recovered_by_guarantor = by_guarantor;
-    // Adds everybody's part of an amount, of which there is mostly none.
-    let share = |split: &mut Split, of: fn(&mut Own) -> &mut Amount, amount: Amount| {
-        if !amount.is_zero() {
-            let parts = allocate(amount, by_principal);
-            for (own, part) in split.own.iter_mut().zip(parts) {
-                *of(own) += part;
+impl Split {
+    /// Counts what came until a position since the holdings changed last.
+    fn end(
+        &mut self,
+        by_principal: &Parts,
+        from: &Totals,
+        position: &Position,
+        agreement: &Agreement,
+    ) {
+        let totals = &position.totals;
+        let by_guarantor = recovered_by_guarantor(totals, lost(position), agreement);
+        self.count(by_principal, &totals.since(from), by_guarantor, agreement);
+        if let Some((_, rate)) = agreement.service_fee {
+            let rounding = agreement.file.product.rounding;
+            for own in self.holding() {
+                own.service_fee += own.interest.at(rate, rounding);
             }
         }
-    };
-    share(split, |own| &mut own.penalty, came.penalty);
-    share(split, |own| &mut own.compensated, came.compensated);
-    share(split, |own| &mut own.recovered, recovered);
-    share(split, |own| &mut own.service_fee, came.collection_fees);
-    let fees = &agreement.loan_fees;
-    let paid = [
-        (fees.late, came.fees),
-        (fees.instalment, came.instalment_fees),
-        (fees.prepayment, came.prepayment_fees),
-    ];
-    for (place, (fee, amount)) in paid.into_iter().enumerate() {
-        match earner(fee) {
-            Some(_) => split.fees_elsewhere[place] += amount,
-            None => share(split, |own| &mut own.fees, amount),
+    }
+
+    /// Counts what came, by the holdings as they are. `by_guarantor` is what the guarantor has back
+    /// so far.
+    fn count(
+        &mut self,
+        by_principal: &Parts,
+        came: &Totals,
+        by_guarantor: Amount,
+        agreement: &Agreement,
+    ) {
+        let holders = self.holders.len();
+        let by_principal = &by_principal[..holders];
+        self.interest_since = came.interest;
+        let interest = allocate(came.interest, &self.interest_weights[..holders]);
+        let principal = allocate(came.principal, by_principal);
+        let all_gone;
+        let gone = match came.charged_off.is_zero() {
+            true => &principal,
+            false => {
+                all_gone = allocate(came.principal + came.charged_off, by_principal);
+                &all_gone
+            }
+        };
+        let parts = interest.iter().zip(&principal).zip(gone);
+        for (own, ((&interest, &principal), &gone)) in self.holding().iter_mut().zip(parts) {
+            own.interest += interest;
+            own.principal += principal;
+            own.charged_off += gone - principal;
+            own.release_premium(gone, principal);
+            own.outstanding -= gone;
+        }
+        let recovered = came.recovered - (by_guarantor - self.recovered_by_guarantor);
+        self.recovered_by_guarantor = by_guarantor;
+        let Split {
+            own,
+            fees_elsewhere,
+            ..
+        } = self;
+        // Adds everybody's part of an amount, of which there is mostly none.
+        let mut share = |of: fn(&mut Own) -> &mut Amount, amount: Amount| {
+            if !amount.is_zero() {
+                let parts = allocate(amount, by_principal);
+                for (own, part) in own.iter_mut().zip(parts) {
+                    *of(own) += part;
+                }
+            }
+        };
+        share(|own| &mut own.penalty, came.penalty);
+        share(|own| &mut own.compensated, came.compensated);
+        share(|own| &mut own.recovered, recovered);
+        share(|own| &mut own.service_fee, came.collection_fees);
+        let fees = &agreement.loan_fees;
+        let paid = [
+            (fees.late, came.fees),
+            (fees.instalment, came.instalment_fees),
+            (fees.prepayment, came.prepayment_fees),
+        ];
+        for (place, (fee, amount)) in paid.into_iter().enumerate() {
+            match earner(fee) {
+                Some(_) => fees_elsewhere[place] += amount,
+                None => share(|own| &mut own.fees, amount),
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A position and a history as few bytes.
 
-use smallvec::SmallVec;
+use smallvec::{Array, SmallVec};
 
 use super::action::{Action, Sale, Transaction};
 use super::claim::Claim;
@@ -82,9 +82,8 @@ impl Position {
         }
     }
 
-    /// Reads a position.
-    pub fn unpack(base: Base, from: &mut Reader<'_>) -> Result<Position, Damaged> {
-        let row = from.row::<{ OWN + TOTALS }>()?;
+    /// Makes a position of nothing what was packed.
+    pub fn unpack(&mut self, base: Base, from: &mut Reader<'_>) -> Result<(), Damaged> {
         let [
             next,
             principal,
@@ -102,9 +101,9 @@ impl Position {
             claim,
             timeline,
             totals @ ..,
-        ] = row;
+        ] = from.row::<{ OWN + TOTALS }>()?;
         let rate_of = |number: i64| Rate(number.wrapping_add(base.rate.0));
-        let contract = Contract {
+        self.contract = Contract {
             next: small(next)?,
             principal: Amount(principal),
             rate: rate_of(rate),
@@ -113,33 +112,29 @@ impl Position {
             accrued_to: base.number(accrued_to)?,
             accrued: if accrued != 0 { from.wide()? } else { 0 },
         };
-        Ok(Position {
-            status: match status {
-                0 => Status::Active,
-                1 => Status::Repaid,
-                2 => Status::ChargedOff,
-                _ => return Err(Damaged),
-            },
-            contract,
-            due: (0..due)
-                .map(|_| Due::unpack(base, from))
-                .collect::<Result<_, _>>()?,
-            marks: (0..marks)
-                .map(|_| Mark::unpack(from))
-                .collect::<Result<_, _>>()?,
-            claim: match claim {
-                0 => None,
-                _ => Some(Box::new(Claim::unpack(from)?)),
-            },
-            timeline: match timeline {
-                0 => None,
-                _ => Some(Box::new(Timeline::unpack(from)?)),
-            },
-            totals: totals_of(totals),
-            difference: Amount(difference),
-            agreed: rate_of(agreed),
-            paused: or_missing(paused).map(Rate),
-        })
+        self.status = match status {
+            0 => Status::Active,
+            1 => Status::Repaid,
+            2 => Status::ChargedOff,
+            _ => return Err(Damaged),
+        };
+        self.totals = totals_of(totals);
+        self.difference = Amount(difference);
+        self.agreed = rate_of(agreed);
+        self.paused = or_missing(paused).map(Rate);
+        for _ in 0..due {
+            self.due.push(Due::unpack(base, from)?);
+        }
+        for _ in 0..marks {
+            self.marks.push(Mark::unpack(from)?);
+        }
+        if claim != 0 {
+            self.claim = Some(Box::new(Claim::unpack(from)?));
+        }
+        if timeline != 0 {
+            self.timeline = Some(Box::new(Timeline::unpack(from)?));
+        }
+        Ok(())
     }
 }
 
@@ -332,13 +327,14 @@ impl History {
             }
             newest => {
                 // Of the others, only what the newest repeats of this one changes.
-                let mut bytes = Bytes::new();
-                pack_entered((done, key), NOTHING, &mut bytes);
+                let changed = self.bytes.len() - from.from.bytes.len();
+                let mut head = SmallVec::<[u8; 64]>::new();
+                pack_entered((done, key), NOTHING, &mut head);
                 if let Some(newest) = newest {
-                    pack_entered(newest, done, &mut bytes);
+                    pack_entered(newest, done, &mut head);
                 }
-                bytes.extend_from_slice(from.from.bytes);
-                self.bytes = bytes;
+                self.bytes.drain(..changed);
+                self.bytes.insert_from_slice(0, &head);
             }
         }
     }
@@ -401,7 +397,11 @@ impl Iterator for Newest<'_> {
     }
 }
 
-fn pack_entered((done, key): Entered, newer: Transaction, out: &mut Bytes) {
+fn pack_entered<A: Array<Item = u8>>(
+    (done, key): Entered,
+    newer: Transaction,
+    out: &mut SmallVec<A>,
+) {
     let (kind, [amount, detail]) = numbers(&done.action);
     let just_before = done.number.wrapping_add(1) == newer.number;
     let same = amount != 0 && numbers(&newer.action).1[0] == amount;

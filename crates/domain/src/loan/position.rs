@@ -13,9 +13,10 @@ use crate::calendar::Day;
 use crate::money::{Amount, Rate};
 
 /// Where a loan stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Principal or instalments are outstanding.
+    #[default]
     Active,
     /// Everything is paid.
     Repaid,
@@ -24,7 +25,7 @@ pub enum Status {
 }
 
 /// Everything that a loan's terms and transactions amount to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// Where the loan stands in its life.
     pub status: Status,

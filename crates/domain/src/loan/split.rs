@@ -18,7 +18,7 @@ use crate::party::PartyId;
 use crate::share::{MAX_SHARES, Parts, allocate};
 
 /// Every party's cumulative part of a loan; lists follow the loan's [`Holders`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Who holds the loan.
     pub holders: Holders,
@@ -103,18 +103,64 @@ impl Own {
     }
 }
 
+impl Default for Split {
+    /// The split of nothing. A split is too large to be moved: it is made where it is to be.
+    #[inline(always)]
+    fn default() -> Split {
+        Split {
+            holders: Holders::default(),
+            own: [Own::default(); MAX_SHARES],
+            fees_elsewhere: [Amount::ZERO; 3],
+            recovered_by_guarantor: Amount::ZERO,
+            sold: Vec::new(),
+            commitments: [Amount::ZERO; MAX_SHARES],
+            interest_weights: [0; MAX_SHARES],
+            interest_shares: [0; MAX_SHARES],
+            interest_since: Amount::ZERO,
+        }
+    }
+}
+
 impl Split {
     /// Binary digits to which shares of interest are reduced, so that nothing overflows.
     pub const SHARE_DIGITS: u32 = 40;
 
     /// Splits a loan that was funded in `parts` and of which `principal` was paid out at first.
+    #[inline]
     pub fn of(
         position: &Position,
         principal: Amount,
         parts: &[Part],
         agreement: &Agreement,
     ) -> Split {
-        Fold::of(position, principal, parts, agreement).split_at(position)
+        let mut split = Split::default();
+        Fold::of(&mut split, position, principal, parts, agreement).end_at(position);
+        split
+    }
+
+    /// Makes a split of nothing another: what it copies is only what holders have, not the room for
+    /// more of them.
+    pub(super) fn copy(&mut self, from: &Split) {
+        let Split {
+            holders,
+            own,
+            fees_elsewhere,
+            recovered_by_guarantor,
+            sold,
+            commitments,
+            interest_weights,
+            interest_shares,
+            interest_since,
+        } = from;
+        self.own[..holders.len()].copy_from_slice(&own[..holders.len()]);
+        self.holders = *holders;
+        self.fees_elsewhere = *fees_elsewhere;
+        self.recovered_by_guarantor = *recovered_by_guarantor;
+        self.sold.clone_from(sold);
+        self.commitments = *commitments;
+        self.interest_weights = *interest_weights;
+        self.interest_shares = *interest_shares;
+        self.interest_since = *interest_since;
     }
 
     /// What a party has as a lender; nothing if it is none.
