@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -208,6 +209,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         .clone()
         .unwrap_or_else(|| format!("{scheme}://{address}"));
     let folder = make_folder(&options.data)?;
+    let _lock = lock(&folder)?;
     let registry = Arc::new(open_registry(&options.data)?);
     let settings = Settings {
         base: base.clone(),
@@ -312,6 +314,20 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         let _ = thread.join();
     }
     served.map_err(Failure)
+}
+
+/// Keeps the service's own files to one service, as long as it is held.
+fn lock(folder: &Path) -> Outcome<File> {
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|error| Failure::io(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure(format!(
+            "{}: another service runs in this folder; stop it, or name another with --data",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Failure::io(&path, &error)),
+    }
 }
 
 fn decider(text: &str) -> Result<(String, String), String> {

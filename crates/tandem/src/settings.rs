@@ -31,9 +31,12 @@ pub(crate) fn parse<P: Parser>() -> Outcome<P> {
     let mut command = P::command();
     let mut words: Vec<OsString> = env::args_os().collect();
     let settings = complete(&command, &words, |name| env::var(name))?;
-    let end = words.iter().position(|word| word == "--");
-    let end = end.unwrap_or(words.len());
-    words.splice(end..end, settings.iter().flat_map(Setting::words));
+    // Right behind `serve`, so that no option takes them for its value and no `--` hides them.
+    let place = match words.get(1) {
+        Some(name) if name == SERVE => 2,
+        _ => words.len(),
+    };
+    words.splice(place..place, settings.iter().flat_map(Setting::words));
     let matches = command.try_get_matches_from_mut(words);
     let parsed = matches.and_then(|matches| P::from_arg_matches(&matches));
     parsed.or_else(|error| {
@@ -123,8 +126,6 @@ fn complete(
         others.retain(|other| is_missing(&other.option) && !known.contains(&key(&other.option)));
         settings.extend(others);
     }
-    // An option at the end of the command line that lacks its value does not take a folder for it.
-    settings.sort_by_key(|setting| setting.option.is_positional());
     Ok(settings)
 }
 
@@ -303,13 +304,13 @@ mod tests {
             found(&["serve"], &[], Some(FILE)),
             [
                 "--data=books",
+                "a",
+                "/b",
                 "--rate=7",
                 "--sandbox",
                 "--trusted-proxy=10.0.0.0/8",
                 "--trusted-proxy=::1",
-                "--until=2022-06-30",
-                "a",
-                "/b"
+                "--until=2022-06-30"
             ]
         );
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tandem_domain::agreement::{Agreement, Limit};
 use tandem_domain::book::{Book, Event, Sliced};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Currency};
@@ -65,35 +66,30 @@ struct Told {
     sent_on: Day,
 }
 
-/// Slices by the book that sent them and the key that it chose.
-type Slices = BTreeMap<(String, String), Told>;
+/// The book that sent a slice, and the key that it chose.
+type SliceKey = (String, String);
 
 #[derive(Default)]
 struct Compared {
     books: BTreeMap<String, (Book, Currency)>,
-    sent: Slices,
-    received: Slices,
+    sent: BTreeMap<SliceKey, Told>,
+    received: Vec<(SliceKey, Told)>,
 }
 
 impl Compared {
     fn read(&mut self, place: &Place) -> Outcome {
-        let (mut sent, mut received) = (Slices::new(), Slices::new());
-        let book = place.read(&mut |step| {
-            let (sliced, comes) = match step.event {
-                Event::SliceSent(sliced) => (sliced, false),
-                Event::SliceReceived(sliced) => (sliced, true),
-                _ => return,
-            };
-            let (from, told) = told(step.book, sliced, comes);
-            let slices = if comes { &mut received } else { &mut sent };
-            slices.insert((from, sliced.key.clone()), told);
+        let book = place.read(&mut |step| match step.event {
+            Event::SliceSent(sliced) => {
+                let (key, told) = told(step.book, sliced, false);
+                self.sent.insert(key, told);
+            }
+            Event::SliceReceived(sliced) => self.received.push(told(step.book, sliced, true)),
+            _ => {}
         })?;
         let agreement = book.latest().map(|version| &version.agreement);
         let agreement = agreement
             .ok_or_else(|| Failure(format!("{place}: no agreement is signed in this book")))?;
         let (id, currency) = (agreement.file.id.clone(), agreement.currency());
-        self.sent.extend(sent);
-        self.received.extend(received);
         match self.books.insert(id.clone(), (book, currency)) {
             None => Ok(()),
             Some(_) => Err(Failure(format!("{place}: book `{id}` is named twice"))),
@@ -102,7 +98,8 @@ impl Compared {
 
     /// Books that are needed to tell: all that slices were sent to or came from.
     fn missing(&self) -> Option<Failure> {
-        let slices = self.sent.iter().chain(&self.received);
+        let received = self.received.iter().map(|(key, told)| (key, told));
+        let slices = self.sent.iter().chain(received);
         let named = slices.flat_map(|((from, _), told)| [from, &told.to]);
         let missing: BTreeSet<_> = named
             .filter(|book| !self.books.contains_key(*book))
@@ -135,7 +132,8 @@ impl Compared {
 
     /// Where the room of each limit is, and what must hold.
     fn report(&self) -> (String, [Check; 2]) {
-        let slices = self.sent.values().chain(self.received.values());
+        let received = self.received.iter().map(|(_, told)| told);
+        let slices = self.sent.values().chain(received);
         let limits: BTreeSet<_> = slices.map(|told| &told.limit).collect();
         let (mut text, mut unequal) = (String::new(), Vec::new());
         for limit in &limits {
@@ -164,24 +162,31 @@ impl Compared {
 
     /// The rooms of a limit in words, and what is wrong if they are not the limit.
     fn rooms(&self, limit: &OneLimit) -> (String, Option<String>) {
-        let (home, currency) = &self.books[&limit.home];
+        let (at_home, currency) = &self.books[&limit.home];
         let show = |amount| currency.show(amount);
         let name = name(limit);
-        let amount = amount_at_home(home, limit).unwrap_or_default();
+        let amount =
+            limit_of(at_home, &limit.clause).map_or(Amount::ZERO, |(_, it)| it.amount.amount);
         let mut text = format!("{name}: {}\n", show(amount));
         let mut line = |what: &str, amount: Amount, more: String| {
             text += &format!("  {what:<24}{:>20}  {more}\n", show(amount));
         };
         let mut all = Amount::ZERO;
         for (id, (book, _)) in &self.books {
-            if let Ok(room) = book.room(&limit.clause, limit.subject.as_deref()) {
+            // A limit of another home may have the same clause.
+            let known = limit_of(book, &limit.clause);
+            let is_it =
+                known.is_some_and(|(agreement, known)| home(agreement, known) == limit.home);
+            let room = book.room(&limit.clause, limit.subject.as_deref());
+            if let Some(room) = room.ok().filter(|_| is_it) {
                 line(id, room.most, format!("{} used", show(room.used)));
                 all += room.most;
             }
         }
-        for ((from, key), told) in &self.sent {
-            let arrived = self.received.contains_key(&(from.clone(), key.clone()));
-            if told.limit == *limit && !arrived {
+        for (known, told) in &self.sent {
+            let here = |(key, other): &(SliceKey, Told)| key == known && other.to == told.to;
+            if told.limit == *limit && !self.received.iter().any(here) {
+                let (from, key) = known;
                 let more = format!("slice {key} of {} from {from} to {}", told.sent_on, told.to);
                 line("on its way", told.amount, more);
                 all += told.amount;
@@ -193,41 +198,43 @@ impl Compared {
     }
 
     fn show(&self, told: &Told) -> String {
+        let Told { to, sent_on, .. } = told;
         let (_, currency) = &self.books[&told.limit.home];
         let (amount, limit) = (currency.show(told.amount), name(&told.limit));
-        format!("{amount} of {limit} on {}", told.sent_on)
+        format!("{amount} of {limit} to {to} on {sent_on}")
     }
 }
 
-/// A slice as the book tells of it in which it was sent or received, and who sent it.
-fn told(book: &Book, sliced: &Sliced, received: bool) -> (String, Told) {
-    let agreement = &book.versions()[usize::from(sliced.version)].agreement.file;
-    let limit = &agreement.limit[usize::from(sliced.limit)];
-    let own = agreement.id.clone();
-    let other = sliced.book.clone();
-    let home = limit.home.clone().unwrap_or_else(|| own.clone());
+/// A slice as the book tells of it in which it was sent or received, and its key.
+fn told(book: &Book, sliced: &Sliced, received: bool) -> (SliceKey, Told) {
+    let agreement = &book.versions()[usize::from(sliced.version)].agreement;
+    let limit = &agreement.file.limit[usize::from(sliced.limit)];
+    let (own, other) = (agreement.file.id.clone(), sliced.book.clone());
     let (from, to) = if received { (other, own) } else { (own, other) };
-    let limit = OneLimit {
-        home,
-        clause: limit.clause.clone(),
-        subject: sliced.subject.clone(),
-    };
-    (
-        from,
-        Told {
-            limit,
-            to,
-            amount: sliced.amount,
-            sent_on: sliced.sent_on,
+    let told = Told {
+        limit: OneLimit {
+            home: home(agreement, limit).to_owned(),
+            clause: limit.clause.clone(),
+            subject: sliced.subject.clone(),
         },
-    )
+        to,
+        amount: sliced.amount,
+        sent_on: sliced.sent_on,
+    };
+    ((from, sliced.key.clone()), told)
 }
 
-fn amount_at_home(home: &Book, limit: &OneLimit) -> Option<Amount> {
-    let (_, version) = home.current()?;
+/// The book that a limit is at home in.
+fn home<'a>(agreement: &'a Agreement, limit: &'a Limit) -> &'a str {
+    limit.home.as_deref().unwrap_or(&agreement.file.id)
+}
+
+/// The limit of a clause as a book has it now.
+fn limit_of<'a>(book: &'a Book, clause: &str) -> Option<(&'a Agreement, &'a Limit)> {
+    let (_, version) = book.current()?;
     let mut limits = version.agreement.file.limit.iter();
-    let found = limits.find(|known| known.clause == limit.clause)?;
-    Some(found.amount.amount)
+    let limit = limits.find(|limit| limit.clause == clause)?;
+    Some((&version.agreement, limit))
 }
 
 fn name(limit: &OneLimit) -> String {

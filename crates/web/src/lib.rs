@@ -86,7 +86,7 @@ pub fn schemas() -> Vec<&'static str> {
     [
         access::SCHEMAS.as_slice(),
         &console::SCHEMAS,
-        &[refusals::SCHEMA],
+        &[refusals::SCHEMA, vault::CHECK_TABLE],
         &webhooks::SCHEMAS,
     ]
     .concat()

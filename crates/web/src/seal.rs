@@ -50,12 +50,14 @@ impl Sealer {
 }
 
 /// Runs statements, all or none, in which `sealed_anew(name, sealed)` is what was sealed under a
-/// name by one key, now by another; unless it is so already. Text is base64.
+/// name by one key, now by another; unless it is so already. Text is base64. They count once
+/// `also` is done.
 pub(crate) fn seal_anew(
     connection: &mut Connection,
     from: &Sealer,
     to: &Sealer,
     statements: &str,
+    also: impl FnOnce() -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let (from, to) = (from.clone(), to.clone());
     let seal = move |name: &str, sealed: Vec<u8>| -> Result<Vec<u8>, String> {
@@ -87,6 +89,7 @@ pub(crate) fn seal_anew(
     })?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(statements)?;
+    also()?;
     transaction.commit()?;
     connection.remove_function("sealed_anew", 2)
 }

@@ -70,8 +70,9 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
             server.handle(handle).serve(app).await
         }
         Some(tls) => {
+            let known = tls.changed();
             let config = RustlsConfig::from_config(tls.read()?);
-            tokio::spawn(tls.renew(config.clone(), RENEWED));
+            tokio::spawn(tls.renew(known, config.clone(), RENEWED));
             let server = axum_server::from_tcp_rustls(socket.listener, config);
             let server = server.map_err(|error| error.to_string())?;
             server.handle(handle).serve(app).await

@@ -26,6 +26,9 @@ pub struct Tls {
     pub client_certificates: bool,
 }
 
+/// When chain and key were changed.
+type Changed = [Option<SystemTime>; 2];
+
 impl Tls {
     /// Reads the files; what is wrong with them is said in words.
     pub fn read(&self) -> Result<Arc<ServerConfig>, String> {
@@ -56,8 +59,7 @@ impl Tls {
 
     /// Reads the files again whenever they changed, for certificates do not last. What cannot be
     /// read, as while only one of the two files is new, leaves what was before.
-    pub(crate) async fn renew(self, config: RustlsConfig, every: Duration) {
-        let mut known = self.changed();
+    pub(crate) async fn renew(self, mut known: Changed, config: RustlsConfig, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
             let now = self.changed();
@@ -75,8 +77,8 @@ impl Tls {
         }
     }
 
-    /// When the files were changed.
-    fn changed(&self) -> [Option<SystemTime>; 2] {
+    /// When the files were changed; ask before they are read.
+    pub(crate) fn changed(&self) -> Changed {
         [&self.chain, &self.key]
             .map(|file| fs::metadata(file).and_then(|file| file.modified()).ok())
     }
@@ -181,6 +183,7 @@ mod tests {
             assert_eq!(said(chain, key), expected);
         }
     }
+
     #[tokio::test]
     async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
         let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
@@ -193,9 +196,10 @@ mod tests {
             key: file.clone(),
             client_certificates: false,
         };
+        let known = tls.changed();
         let first = tls.read().expect("sound files");
         let config = RustlsConfig::from_config(first.clone());
-        tokio::spawn(tls.renew(config.clone(), Duration::from_millis(5)));
+        tokio::spawn(tls.renew(known, config.clone(), Duration::from_millis(5)));
         let some_rounds = || tokio::time::sleep(Duration::from_millis(100));
         some_rounds().await;
         fs::write(&file, "renewed by half").expect("a file");

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::{OptionalExtension as _, params};
-use serde_json::Value;
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, Row, params};
 use tandem_client::key::{create_private, random_bytes, random_id};
 
 use crate::access::Caller;
@@ -28,17 +28,33 @@ const KEYS: &str = "
         token TEXT NOT NULL,
         sealed BLOB NOT NULL,
         PRIMARY KEY (party, token)
-    ) STRICT, WITHOUT ROWID;
-    -- Tells whether a key is the vault's.
-    CREATE TABLE IF NOT EXISTS vault_check (sealed BLOB NOT NULL) STRICT";
+    ) STRICT, WITHOUT ROWID";
 
-/// Seals the keys of all persons anew.
-const SEAL_ANEW: &str = "
-    UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed);
-    UPDATE vault_check SET sealed = sealed_anew('vault', sealed)";
+/// Tells, in each file with something sealed, under which key.
+pub(crate) const CHECK_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS vault_check (sealed BLOB NOT NULL) STRICT";
 
 /// What the check is sealed as.
 const CHECK: &str = "vault";
+
+/// Seals the keys of all persons anew.
+const KEYS_ANEW: &str = "
+    UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed);";
+
+const CHECK_ANEW: &str = "
+    UPDATE vault_check SET sealed = sealed_anew('vault', sealed);";
+
+/// What tells the key of a file with the persons' keys: its check, or where that is missing
+/// anything sealed.
+const IN_KEYS: &str = "
+    SELECT 'vault', sealed FROM vault_check
+    UNION ALL SELECT party || char(10) || token, sealed FROM person_key LIMIT 1";
+
+/// The same of a registry.
+const IN_REGISTRY: &str = "
+    SELECT 'vault', sealed FROM vault_check
+    UNION ALL SELECT 'authenticator' || char(10) || id, totp FROM person WHERE totp IS NOT NULL
+    UNION ALL SELECT 'webhook' || char(10) || id, key FROM webhook LIMIT 1";
 
 const DATA: &str = "
     PRAGMA secure_delete = ON;
@@ -88,6 +104,9 @@ pub enum VaultError {
          name that one with --old-vault-key"
     )]
     OtherKey,
+    /// The key is to be changed, to itself.
+    #[error("the old key of the vault is its key; name another with --vault-key")]
+    SameKey,
     /// The database.
     #[error("the vault: {0}")]
     Registry(#[from] rusqlite::Error),
@@ -128,50 +147,54 @@ impl Vault {
         key: &KeySource,
         old_key: Option<&KeySource>,
     ) -> Result<Vault, VaultError> {
-        let keys = Registry::open(&folder.join("person-keys.db"), &[KEYS])?;
+        let keys = Registry::open(&folder.join("person-keys.db"), &[KEYS, CHECK_TABLE])?;
         let data = Registry::open(&folder.join("persons.db"), &[DATA])?;
-        let select = "SELECT sealed FROM vault_check";
-        let check: Option<Vec<u8>> =
-            keys.with(|file| file.query_row(select, [], |row| row.get(0)).optional())?;
+        let sealed = [sample(&keys, IN_KEYS)?, sample(registry, IN_REGISTRY)?];
+        let sealed: Vec<_> = sealed.into_iter().flatten().collect();
         // A vault that is new makes its key, and so does one that is to have a new key.
-        let key = match check.is_none() || old_key.is_some() {
+        let key = match sealed.is_empty() || old_key.is_some() {
             true => key.read_or_make()?,
             false => key.read()?,
         };
-        let sealer = Sealer::new(&key);
-        let vault = Vault { sealer, keys, data };
-        let is_under = |sealer: &Sealer| {
-            check
-                .as_ref()
-                .map(|check| sealer.open(CHECK, check).is_some())
+        let vault = Vault {
+            sealer: Sealer::new(&key),
+            keys,
+            data,
         };
-        match old_key {
-            Some(old) if is_under(&vault.sealer) != Some(true) => {
-                let old = Sealer::new(&old.read()?);
-                if is_under(&old) == Some(false) {
-                    return Err(VaultError::OtherKey);
-                }
-                vault.take_from(&old, registry)?;
+        let opens = |sealer: &Sealer, (name, sealed): &(String, Vec<u8>)| {
+            sealer.open(name, sealed).is_some()
+        };
+        if !sealed.iter().all(|one| opens(&vault.sealer, one)) {
+            let old = old_key.ok_or(VaultError::OtherKey)?;
+            let old = Sealer::new(&old.read()?);
+            // What was interrupted is under both.
+            let either = |one| opens(&vault.sealer, one) || opens(&old, one);
+            if !sealed.iter().all(either) {
+                return Err(VaultError::OtherKey);
             }
-            _ if is_under(&vault.sealer) == Some(false) => return Err(VaultError::OtherKey),
-            _ => {}
+            vault.take_from(&old, registry)?;
+        } else if old_key.is_some_and(|old| old.read().is_ok_and(|old| old == key)) {
+            return Err(VaultError::SameKey);
         }
-        if check.is_none() {
-            let sealed = vault.sealer.seal(CHECK, b"");
-            let sealed = sealed.map_err(|_| VaultError::Random)?;
-            let insert = "INSERT INTO vault_check (sealed) VALUES (?1)";
-            vault.keys.with(|file| file.execute(insert, [sealed]))?;
+        for file in [&vault.keys, registry] {
+            let check = vault.sealer.seal(CHECK, b"");
+            let check = check.map_err(|_| VaultError::Random)?;
+            let insert = "INSERT INTO vault_check (sealed)
+                          SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM vault_check)";
+            file.with(|file| file.execute(insert, [check]))?;
         }
         Ok(vault)
     }
 
-    /// Seals anew what was sealed under the old key. The check comes last, so that it is gone through
-    /// again if this is interrupted.
+    /// Seals anew what was sealed under the old key. A crash between the ends of the two
+    /// transactions leaves one file under each key, which both checks tell.
     fn take_from(&self, old: &Sealer, registry: &Registry) -> rusqlite::Result<()> {
-        let elsewhere = [people::SEAL_ANEW, webhooks::SEAL_ANEW].concat();
-        registry.with(|file| seal_anew(file, old, &self.sealer, &elsewhere))?;
+        let elsewhere = [people::SEAL_ANEW, webhooks::SEAL_ANEW, CHECK_ANEW].concat();
+        let here = [KEYS_ANEW, CHECK_ANEW].concat();
+        let in_registry =
+            || registry.with(|file| seal_anew(file, old, &self.sealer, &elsewhere, || Ok(())));
         self.keys
-            .with(|file| seal_anew(file, old, &self.sealer, SEAL_ANEW))?;
+            .with(|file| seal_anew(file, old, &self.sealer, &here, in_registry))?;
         tracing::info!("the vault's key is changed");
         Ok(())
     }
@@ -182,7 +205,12 @@ impl Vault {
     }
 
     /// Keeps a person's data for the caller's party, and gives the token by which books know it.
-    pub fn store(&self, caller: &Caller, data: &Value, now: i64) -> Result<String, VaultError> {
+    pub fn store(
+        &self,
+        caller: &Caller,
+        data: &serde_json::Value,
+        now: i64,
+    ) -> Result<String, VaultError> {
         let token = random_id().map_err(|_| VaultError::Random)?;
         let party = &caller.party;
         let own: [u8; KEY] = random_bytes().map_err(|_| VaultError::Random)?;
@@ -209,7 +237,7 @@ impl Vault {
         caller: &Caller,
         token: &str,
         now: i64,
-    ) -> Result<Option<Value>, VaultError> {
+    ) -> Result<Option<serde_json::Value>, VaultError> {
         let party = &caller.party;
         let find = |table: &str, registry: &Registry| {
             let select = format!("SELECT sealed FROM {table} WHERE party = ?1 AND token = ?2");
@@ -273,6 +301,19 @@ impl Vault {
         self.data.with(|file| file.execute(insert, row))?;
         Ok(())
     }
+}
+
+/// Something sealed in a file, and its name.
+fn sample(file: &Registry, select: &str) -> rusqlite::Result<Option<(String, Vec<u8>)>> {
+    let found = file.with(|file| {
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        file.query_row(select, [], read).optional()
+    })?;
+    Ok(found.map(|(name, sealed)| match sealed {
+        Value::Text(text) => (name, STANDARD.decode(text).unwrap_or_default()),
+        Value::Blob(sealed) => (name, sealed),
+        _ => (name, Vec::new()),
+    }))
 }
 
 impl KeySource {
@@ -422,6 +463,23 @@ mod tests {
         assert!(matches!(wrong, Err(VaultError::OtherKey)));
     }
 
+    fn authenticator(registry: &Registry, sealer: &Sealer) {
+        let insert = "INSERT INTO person (login, name, party, roles, password, totp)
+                      VALUES ('li', 'Li', 'river', 0, '', ?1)";
+        let sealed = sealer.seal("authenticator\n1", b"secret").unwrap();
+        registry
+            .with(|file| file.execute(insert, [sealed]))
+            .unwrap();
+    }
+
+    fn opens(registry: &Registry, sealer: &Sealer) -> bool {
+        let select = "SELECT totp FROM person";
+        let sealed: Vec<u8> = registry
+            .with(|file| file.query_row(select, [], |row| row.get(0)))
+            .unwrap();
+        sealer.open("authenticator\n1", &sealed).is_some()
+    }
+
     #[test]
     fn what_was_sealed_under_the_old_key_is_sealed_anew() {
         let folder = tempfile::tempdir().unwrap();
@@ -429,34 +487,48 @@ mod tests {
         let old = file(path);
         let vault = open(path, &old).unwrap();
         let own = caller("bazaar");
-        let first = vault.store(&own, &json!({"name": "Wang Fang"}), 1).unwrap();
-        // Where the change was interrupted, some are under the new key already.
+        let tokens = ["Wang Fang", "Li Wei"].map(|name| {
+            let token = vault.store(&own, &json!({"name": name}), 1).unwrap();
+            (token, name)
+        });
+        let registry = registry(path);
+        authenticator(&registry, &vault.sealer);
         let new = KeySource::File(path.join("new.key"));
         let sealer = Sealer::new(&new.read_or_make().unwrap());
-        let second = vault.store(&own, &json!({"name": "Li Wei"}), 1).unwrap();
-        let registry = registry(path);
-        vault.keys.with(|keys| {
-            let one = format!("UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed) WHERE token = '{second}'");
-            seal_anew(keys, &vault.sealer, &sealer, &one)
-        }).unwrap();
-        drop(vault);
 
+        // A crash left one file under each key; neither is the vault's then, but both are.
+        let all = [people::SEAL_ANEW, CHECK_ANEW].concat();
+        registry
+            .with(|file| seal_anew(file, &vault.sealer, &sealer, &all, || Ok(())))
+            .unwrap();
+        drop(vault);
+        for key in [&old, &new] {
+            assert!(matches!(open(path, key), Err(VaultError::OtherKey)));
+        }
         for _ in 0..2 {
             let vault = Vault::open(path, &registry, &new, Some(&old)).unwrap();
-            for (token, name) in [(&first, "Wang Fang"), (&second, "Li Wei")] {
+            for (token, name) in &tokens {
                 let read = vault.read(&own, token, 2).unwrap();
                 assert_eq!(read, Some(json!({"name": name})));
             }
+            assert!(opens(&registry, &vault.sealer));
         }
         assert!(matches!(open(path, &old), Err(VaultError::OtherKey)));
-        open(path, &new).unwrap();
+        let vault = open(path, &new).unwrap();
+        let same = Vault::open(path, &registry, &new, Some(&new))
+            .err()
+            .unwrap();
+        assert_eq!(
+            same.to_string(),
+            "the old key of the vault is its key; name another with --vault-key"
+        );
 
         // What opens with neither key leaves everything as it was.
         let broken = "UPDATE person_key SET sealed = zeroblob(60) WHERE token = ?1";
-        let vault = open(path, &new).unwrap();
+        let [(first, _), (second, _)] = &tokens;
         vault
             .keys
-            .with(|keys| keys.execute(broken, [&second]))
+            .with(|keys| keys.execute(broken, [second]))
             .unwrap();
         let newest = KeySource::File(path.join("newest.key"));
         let said = Vault::open(path, &registry, &newest, Some(&new))
@@ -466,9 +538,34 @@ mod tests {
             said.to_string(),
             format!("the vault: bazaar {second} opens with neither key")
         );
-        assert_eq!(
-            vault.read(&own, &first, 3).unwrap(),
-            Some(json!({"name": "Wang Fang"}))
-        );
+        assert!(vault.read(&own, first, 3).unwrap().is_some());
+        assert!(opens(&registry, &vault.sealer));
+    }
+
+    #[test]
+    fn a_vault_from_before_tells_its_key_by_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let registry = registry(path);
+        let vault = open(path, &file(path)).unwrap();
+        let token = vault.store(&caller("bazaar"), &json!({}), 1).unwrap();
+        authenticator(&registry, &vault.sealer);
+        let plain = "UPDATE person SET totp = randomblob(20)";
+        registry.with(|file| file.execute(plain, [])).unwrap();
+        for file in [&vault.keys, &registry] {
+            file.with(|file| file.execute("DELETE FROM vault_check", []))
+                .unwrap();
+        }
+        drop(vault);
+        let mistyped = KeySource::File(path.join("valut.key"));
+        assert!(matches!(open(path, &mistyped), Err(VaultError::NoKey(_))));
+        let vault = open(path, &file(path)).unwrap();
+        assert!(vault.read(&caller("bazaar"), &token, 2).unwrap().is_some());
+        // Who had an authenticator whose secret lay there plainly enrols another.
+        let select = "SELECT totp IS NULL FROM person";
+        let enrols: bool = registry
+            .with(|file| file.query_row(select, [], |row| row.get(0)))
+            .unwrap();
+        assert!(enrols);
     }
 }

@@ -60,9 +60,15 @@ fn slices_go_from_book_to_book() {
     let agreement = fs::read_to_string(&path).unwrap();
     let limits = "\n[[limit]]\nclause = \"7.1\"\nper = \"total\"\namount = \"100,000.00 CNY\"\n\
                   \n[[limit]]\nclause = \"7.2\"\nper = \"region\"\namount = \"90,000.00 CNY\"\n";
-    let north = limits.replace("amount", "home = \"servicing\"\namount");
-    let named = agreement.replace("id = \"servicing\"", "id = \"servicing-north\"");
-    for (book, agreement, limits) in [("data", &agreement, limits), ("north", &named, &north)] {
+    let lent = limits.replace("amount", "home = \"servicing\"\namount");
+    // The last has limits of its own, of the same clauses.
+    for (book, id, limits) in [
+        ("data", "servicing", limits),
+        ("north", "servicing-north", &lent),
+        ("south", "servicing-south", &lent),
+        ("west", "servicing-west", limits),
+    ] {
+        let agreement = agreement.replace("id = \"servicing\"", &format!("id = \"{id}\""));
         fs::write(&path, format!("{agreement}{limits}")).unwrap();
         let arguments = ["run", "servicing", "--data", book, "--until", "2024-02-01"];
         let ran = tandem(folder.path(), &arguments);
@@ -131,12 +137,12 @@ fn slices_go_from_book_to_book() {
         all += &format!("$ tandem instruct --data {book} --key {key} {words}\n{said}\n");
     }
     // A slice that was never sent, and one that was sent otherwise, are told by both books.
-    let forge = |all: &mut String, key: &str, words: &str| {
+    let forge = |all: &mut String, book: &str, key: &str, words: &str| {
         let said: Vec<_> = words.split(' ').collect();
-        let arguments = ["instruct", "-", "--data", "north", "--key", key];
+        let arguments = ["instruct", "-", "--data", book, "--key", key];
         let output = tandem(folder.path(), &[&arguments[..], &said].concat());
         *all += &format!(
-            "$ tandem instruct - --data north --key {key} {words}\n{}",
+            "$ tandem instruct - --data {book} --key {key} {words}\n{}",
             text(&output.stderr)
         );
     };
@@ -146,20 +152,29 @@ fn slices_go_from_book_to_book() {
         *all += &format!("$ tandem verify-slices {}\n{said}\n", books.join(" "));
         output.status.success()
     };
-    assert!(verify(&mut all, &["data", "north"]));
+    assert!(verify(&mut all, &["data", "north", "west"]));
     assert!(!verify(&mut all, &["data"]));
     assert!(!verify(&mut all, &["data", "north", "data"]));
-    forge(
-        &mut all,
-        "S-9",
-        "slice 700.00 CNY of 7.1 from servicing on 2024-02-02",
-    );
-    forge(
-        &mut all,
-        "S-2",
-        "slice 400.00 CNY of 7.2 for east from servicing on 2024-02-02",
-    );
-    assert!(!verify(&mut all, &["data", "north"]));
+    for (book, key, words) in [
+        (
+            "north",
+            "S-9",
+            "slice 700.00 CNY of 7.1 from servicing on 2024-02-02",
+        ),
+        (
+            "north",
+            "S-2",
+            "slice 400.00 CNY of 7.2 for east from servicing on 2024-02-02",
+        ),
+        (
+            "south",
+            "S-1",
+            "slice 5000.00 CNY of 7.1 from servicing on 2024-02-02",
+        ),
+    ] {
+        forge(&mut all, book, key, words);
+    }
+    assert!(!verify(&mut all, &["data", "north", "south"]));
     golden(&all, "slices");
 }
 

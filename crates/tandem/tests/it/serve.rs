@@ -117,6 +117,20 @@ fn settings_come_from_a_file_and_the_environment() {
         command.env("TANDEM_RATE", "100");
     });
     assert_eq!(demo.base, "https://lending.example");
+    let again = [
+        "serve",
+        "marketplace",
+        "--data",
+        "books",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let again = tandem(folder, &again);
+    assert_eq!(
+        text(&again.stderr),
+        "error: books/service: another service runs in this folder; stop it, or name another with \
+         --data\n"
+    );
     let clients = Command::new(env!("CARGO_BIN_EXE_tandem"))
         .args(["client", "list"])
         .env("TANDEM_CONFIG", &file)
@@ -145,7 +159,7 @@ fn what_is_wrong_with_settings_is_said_with_its_place_and_without_secrets() {
             "rate = 7\n\ntls-chain = 'chain.pem'\n",
             vec![],
             "error: the following required arguments were not provided:\n  --tls-key <FILE>\n\n\
-             Usage: tandem serve --tls-chain <FILE> --tls-key <FILE> --config <FILE> --rate <CALLS> <PROGRAMMES>...\n\n\
+             Usage: tandem serve --tls-chain <FILE> --tls-key <FILE> --rate <CALLS> --config <FILE> <PROGRAMMES>...\n\n\
              For more information, try '--help'.\n\
              --rate is set by service.toml, line 1\n--tls-chain is set by service.toml, line 3\n",
         ),

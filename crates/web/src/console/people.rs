@@ -28,6 +28,8 @@ create table if not exists person (
     totp_step integer not null default 0
 ) strict;
 create index if not exists person_party on person (party);
+-- Secrets that were not sealed yet are enrolled anew.
+update person set totp = null where length(totp) = 20;
 ";
 
 /// Letters of a password at least.

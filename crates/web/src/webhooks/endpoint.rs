@@ -443,7 +443,7 @@ mod tests {
             .expect("room");
         let (old, new) = (Sealer::new(&[1; 32]), Sealer::new(&[2; 32]));
         registry
-            .with(|file| seal_anew(file, &old, &new, SEAL_ANEW))
+            .with(|file| seal_anew(file, &old, &new, SEAL_ANEW, || Ok(())))
             .expect("sealed anew");
         let key = |key: u8| {
             webhooks(key)

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde_json::{Value, json};
 use tandem_client::key::{Jwk, PublicKey};
+use tandem_web::registry::Registry;
 use tandem_web::webhooks::PAUSES;
 
 use crate::api::application;
@@ -217,10 +218,11 @@ fn a_secret_is_shown_once() {
     assert!(is_written(&running, webhook["id"].as_str().unwrap()));
     assert!(!is_written(&running, &secret));
 
-    // Beside another vault nothing is sent, and nobody is told a wrong key.
-    for file in ["vault.key", "person-keys.db"] {
-        std::fs::remove_file(running.folder().join(file)).unwrap();
-    }
+    // With a sealed key that was changed nothing is sent, and nobody is told a wrong key.
+    let registry = Registry::open(&running.folder().join("registry.db"), &[]).unwrap();
+    let change = "UPDATE webhook SET key = 'AAAA'";
+    registry.with(|file| file.execute(change, [])).unwrap();
+    drop(registry);
     let running = running.again();
     let mut platform = running.client("bazaar");
     let (status, problem) = platform.get(&path);

@@ -315,7 +315,7 @@ async fn authenticators_are_sealed_and_go_on_under_a_new_key() {
     assert!(!kept.windows(SECRET.len()).any(|window| window == SECRET));
     let new = Sealer::new(&[2; 32]);
     registry
-        .with(|file| seal_anew(file, &sealer(), &new, people::SEAL_ANEW))
+        .with(|file| seal_anew(file, &sealer(), &new, people::SEAL_ANEW, || Ok(())))
         .unwrap();
     let code = |sealer| people::code(registry, sealer, person, now).unwrap();
     assert_eq!(code(&new), Some(browser.code()));
