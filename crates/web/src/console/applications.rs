@@ -151,9 +151,16 @@ pub(super) async fn list(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     let decided = decided.collect::<Result<Vec<_>, _>>()?;
     signed.look(|scope| {
         for (row, decided) in table.rows.iter_mut().zip(&decided) {
-            let (_, decided) = decided.as_ref().ok_or(Fault::NotFound)?;
             let state = row.cells.pop();
-            row.cells.extend(asked_for(visit, scope, decided));
+            row.cells.extend(match decided {
+                Some((_, decided)) => asked_for(visit, scope, decided),
+                // The book has it already, the rows of its event do in a moment.
+                None => {
+                    let mut cells = vec![Cell::number("–"), Cell::number("–")];
+                    cells.extend(scope.lends().then(|| Cell::text("–")));
+                    cells
+                }
+            });
             row.cells.extend(state);
         }
         Ok(())
