@@ -192,6 +192,9 @@ pub(super) async fn sign_in_failed(visit: &Visit, login: &str) -> Result<(), Fau
 pub(super) struct Asked {
     #[serde(default)]
     person: String,
+    /// Only calls of this client; a person may have a login like its name.
+    #[serde(skip)]
+    client: String,
     #[serde(default)]
     object: String,
     #[serde(default)]
@@ -347,7 +350,7 @@ fn read(text: &str) -> Result<Entry, Fault> {
 pub(super) async fn calls(signed: &Signed, client: &str) -> Result<Section, Fault> {
     let visit = &signed.visit;
     let asked = Asked {
-        person: client.to_owned(),
+        client: client.to_owned(),
         ..Asked::default()
     };
     let mut table = Table::new(&[
@@ -393,6 +396,11 @@ async fn found(signed: &Signed, asked: &Asked) -> Result<Vec<(String, Option<u16
     if !asked.person.is_empty() {
         conditions.push("one.who = ?");
         values.push(asked.person.clone().into());
+        index = "indexed by audit_who";
+    }
+    if !asked.client.is_empty() {
+        conditions.push("one.who = ? and one.entry ->> 'client' = ?");
+        values.extend([asked.client.clone(), asked.client.clone()].map(Value::from));
         index = "indexed by audit_who";
     }
     let object = asked.object.trim();

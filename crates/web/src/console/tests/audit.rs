@@ -1,6 +1,7 @@
 //! What is noted of people's doings, and who reads it.
 
 use rusqlite::params;
+use tandem_client::key::{Algorithm, Jwks, SigningKey};
 
 use super::book::Book;
 use super::pages::{console, is_golden, words};
@@ -361,4 +362,37 @@ async fn long_lists_go_on_and_a_broken_chain_is_said() {
     let page = auditor.get("/console/audit?check=yes").await;
     page.says("The chain is broken: entry 7 of `river` does not follow from those before it");
     assert_eq!(entries(&console, "river").last().unwrap().act, Act::Viewed);
+}
+
+#[tokio::test]
+async fn a_client_named_like_a_person_does_not_show_what_the_person_did() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut admin = console.signed_in("admin", "river", &[Role::Admin]).await;
+    let mut colleague = console.signed_in("li.wei", "river", &[Role::Risk]).await;
+    colleague.get("/console/loans/A-1").await;
+    let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
+    let keys = vec![SigningKey::from_pem(&pem).unwrap().public().to_jwk()];
+    let keys = serde_json::to_string(&Jwks { keys }).unwrap();
+    let developer = "/console/developer";
+    let client = [
+        ("client", "li.wei"),
+        ("keys", &keys),
+        ("scopes", "loans:read"),
+    ];
+    let page = admin.fill(developer, developer, &client).await;
+    assert_eq!(page.location, developer, "{}", page.body);
+    let mut call = [Entry {
+        client: "li.wei".to_owned(),
+        ..Entry::new(
+            ("river", ""),
+            Act::Called,
+            "/v1/agreements/marketplace/loans/A-5/transactions",
+            1_700_000_000,
+        )
+    }];
+    audit::append(&console.registry, &mut call).unwrap();
+    let page = admin.get("/console/developer/li.wei").await;
+    page.says("A-5");
+    assert!(!page.body.contains("A-1"), "{}", page.body);
 }
