@@ -242,12 +242,8 @@ impl Cell {
             | Cell::Link(text, _)
             | Cell::Badge(_, text)
             | Cell::Code(text)
-            | Cell::Address(text) => match text.starts_with(['=', '+', '-', '@']) {
-                // A spreadsheet would take it for a formula.
-                true => quoted(&format!("'{text}")),
-                false => quoted(text),
-            },
-            Cell::Lines(lines) => quoted(&lines.join("; ")),
+            | Cell::Address(text) => literal(text),
+            Cell::Lines(lines) => literal(&lines.join("; ")),
             Cell::Bar(_) | Cell::Button(..) => String::new(),
         }
     }
@@ -262,6 +258,14 @@ impl Cell {
             from += width;
         }
         rectangles
+    }
+}
+
+/// A field of CSV with words, marked where a spreadsheet would take it for a formula.
+fn literal(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@']) {
+        true => quoted(&format!("'{text}")),
+        false => quoted(text),
     }
 }
 
@@ -491,10 +495,13 @@ mod tests {
             Cell::number("−1,234.56"),
         ]);
         table.row(vec![Cell::text("=1+1"), Cell::number("–")]);
+        let lines = ["+1".to_owned(), "=2".to_owned()];
+        table.row(vec![Cell::Lines(lines.into()), Cell::number("1")]);
         table.sum(vec![Cell::text("Total"), Cell::number("−1,234.56")]);
         let expected = "\u{feff}Account,\"Debit, credit\"\r\n\
             \"Due to \"\"River\"\", in all\",-1234.56\r\n\
-            '=1+1,0\r\n";
+            '=1+1,0\r\n\
+            '+1; =2,1\r\n";
         assert_eq!(table.csv(), expected);
     }
 }
