@@ -8,9 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rusqlite::{Row, params};
 use serde::Deserialize;
+use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Book, Command, Documents, Refusal, Version};
-use tandem_domain::document::Document;
+use tandem_domain::document::{Document, Problem};
 use tandem_domain::policy::{Policy, PolicyFile};
+use toml::Spanned;
 
 use super::agreement::changed;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
@@ -256,22 +258,18 @@ fn policy_text<'a>(version: &'a Version, lender: &str) -> Result<&'a str, Fault>
     Ok(&version.documents.policies[place])
 }
 
-/// The latest agreement under the number of its next version.
+/// The latest agreement under the number of its next version, with the rest as it is written.
 fn next_agreement(latest: &Version) -> String {
-    let version = latest.agreement.file.version;
-    let mut numbered = false;
-    let lines = latest.documents.agreement.split_inclusive('\n');
-    let lines = lines.map(|line| {
-        let is_version = line
-            .strip_prefix("version")
-            .is_some_and(|rest| rest.trim_start().starts_with('='));
-        if numbered || !is_version {
-            return line.to_owned();
-        }
-        numbered = true;
-        line.replacen(&version.to_string(), &(version + 1).to_string(), 1)
-    });
-    lines.collect()
+    #[derive(Deserialize)]
+    struct Numbered {
+        version: Spanned<u32>,
+    }
+    let mut agreement = latest.documents.agreement.clone();
+    if let Ok(Numbered { version }) = toml::from_str(&agreement) {
+        let next = version.get_ref() + 1;
+        agreement.replace_range(version.span(), &next.to_string());
+    }
+    agreement
 }
 
 /// Ids of all parties of the agreement as last signed: each must approve.
@@ -412,10 +410,23 @@ pub(super) fn policy(signed: &Signed) -> Result<Option<Section>, Fault> {
         ));
     }
     let text = visit.language.fill("amendment.policy_text", &[&policy]);
-    let section = Section::new("policy", visit.t("amendment.policy"));
-    Ok(Some(
-        section.with(Block::Text(text)).with(Block::Links(links)),
-    ))
+    let mut section = Section::new("policy", visit.t("amendment.policy")).with(Block::Text(text));
+    section.blocks.extend(later(signed)?);
+    Ok(Some(section.with(Block::Links(links))))
+}
+
+/// From which day on the policy signed last decides, and one that is proposed now, if not yet.
+fn later(signed: &Signed) -> Result<Option<Block>, Fault> {
+    let visit = &signed.visit;
+    signed.look(|scope| {
+        let latest = scope.book.latest().ok_or(Fault::NotFound)?;
+        let day = latest.agreement.file.effective_from;
+        Ok((day > scope.book.business_date()).then(|| {
+            let day = day.to_string();
+            let text = visit.language.fill("amendment.later", &[&day]);
+            Block::Notice(Tone::Warn, text)
+        }))
+    })
 }
 
 /// Which document is asked for.
@@ -489,6 +500,11 @@ fn form(
             .map(|wrong| Block::Notice(Tone::Bad, wrong));
         sheet.add("wrong", wrong.collect());
     }
+    if subject == Subject::Policy
+        && let Some(later) = later(signed)?
+    {
+        sheet.add("later", vec![later]);
+    }
     let form = Form {
         action: "/console/agreement/amendments".to_owned(),
         inputs: vec![
@@ -534,17 +550,12 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
             wrong.push(visit.t("agreement.no_changes").to_owned());
         }
         let documents = documents(scope.book, &agreement, party, policy)?;
-        match scope.book.can_sign(documents.clone()) {
-            // What would be wrong with it in another lender's place says little.
-            _ if policy.and_then(lender_of).is_some_and(|of| of != *party) => {
-                let text = visit.language.fill("amendment.not_own", &[party]);
-                wrong.push(text);
-            }
-            Ok(()) => {}
-            Err(Refusal::InvalidDocuments(problems)) => {
-                wrong.extend(problems.iter().map(ToString::to_string));
-            }
-            Err(refusal) => wrong.push(refusal.to_string()),
+        // What would be wrong with it in another lender's place says little.
+        if policy.and_then(lender_of).is_some_and(|of| of != *party) {
+            let text = visit.language.fill("amendment.not_own", &[party]);
+            wrong.push(text);
+        } else {
+            wrong.extend(refusals(visit, scope, &documents, Some(party)));
         }
         let version = Version::parse(documents).ok();
         let version = version.map_or(0, |version| version.agreement.file.version);
@@ -584,6 +595,49 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
         Ok(id)
     })?;
     Ok(go(&format!("/console/agreement/amendments/{id}")))
+}
+
+/// Why the book would refuse to sign documents, as a party may know it, or as all may: what is in a
+/// policy is told to its lender only.
+fn refusals(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    documents: &Documents,
+    to: Option<&str>,
+) -> Vec<String> {
+    let problems = match scope.book.can_sign(documents.clone()) {
+        Ok(()) => return Vec::new(),
+        Err(Refusal::InvalidDocuments(problems)) => problems,
+        Err(refusal) => return vec![refusal.to_string()],
+    };
+    let words = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.to_string());
+    let Ok(agreement) = Agreement::parse(&documents.agreement) else {
+        return words(problems).collect();
+    };
+    let version = agreement.file.version;
+    let mut versions = scope.book.versions().iter();
+    if versions.any(|one| one.agreement.file.version == version) {
+        let id = agreement.file.id;
+        return vec![Refusal::VersionUsed { id, version }.to_string()];
+    }
+    let mut wrong = Vec::new();
+    for text in &documents.policies {
+        let Err(problems) = Policy::parse(text, &agreement) else {
+            continue;
+        };
+        match lender_of(text) {
+            Some(lender) if to != Some(lender.as_str()) => {
+                let lender = name(scope, &lender);
+                wrong.push(visit.language.fill("amendment.unfit", &[&lender]));
+            }
+            // One that cannot be read was never signed, so it is the one that is proposed.
+            _ => wrong.extend(words(problems)),
+        }
+    }
+    if wrong.is_empty() {
+        wrong.extend(words(problems));
+    }
+    wrong
 }
 
 fn stand_behind(
@@ -741,8 +795,12 @@ pub(super) async fn decide(
             connection.execute(text, params![id, person.party, person.id]).map(drop)
         })?,
         "sign" => {}
-        "withdraw" if own => set(&signed, id, "withdrawn", "")?,
-        "reject" if person.roles.has(Role::Approver) && !own => set(&signed, id, "rejected", "")?,
+        "withdraw" if own => {
+            set(&signed, id, "withdrawn", "")?;
+        }
+        "reject" if person.roles.has(Role::Approver) && !own => {
+            set(&signed, id, "rejected", "")?;
+        }
         "withdraw" | "reject" => return Err(Fault::Forbidden),
         _ => return Err(Fault::NotFound),
     }
@@ -757,26 +815,38 @@ pub(super) async fn decide(
     Ok(answer)
 }
 
-/// Ends an amendment that is open, or says how far it is.
-fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result<()> {
+/// Ends an amendment that is open, or says how far it is; false if it is over. What the book signed
+/// is done, whatever was said meanwhile.
+fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result<bool> {
     signed.visit.console.registry.with(|connection| {
-        let text =
-            format!("update amendment set state = ?2, outcome = ?3 where id = ?1 and {OPEN}");
-        connection
-            .execute(&text, params![id, state, outcome])
-            .map(drop)
+        let text = format!(
+            "update amendment set state = ?2, outcome = ?3
+             where id = ?1 and ({OPEN} or ?2 = 'done')"
+        );
+        let changed = connection.execute(&text, params![id, state, outcome])?;
+        Ok(changed == 1)
     })
 }
 
 /// Has the book sign what all parties approved; signing it again changes nothing. True if the book
 /// refuses it.
 async fn sign(signed: &Signed, amendment: &Amendment) -> Result<bool, Fault> {
-    set(signed, amendment.id, "approved", "")?;
+    if !set(signed, amendment.id, "approved", "")? {
+        // Somebody has ended it since.
+        return Ok(false);
+    }
     let documents = signed.look(|scope| amendment.documents(scope.book))?;
-    let command = Command::Sign(Box::new(documents));
+    let command = Command::Sign(Box::new(documents.clone()));
     let (state, outcome) = match signed.desk.execute(command).await {
         Ok(_) => ("done", String::new()),
         Err(problem) if problem.retryable => ("approved", problem.detail),
+        // Its details may be of a policy, and what is kept is shown to all.
+        Err(problem) if problem.code == "invalid_documents" => {
+            let visit = &signed.visit;
+            let to = amendment.policy.is_some().then_some(&*amendment.party);
+            let words = signed.look(|scope| Ok(refusals(visit, scope, &documents, to)))?;
+            ("refused", words.join("\n"))
+        }
         Err(problem) => ("refused", problem.detail),
     };
     set(signed, amendment.id, state, &outcome)?;

@@ -263,3 +263,126 @@ async fn the_book_may_have_gone_on() {
     page.says("Refused by the book");
     page.says("is signed with other content; a change needs version 3");
 }
+
+/// Signs the agreement as it is changed, with the policies as they are.
+async fn sign(book: &Book, agreement: String) {
+    let documents = Documents {
+        agreement,
+        ..documents()
+    };
+    let command = Command::Sign(Box::new(documents));
+    book.desk.execute(command).await.unwrap();
+}
+
+/// The next version, in which a party does not see a field any more.
+fn without(party: &str, field: &str) -> String {
+    let next = amended();
+    let (before, after) = next.split_once(&format!("name = \"{field}\"\n")).unwrap();
+    let rest = after.replacen(&format!(", \"{party}\""), "", 1);
+    assert_ne!(rest, after);
+    format!("{before}name = \"{field}\"\n{rest}")
+}
+
+#[tokio::test]
+async fn what_is_in_a_policy_is_told_to_its_lender_only() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut people = people(&console).await;
+    let text = without("cloud", "annual_income");
+    let fields = [("agreement", text.as_str()), ("reason", "Why not.")];
+    let page = people[0].0.fill(NEW, NEW, &fields).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    page.says("The policy of Cloud Bank does not fit this agreement");
+    assert!(!page.body.contains("does not let"), "{}", page.body);
+    let page = people[2].0.fill(NEW, NEW, &fields).await;
+    page.says("decline[5].when: the agreement does not let `cloud` see `annual_income`");
+
+    // Nor does the book's refusal tell it, where the policy has changed since.
+    let text = without("river", "income_verified");
+    let fields = [("agreement", text.as_str()), ("reason", "Why not.")];
+    assert_eq!(people[0].0.fill(NEW, NEW, &fields).await.location, ONE);
+    let mut others = documents();
+    others.agreement = others.agreement.replace("version = 1\n", "version = 2\n");
+    let river = &mut others.policies[2];
+    *river = river.replace(
+        "debt_to_income = \"missing\"",
+        "income_verified = \"missing\"",
+    );
+    assert_ne!(*river, documents().policies[2]);
+    let command = Command::Sign(Box::new(others));
+    book.desk.execute(command).await.unwrap();
+    act(&mut people[0].1, "approve").await;
+    for (desk, approver) in &mut people[1..] {
+        act(desk, "support").await;
+        act(approver, "approve").await;
+    }
+    let page = people[0].0.get(ONE).await;
+    page.says("is signed with other content; a change needs version 3");
+    assert!(!page.body.contains("does not let"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn what_is_ended_meanwhile_is_not_signed_and_what_is_signed_is_done() {
+    let withdraw = "update amendment set state = 'withdrawn' where id = new.id;";
+    for (when, then, said, count) in [
+        ("before", "select raise(ignore);", "Withdrawn", 1),
+        ("after", "", "Carried out", 2),
+    ] {
+        let book = Book::open().await;
+        let console = console(&book).await;
+        let mut people = people(&console).await;
+        propose(&mut people[0].0).await;
+        act(&mut people[0].1, "approve").await;
+        // The other withdraws it just before or after the last approval counts.
+        let trigger = format!(
+            "create trigger meanwhile {when} update of state on amendment
+             when new.state = 'approved' begin {withdraw} {then} end"
+        );
+        let registry = &console.registry;
+        registry
+            .with(|connection| connection.execute_batch(&trigger))
+            .unwrap();
+        for (desk, approver) in &mut people[1..] {
+            act(desk, "support").await;
+            act(approver, "approve").await;
+        }
+        assert_eq!(versions(&book), count, "{when}");
+        people[0].0.get(ONE).await.says(said);
+    }
+}
+
+#[tokio::test]
+async fn the_next_number_stands_wherever_the_number_is_written() {
+    for number in ["\"version\" = ", "  version = "] {
+        let book = Book::open().await;
+        let console = console(&book).await;
+        let mut risk = console.signed_in("risk", "river", &[Role::Risk]).await;
+        let text = amended().replace("version = 2\n", &format!("{number}2\n"));
+        sign(&book, text).await;
+        let draft = "/console/agreement/amendments?of=policy";
+        let now = risk.get("/console/agreement/text/2?of=policy").await.body;
+        let next = now.replace("R-INCOME", "R-EARNS");
+        let fields = [("of", "policy"), ("policy", &next), ("reason", "Shorter.")];
+        let page = risk.fill(draft, NEW, &fields).await;
+        assert_eq!(page.location, ONE, "{}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_says_from_which_day_it_decides() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut risk = console.signed_in("risk", "river", &[Role::Risk]).await;
+    let pages = [
+        "/console/agreement",
+        "/console/agreement/amendments?of=policy",
+    ];
+    let said = "The version signed last takes effect on 2022-06-01.";
+    for path in pages {
+        assert!(!risk.get(path).await.body.contains("takes effect on"));
+    }
+    sign(&book, amended().replace("2022-01-01", "2022-06-01")).await;
+    for path in pages {
+        risk.get(path).await.says(said);
+    }
+}
