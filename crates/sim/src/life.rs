@@ -252,7 +252,8 @@ impl Life {
     /// Commands whose events do not fit into one batch of the journal: the first fills it almost,
     /// the second has several events, so a crash can come between them.
     fn straddle(&mut self, book: &Book) -> [Command; 2] {
-        let left = self.rng.usize(30..220);
+        // The event has up to 35 bytes more than its documents.
+        let left = self.rng.usize(40..220);
         let several = self.rng.u32(..4);
         let sign = self.sign(MAX_EVENT - left);
         match several {
