@@ -597,6 +597,12 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
     Ok(go(&format!("/console/agreement/amendments/{id}")))
 }
 
+/// True if a version is signed under this number.
+fn is_taken(book: &Book, version: u32) -> bool {
+    let mut versions = book.versions().iter();
+    versions.any(|one| one.agreement.file.version == version)
+}
+
 /// Why the book would refuse to sign documents, as a party may know it, or as all may: what is in a
 /// policy is told to its lender only.
 fn refusals(
@@ -615,8 +621,7 @@ fn refusals(
         return words(problems).collect();
     };
     let version = agreement.file.version;
-    let mut versions = scope.book.versions().iter();
-    if versions.any(|one| one.agreement.file.version == version) {
+    if is_taken(scope.book, version) {
         let id = agreement.file.id;
         return vec![Refusal::VersionUsed { id, version }.to_string()];
     }
@@ -680,9 +685,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
             let outcome = amendment.outcome.clone();
             sheet.add("outcome", vec![Block::Notice(Tone::Bad, outcome)]);
         }
-        let mut versions = scope.book.versions().iter();
-        let is_taken = versions.any(|one| one.agreement.file.version == amendment.version);
-        if amendment.state == "open" && is_taken {
+        if amendment.state == "open" && is_taken(scope.book, amendment.version) {
             let text = visit.language.fill("amendment.overtaken", &[&number]);
             sheet.add("overtaken", vec![Block::Notice(Tone::Bad, text)]);
         }

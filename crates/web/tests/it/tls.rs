@@ -189,7 +189,17 @@ struct Bound<'a> {
     token: String,
 }
 
-impl Bound<'_> {
+impl<'a> Bound<'a> {
+    /// The client that got this answer for a token.
+    fn new(running: &'a Running, signer: Signer, answer: &Value) -> Bound<'a> {
+        assert_eq!(answer["token_type"], "Bearer", "{answer}");
+        Bound {
+            running,
+            signer,
+            token: answer["access_token"].as_str().unwrap().to_owned(),
+        }
+    }
+
     /// Fields of a call with the token, signed if it is a POST.
     fn fields(&self, method: &str, path: &str, body: &[u8]) -> HeaderMap {
         let mut fields = HeaderMap::new();
@@ -232,13 +242,7 @@ fn a_token_is_bound_to_a_certificate() {
 
     let client = running.register("bazaar");
     let (signer, answer) = token_of_one(&running, &client);
-    assert_eq!(answer["token_type"], "Bearer");
-    let token = answer["access_token"].as_str().unwrap().to_owned();
-    let case = Bound {
-        running: &running,
-        signer,
-        token,
-    };
+    let case = Bound::new(&running, signer, &answer);
     let path = format!("/v1/agreements/{BOOK}");
     let get = case.fields("GET", &path, b"");
     let post_path = format!("{path}/applications");
@@ -346,13 +350,7 @@ fn a_token_is_bound_to_a_certificate_that_a_proxy_was_shown() {
         .0
         .send("POST", "/oauth/token", &fields, form.as_bytes());
     let answer = answer.unwrap().json();
-    assert_eq!(answer["token_type"], "Bearer", "{answer}");
-    let token = answer["access_token"].as_str().unwrap().to_owned();
-    let case = Bound {
-        running: &running,
-        signer,
-        token,
-    };
+    let case = Bound::new(&running, signer, &answer);
     let path = format!("/v1/agreements/{BOOK}");
     let mut fields = case.fields("GET", &path, b"");
     for (certificate, status) in [(Some("one"), 200), (Some("other"), 401), (None, 401)] {
