@@ -58,7 +58,7 @@ const STEPS: [Step; 10] = [
         run: |root| {
             let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
             cargo::component(root, "clippy", &arguments)?;
-            let postgres = "clippy -ptandem-journal -ptandem -ptandem-sim --features \
+            let postgres = "clippy -ptandem-journal -ptandem-web -ptandem -ptandem-sim --features \
                             tandem/postgres,tandem-sim/postgres --all-targets -- -Dwarnings";
             cargo::run(root, &words(postgres))
         },
@@ -88,7 +88,9 @@ const STEPS: [Step; 10] = [
         about: "all tests pass",
         run: |root| {
             cargo::run(root, &["test", "--workspace"])?;
-            cargo::run(root, &words(POSTGRES))
+            cargo::run(root, &words(POSTGRES))?;
+            let place = [("TANDEM_TEST_REGISTRY", "postgres")];
+            cargo::run_with(root, &place, &words(REGISTRY))
         },
     },
     Step {
@@ -160,6 +162,9 @@ const RUNS: [Run; 7] = [
 const POSTGRES: &str = "test -ptandem-journal -ptandem -ptandem-sim --features \
                         tandem/postgres,tandem-sim/postgres -- postgres:: faults:: stores:: \
                         server::";
+
+/// All of the service's tests again, with its registry on a PostgreSQL server.
+const REGISTRY: &str = "test -ptandem-web --features postgres";
 
 const FAILOVER: &str = "test -ptandem-journal -ptandem --features postgres --test it -- --nocapture \
                         --include-ignored --test-threads=1 faults:: is_taken_over model:: nodes::";

@@ -8,7 +8,7 @@
 //! whichever of the servers takes writes by then, and the hashes are compared. Every other failed
 //! write is fatal, as in the embedded store.
 //!
-//! Connections are not encrypted: let them run through a unix socket or a network that is.
+//! Servers on other machines are spoken to by TLS ([`Server`]).
 
 mod ownership;
 mod server;
@@ -27,8 +27,8 @@ use postgres::{Row, Statement};
 
 pub use self::ownership::Ownership;
 use self::ownership::{Refused, Renewal};
-pub use self::server::{AddressError, Server};
-use self::server::{Connection, explain, is_unclear};
+pub use self::server::{AddressError, Server, explain};
+use self::server::{Connection, is_unclear};
 use crate::head::{HeadFile, Record, TailError};
 use crate::lease::{self, Ask, Fate, Lease, Node};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};

@@ -7,12 +7,12 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use tandem_web::audit::{self, Checker, Head};
-use tandem_web::registry::Registry;
+use tandem_web::registry::NodeFile;
 
 use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::{audit_file, open_audit};
+use crate::service::{audit_file, open_audit};
 
 /// What to do with the audit log.
 #[derive(clap::Subcommand)]
@@ -47,7 +47,7 @@ pub(crate) fn audit(action: &Action) -> Outcome {
     }
 }
 
-fn open(data: &Path) -> Outcome<Registry> {
+fn open(data: &Path) -> Outcome<NodeFile> {
     let file = audit_file(data);
     if !file.exists() {
         return Err(Failure(format!(
@@ -58,11 +58,11 @@ fn open(data: &Path) -> Outcome<Registry> {
     open_audit(data)
 }
 
-fn export(registry: &Registry, party: &str) -> Outcome {
+fn export(file: &NodeFile, party: &str) -> Outcome {
     let mut out = io::stdout().lock();
     let mut after = 0;
     loop {
-        let lines = audit::lines(registry, party, after).map_err(failed)?;
+        let lines = audit::lines(file, party, after).map_err(failed)?;
         if lines.is_empty() {
             return Ok(());
         }
@@ -78,15 +78,12 @@ fn verify(data: Option<&Path>, file: Option<&Path>) -> Outcome {
     if let (Some((party, checked)), None) = (&exported, data) {
         return say(party, checked);
     }
-    let registry = open(data.unwrap_or(Path::new(DEFAULT)))?;
-    let mut parties: BTreeSet<_> = audit::parties(&registry)
-        .map_err(failed)?
-        .into_iter()
-        .collect();
+    let log = open(data.unwrap_or(Path::new(DEFAULT)))?;
+    let mut parties: BTreeSet<_> = audit::parties(&log).map_err(failed)?.into_iter().collect();
     parties.extend(exported.iter().map(|(party, _)| party.clone()));
     for party in parties {
         let known = exported.iter().find(|(known, _)| *known == party);
-        let checked = audit::check(&registry, &party, known.map(|(_, checked)| checked.head()));
+        let checked = audit::check(&log, &party, known.map(|(_, checked)| checked.head()));
         let checked = checked.map_err(failed)?;
         say(
             &party,

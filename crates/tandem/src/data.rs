@@ -234,7 +234,7 @@ fn folder(data: Option<&Path>, book: &BookName) -> PathBuf {
 /// Stands for servers where the program was built without.
 #[cfg(not(feature = "postgres"))]
 mod server {
-    use super::{BookName, Failure, Outcome, Path, Place};
+    use super::{BookName, Outcome, Path, Place};
 
     pub(super) fn place(
         _: &str,
@@ -242,10 +242,16 @@ mod server {
         _: Option<&Path>,
         _: Option<&str>,
     ) -> Outcome<Place> {
-        Err(Failure(
-            "this program was built without PostgreSQL: build it with `cargo build --release \
-             --features postgres`, or leave --store out"
-                .to_owned(),
-        ))
+        Err(super::without_server())
     }
+}
+
+/// That there is nothing to reach servers with.
+#[cfg(not(feature = "postgres"))]
+pub(crate) fn without_server() -> Failure {
+    Failure(
+        "this program was built without PostgreSQL: build it with `cargo build --release \
+         --features postgres`, or leave --store out"
+            .to_owned(),
+    )
 }

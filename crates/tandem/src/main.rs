@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod schedule;
 mod serve;
+mod service;
 mod settings;
 mod slices;
 mod table;

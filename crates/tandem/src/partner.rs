@@ -9,11 +9,10 @@ use tandem_client::{ApiClient, ClientTls};
 use tandem_web::access::{Client, Scopes};
 use tandem_web::registry::Registry;
 
-use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::programme::read_text;
-use crate::serve::{make_folder, open_registry};
+use crate::service::{self, make_folder};
 
 /// What to do with clients.
 #[derive(clap::Subcommand)]
@@ -55,9 +54,8 @@ pub(crate) enum Action {
 /// Clients of a service.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Folder of the service, as for `tandem serve`.
-    #[arg(long, default_value = DEFAULT, global = true)]
-    data: PathBuf,
+    #[command(flatten)]
+    place: service::Place,
     #[command(subcommand)]
     action: Action,
 }
@@ -65,9 +63,9 @@ pub(crate) struct Options {
 /// Changes or lists the clients of a service.
 pub(crate) fn client(options: &Options) -> Outcome {
     if let Action::Add { .. } = options.action {
-        make_folder(&options.data)?;
+        make_folder(&options.place.data)?;
     }
-    let registry = open_registry(&options.data)?;
+    let registry = options.place.registry()?;
     match &options.action {
         Action::Add {
             client,

@@ -1,22 +1,18 @@
 //! `tandem person`: people who sign in to the console of a service.
 
-use std::path::PathBuf;
-
 use tandem_client::system_time;
 use tandem_web::audit::{self, Act, Entry};
 use tandem_web::console::people::{self, NewPerson, Role};
 
-use crate::data::DEFAULT;
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::serve::{make_folder, open_audit, open_registry};
+use crate::service::{self, make_folder, open_audit};
 
 /// Somebody who is to sign in to the console.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Folder of the service, as for `tandem serve`.
-    #[arg(long, default_value = DEFAULT)]
-    data: PathBuf,
+    #[command(flatten)]
+    place: service::Place,
     /// Name to sign in with, often an e-mail address.
     login: String,
     /// The person's name.
@@ -37,8 +33,8 @@ fn role(name: &str) -> Result<Role, String> {
 
 /// Adds the person and prints the password of the first sign-in.
 pub(crate) fn add(options: &Options) -> Outcome {
-    make_folder(&options.data)?;
-    let registry = open_registry(&options.data)?;
+    make_folder(&options.place.data)?;
+    let registry = options.place.registry()?;
     let roles = options.role.iter().copied().chain([Role::Viewer]);
     let new = NewPerson {
         login: &options.login,
@@ -74,7 +70,7 @@ fn note(options: &Options) -> Outcome {
             system_time(),
         )
     };
-    let noted = audit::append(&open_audit(&options.data)?, &mut [entry]);
+    let noted = audit::append(&open_audit(&options.place.data)?, &mut [entry]);
     noted
         .map(drop)
         .map_err(|error| Failure(format!("the audit log cannot be written: {error}")))

@@ -24,7 +24,7 @@ use crate::instruct;
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
-use crate::serve::{open_registry, registry_file};
+use crate::service::{about, open_registry, registry_file};
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
 use crate::words::counted;
@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut run = Run::open(&place, &programme, applications, payments, instructions)?;
     run.live(options.until)?;
     run.snapshot(&place);
-    run.keep_refused(&place)?;
+    run.keep_refused(&place, store.as_deref())?;
     // The writer lets the journal go before it is read back.
     let Run {
         engine,
@@ -109,7 +109,12 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
 /// Runs a programme up to a day, by default half a year after its last application, if its book
 /// is not as far.
-pub(crate) fn fill(programme: &Programme, place: &Place, until: Option<Day>) -> Outcome {
+pub(crate) fn fill(
+    programme: &Programme,
+    place: &Place,
+    store: Option<&str>,
+    until: Option<Day>,
+) -> Outcome {
     let applications = programme.applications(None)?;
     let last = applications.rows.iter().map(|row| row.date).max();
     let until = until.or_else(|| Some(last? + HALF_A_YEAR));
@@ -118,7 +123,7 @@ pub(crate) fn fill(programme: &Programme, place: &Place, until: Option<Day>) -> 
     let mut run = Run::open(place, programme, applications, payments, instructions)?;
     run.live(until)?;
     run.snapshot(place);
-    run.keep_refused(place)
+    run.keep_refused(place, store)
 }
 
 /// In days.
@@ -372,7 +377,7 @@ impl Run {
 
     /// Tells the service in the same folder, if there is one, what was refused: its console makes
     /// cases of it.
-    fn keep_refused(&self, place: &Place) -> Outcome {
+    fn keep_refused(&self, place: &Place, store: Option<&str>) -> Outcome {
         let data = place.folder().parent().unwrap_or(Path::new("."));
         let file = registry_file(data);
         let Some(version) = self.engine.book().latest() else {
@@ -381,11 +386,11 @@ impl Run {
         if self.refused.is_empty() || !file.exists() {
             return Ok(());
         }
-        let registry = open_registry(data)?;
+        let registry = open_registry(data, store)?;
         let agreement = &version.agreement.file;
         let (id, servicer) = (&agreement.id, &agreement.roles.servicer);
         let kept = refusals::keep(&registry, id, servicer, &self.refused);
-        kept.map_err(|error| Failure(format!("{}: {error}", file.display())))
+        kept.map_err(|error| about(&file, &error))
     }
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot

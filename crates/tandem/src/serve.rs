@@ -1,8 +1,6 @@
 //! `tandem serve`: programmes as a service, with the open API and the console.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -13,7 +11,7 @@ use tandem_domain::calendar::Day;
 use tandem_journal::{BookName, Journal};
 use tandem_web::access::{Access, Scopes, Settings};
 use tandem_web::api::Deciders;
-use tandem_web::audit::{self, Audit};
+use tandem_web::audit::Audit;
 use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
@@ -30,6 +28,9 @@ use tandem_web::{LogFormat, Service};
 use crate::data::{DEFAULT, Place, make_private};
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
+use crate::service::{
+    about, audit_file, lock, make_folder, open_answers, open_audit, open_persons, open_registry,
+};
 use crate::{partner, run};
 
 /// What to serve, and where.
@@ -134,50 +135,6 @@ pub(crate) struct Options {
     log_format: LogFormat,
 }
 
-/// Folder of the service's own files below that of the books.
-const SERVICE: &str = "service";
-
-/// Makes the folder in which a service below a folder keeps its files, if it is not there.
-pub(crate) fn make_folder(data: &Path) -> Outcome<PathBuf> {
-    let folder = data.join(SERVICE);
-    make_private(&folder)?;
-    Ok(folder)
-}
-
-/// Where a service below a folder keeps what is not in its books.
-pub(crate) fn registry_file(data: &Path) -> PathBuf {
-    data.join(SERVICE).join("registry.db")
-}
-
-/// Opens it.
-pub(crate) fn open_registry(data: &Path) -> Outcome<Registry> {
-    open_file(&registry_file(data), &tandem_web::schemas())
-}
-
-/// Where a service below a folder keeps its audit log.
-pub(crate) fn audit_file(data: &Path) -> PathBuf {
-    data.join(SERVICE).join("audit.db")
-}
-
-/// Opens it.
-pub(crate) fn open_audit(data: &Path) -> Outcome<Registry> {
-    open_file(&audit_file(data), &audit::SCHEMAS)
-}
-
-fn open_file(file: &Path, schemas: &[&str]) -> Outcome<Registry> {
-    if !file.parent().is_some_and(Path::is_dir) {
-        return Err(about(
-            file,
-            &"there is no service here; name its folder with --data",
-        ));
-    }
-    Registry::open(file, schemas).map_err(|error| about(file, &error))
-}
-
-fn about(file: &Path, error: &dyn Display) -> Failure {
-    Failure(format!("{}: {error}", file.display()))
-}
-
 /// Serves until the process is told to stop.
 pub(crate) fn serve(options: &Options) -> Outcome {
     tandem_web::log(&options.log, options.log_format)
@@ -210,13 +167,14 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         .unwrap_or_else(|| format!("{scheme}://{address}"));
     let folder = make_folder(&options.data)?;
     let _lock = lock(&folder)?;
-    let registry = Arc::new(open_registry(&options.data)?);
+    let (data, store) = (&options.data, options.store.as_deref());
+    let registry = Arc::new(open_registry(data, store)?);
     let settings = Settings {
         base: base.clone(),
         rate: options.rate,
         client_certificates: options.client_certificates || options.proxy_certificates,
     };
-    let access = Access::open(&settings, registry.clone(), &folder);
+    let access = Access::open(&settings, registry.clone(), &open_answers(data)?, &folder);
     let access = access.map_err(|error| Failure(error.to_string()))?;
     let source = |command: &Option<String>, file: &Option<PathBuf>| match command {
         Some(command) => Some(KeySource::Command(command.clone())),
@@ -225,7 +183,8 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let key = source(&options.vault_key_command, &options.vault_key);
     let key = key.unwrap_or_else(|| KeySource::File(folder.join("vault.key")));
     let old_key = source(&options.old_vault_key_command, &options.old_vault_key);
-    let vault = Vault::open(&folder, &registry, &key, old_key.as_ref());
+    let (keys, persons) = open_persons(data, store)?;
+    let vault = Vault::open(keys, persons, &registry, &key, old_key.as_ref());
     let vault = vault.map_err(|error| Failure(error.to_string()))?;
     let mut desks = BTreeMap::new();
     let mut threads = Vec::new();
@@ -250,11 +209,11 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let access = Arc::new(access);
     decide_elsewhere(&options.decider, &lenders, &desks, &access)?;
     let allow_private = options.demo || options.private_webhooks;
-    let entries = open_audit(&options.data)?;
+    let entries = open_audit(data)?;
     let audit = Audit::open(entries, options.audit_days, &metrics);
-    let audit = audit.map_err(|error| about(&audit_file(&options.data), &error))?;
+    let audit = audit.map_err(|error| about(&audit_file(data), &error))?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
-    let webhooks = webhooks.map_err(|error| about(&registry_file(&options.data), &error))?;
+    let webhooks = webhooks.map_err(|error| Failure(error.to_string()))?;
     let service = Arc::new(Service {
         webhooks: Arc::new(webhooks),
         audit: Arc::new(audit),
@@ -314,20 +273,6 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         let _ = thread.join();
     }
     served.map_err(Failure)
-}
-
-/// Keeps the service's own files to one service, as long as it is held.
-fn lock(folder: &Path) -> Outcome<File> {
-    let path = folder.join("lock");
-    let file = File::create(&path).map_err(|error| Failure::io(&path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure(format!(
-            "{}: another service runs in this folder; stop it, or name another with --data",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(Failure::io(&path, &error)),
-    }
 }
 
 fn decider(text: &str) -> Result<(String, String), String> {
@@ -415,7 +360,7 @@ fn open(
     let (store, node) = (options.store.as_deref(), options.node.as_deref());
     let place = Place::of(&name, Some(&folder), store, node)?;
     if options.demo {
-        run::fill(programme, &place, options.until)?;
+        run::fill(programme, &place, store, options.until)?;
     }
     let setup = Setup {
         rows: folder.join("rows.db"),

@@ -17,8 +17,12 @@ use crate::fail::{Failure, Outcome};
 /// Command whose options they are.
 const SERVE: &str = "serve";
 
-/// Commands that only need to know where the service's folder is.
-const OTHERS: [&str; 3] = ["client", "person", "audit"];
+/// Commands that only need to know where the service is, and the options that say it.
+const OTHERS: [(&str, &[&str]); 3] = [
+    ("client", &[DATA, "store"]),
+    ("person", &[DATA, "store"]),
+    ("audit", &[DATA]),
+];
 
 /// Option that names this folder.
 const DATA: &str = "data";
@@ -90,14 +94,15 @@ fn complete(
     else {
         return Ok(Vec::new());
     };
-    if name != SERVE && !OTHERS.contains(&name) {
+    let place = OTHERS.iter().find(|(other, _)| *other == name);
+    if name != SERVE && place.is_none() {
         return Ok(Vec::new());
     }
     let given = innermost(given);
     let is_missing = |option: &Arg| {
         let id = option.get_id().as_str();
         // An export is checked by itself unless a folder is named.
-        let counts = name == SERVE || (id == DATA && !is_said(given, "file"));
+        let counts = place.is_none_or(|(_, place)| place.contains(&id) && !is_said(given, "file"));
         counts && !is_said(given, id)
     };
     let read = |name: &str| match variable(name) {
@@ -373,6 +378,15 @@ mod tests {
             assert_eq!(found(words, &data, None), ["--data=books"], "{words:?}");
             assert_eq!(found(words, &[], Some(FILE)), ["--data=books"], "{words:?}");
         }
+        let server = [("TANDEM_STORE", "postgres://db/lending")];
+        for words in [
+            &["client", "list"][..],
+            &["person", "anna", "--name=Anna", "--party=river"],
+        ] {
+            let expected = ["--store=postgres://db/lending"];
+            assert_eq!(found(words, &server, None), expected, "{words:?}");
+        }
+        assert!(found(&["audit", "verify"], &server, None).is_empty());
         for words in [
             &["client", "--data", "here", "list"][..],
             &["client", "list", "--data", "here"],

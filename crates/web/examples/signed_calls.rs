@@ -16,8 +16,8 @@ use axum::routing::post;
 use tandem_client::key::{Algorithm, Jwks, SigningKey};
 use tandem_client::sign::Signer;
 use tandem_client::system_time;
-use tandem_web::access::{Access, Caller, Client, Gate, SCHEMAS, Settings, layer, routes};
-use tandem_web::registry::Registry;
+use tandem_web::access::{ANSWERS, Access, Caller, Client, Gate, SCHEMAS, Settings, layer, routes};
+use tandem_web::registry::{NodeFile, Registry};
 use tower::ServiceExt as _;
 
 const BASE: &str = "https://api.example";
@@ -46,13 +46,20 @@ async fn measure(
     calls: usize,
     threads: usize,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let registry = Arc::new(Registry::open(&folder.join("registry.db"), &SCHEMAS)?);
+    let file = folder.join("registry.db");
+    let registry = Arc::new(Registry::open(&file, &SCHEMAS)?);
+    let answers = NodeFile::open(&file, &ANSWERS)?;
     let settings = Settings {
         base: BASE.to_owned(),
         rate: NonZeroU32::new(1_000_000).ok_or("no rate")?,
         client_certificates: false,
     };
-    let access = Arc::new(Access::open(&settings, Arc::clone(&registry), folder)?);
+    let access = Arc::new(Access::open(
+        &settings,
+        Arc::clone(&registry),
+        &answers,
+        folder,
+    )?);
     let key = SigningKey::from_pem(&SigningKey::generate(algorithm)?)?;
     let keys = vec![key.public().to_jwk()];
     let jwks = serde_json::to_string(&Jwks { keys })?;

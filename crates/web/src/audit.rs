@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 
 use crate::hex;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::registry::NodeFile;
 
 pub use age::remove;
 use failures::Failures;
@@ -183,7 +183,7 @@ impl Entry {
 
 /// The log of a service.
 pub struct Audit {
-    registry: Registry,
+    file: NodeFile,
     queue: mpsc::Sender<Waiting>,
     calls: mpsc::Sender<Call>,
     failures: Mutex<Failures>,
@@ -211,24 +211,24 @@ enum Call {
 pub struct NotWritten;
 
 impl Audit {
-    /// Starts the writers, which end with this. The registry has the tables of [`SCHEMAS`] alone;
+    /// Starts the writers, which end with this. The file has the tables of [`SCHEMAS`] alone;
     /// entries are kept for so many days.
-    pub fn open(registry: Registry, days: u32, metrics: &Metrics) -> rusqlite::Result<Audit> {
+    pub fn open(file: NodeFile, days: u32, metrics: &Metrics) -> rusqlite::Result<Audit> {
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
             spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
         };
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let own = registry.another()?;
+        let own = file.another()?;
         spawn("audit", Box::new(move || write_all(&own, waiting)))?;
         let (calls, called) = mpsc::channel(CALLS);
-        let own = registry.another()?;
+        let own = file.another()?;
         spawn(
             "audit of calls",
             Box::new(move || write_calls(&own, called)),
         )?;
         Ok(Audit {
-            registry,
+            file,
             queue,
             calls,
             failures: Mutex::default(),
@@ -238,8 +238,8 @@ impl Audit {
     }
 
     /// The file.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    pub fn file(&self) -> &NodeFile {
+        &self.file
     }
 
     /// Writes an entry; it is on the disk when its number is returned.
@@ -323,8 +323,8 @@ impl Audit {
     fn remove_old(&self) -> rusqlite::Result<bool> {
         let now = system_time();
         let mut more = false;
-        for party in parties(&self.registry)? {
-            more |= age::remove(&self.registry, &party, now - self.kept, now)? > 0;
+        for party in parties(&self.file)? {
+            more |= age::remove(&self.file, &party, now - self.kept, now)? > 0;
         }
         Ok(more)
     }
@@ -348,7 +348,7 @@ pub(crate) async fn run(audit: Arc<Audit>) {
 }
 
 /// Writes what comes, until nobody is left to send.
-fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Waiting>) {
+fn write_all(file: &NodeFile, mut queue: mpsc::Receiver<Waiting>) {
     while let Some(first) = queue.blocking_recv() {
         let mut entries = vec![first.entry];
         let mut callers = vec![first.done];
@@ -359,7 +359,7 @@ fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Waiting>) {
             callers.push(next.done);
         }
         // Callers whose entry is not written are told by what they wait for being dropped.
-        match append(registry, &mut entries) {
+        match append(file, &mut entries) {
             Ok(numbers) => callers.into_iter().zip(numbers).for_each(|(done, number)| {
                 // Who does not wait any more need not know.
                 let _ = done.send(number);
@@ -370,7 +370,7 @@ fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Waiting>) {
 }
 
 /// Writes what has gathered, again and again, until nobody is left to send.
-fn write_calls(registry: &Registry, mut queue: mpsc::Receiver<Call>) {
+fn write_calls(file: &NodeFile, mut queue: mpsc::Receiver<Call>) {
     while let Some(first) = queue.blocking_recv() {
         thread::sleep(GATHER);
         let more = (0..CALLS).map_while(|_| queue.try_recv().ok());
@@ -382,7 +382,7 @@ fn write_calls(registry: &Registry, mut queue: mpsc::Receiver<Call>) {
             }
         }
         for entries in entries.chunks_mut(BATCH) {
-            while let Err(error) = append(registry, entries) {
+            while let Err(error) = append(file, entries) {
                 tracing::error!(%error, "the audit log cannot be written; it is tried again");
                 thread::sleep(PATIENCE);
             }
@@ -395,8 +395,8 @@ fn write_calls(registry: &Registry, mut queue: mpsc::Receiver<Call>) {
 }
 
 /// Adds entries to their chains, all or none, and gives their numbers.
-pub fn append(registry: &Registry, entries: &mut [Entry]) -> rusqlite::Result<Vec<i64>> {
-    registry.with(|connection| {
+pub fn append(file: &NodeFile, entries: &mut [Entry]) -> rusqlite::Result<Vec<i64>> {
+    file.with(|connection| {
         // Another process may write too, so the end of a chain is read under the lock.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut numbers = Vec::with_capacity(entries.len());
@@ -573,8 +573,8 @@ pub struct Line {
 
 /// Lines of a party's chain after an entry, a thousand at the most, as they are exported. Where the
 /// first entries were removed, a line that says so takes their place.
-pub fn lines(registry: &Registry, party: &str, after: i64) -> rusqlite::Result<Vec<Line>> {
-    registry.with(|connection| {
+pub fn lines(file: &NodeFile, party: &str, after: i64) -> rusqlite::Result<Vec<Line>> {
+    file.with(|connection| {
         let begin = match after {
             0 => age::begin(connection, party)?,
             _ => None,
@@ -594,7 +594,7 @@ pub fn lines(registry: &Registry, party: &str, after: i64) -> rusqlite::Result<V
 
 /// Checks a party's chain, and that it goes on from an earlier end if one is known.
 pub fn check(
-    registry: &Registry,
+    file: &NodeFile,
     party: &str,
     known: Option<&Head>,
 ) -> rusqlite::Result<Result<Checker, Broken>> {
@@ -604,7 +604,7 @@ pub fn check(
     };
     let mut is_there = known.is_none_or(|known| known.number == 0);
     loop {
-        let lines = lines(registry, party, checker.head.number)?;
+        let lines = lines(file, party, checker.head.number)?;
         if lines.is_empty() {
             break;
         }
@@ -630,8 +630,8 @@ pub fn check(
 }
 
 /// Parties that have a chain; the operator's has an empty name.
-pub fn parties(registry: &Registry) -> rusqlite::Result<Vec<String>> {
-    registry.with(|connection| {
+pub fn parties(file: &NodeFile) -> rusqlite::Result<Vec<String>> {
+    file.with(|connection| {
         // One look for each party, not at each entry.
         let mut select = connection.prepare_cached(
             "with recursive one (party) as (
@@ -658,9 +658,9 @@ mod tests {
         }
     }
 
-    /// A registry with three entries of a party and one of another between them.
-    fn filled() -> Registry {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+    /// A file with three entries of a party and one of another between them.
+    fn filled() -> NodeFile {
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
         let entries = [
             ("river", "/1"),
             ("river", "/2"),
@@ -668,12 +668,12 @@ mod tests {
             ("river", "/3"),
         ];
         let mut entries = entries.map(|(party, object)| entry(party, object));
-        assert_eq!(append(&registry, &mut entries).unwrap(), [1, 2, 1, 3]);
-        registry
+        assert_eq!(append(&file, &mut entries).unwrap(), [1, 2, 1, 3]);
+        file
     }
 
-    fn number(registry: &Registry, party: &str) -> i64 {
-        let checked = super::check(registry, party, None);
+    fn number(file: &NodeFile, party: &str) -> i64 {
+        let checked = super::check(file, party, None);
         checked.unwrap().unwrap().head.number
     }
 
@@ -684,34 +684,33 @@ mod tests {
         done.map(|()| checker.head)
     }
 
-    fn opened(registry: Registry) -> (Audit, Metrics) {
+    fn opened(file: NodeFile) -> (Audit, Metrics) {
         let metrics = Metrics::default();
-        (Audit::open(registry, 1, &metrics).unwrap(), metrics)
+        (Audit::open(file, 1, &metrics).unwrap(), metrics)
     }
 
     /// Does to the file what the service never does.
-    fn tamper(registry: &Registry, statement: &str) {
+    fn tamper(file: &NodeFile, statement: &str) {
         let free = "drop trigger audit_changed; drop trigger audit_removed;";
-        let done =
-            registry.with(|connection| connection.execute_batch(&format!("{free}{statement}")));
+        let done = file.with(|connection| connection.execute_batch(&format!("{free}{statement}")));
         done.unwrap();
     }
 
     #[test]
     fn a_chain_is_each_party_s_own_and_goes_on() {
-        let registry = filled();
-        let river = check(&registry, "river", None).unwrap().unwrap().head;
+        let file = filled();
+        let river = check(&file, "river", None).unwrap().unwrap().head;
         assert_eq!((river.number, river.hash.len()), (3, 64));
-        assert_eq!(number(&registry, "cloud"), 1);
-        append(&registry, &mut [entry("river", "/4")]).unwrap();
-        let later = check(&registry, "river", Some(&river)).unwrap().unwrap();
+        assert_eq!(number(&file, "cloud"), 1);
+        append(&file, &mut [entry("river", "/4")]).unwrap();
+        let later = check(&file, "river", Some(&river)).unwrap().unwrap();
         assert_eq!(later.head.number, 4);
-        assert_eq!(parties(&registry).unwrap(), ["cloud", "river"]);
+        assert_eq!(parties(&file).unwrap(), ["cloud", "river"]);
     }
 
     #[test]
     fn entries_are_neither_changed_nor_removed() {
-        let registry = filled();
+        let file = filled();
         for (statement, said) in [
             (
                 "update audit set entry = '{}'",
@@ -722,7 +721,7 @@ mod tests {
                 "entries of the audit log are removed by their age only",
             ),
         ] {
-            let refused = registry.with(|connection| connection.execute(statement, []));
+            let refused = file.with(|connection| connection.execute(statement, []));
             assert_eq!(refused.unwrap_err().to_string(), said);
         }
     }
@@ -746,9 +745,9 @@ mod tests {
                 1,
             ),
         ] {
-            let registry = filled();
-            tamper(&registry, statement);
-            let broken = check(&registry, "river", None).unwrap().unwrap_err();
+            let file = filled();
+            tamper(&file, statement);
+            let broken = check(&file, "river", None).unwrap().unwrap_err();
             let party = "river".to_owned();
             assert_eq!(broken, Broken::Changed { party, number }, "{statement}");
         }
@@ -756,18 +755,16 @@ mod tests {
 
     #[test]
     fn a_chain_that_was_cut_or_written_anew_is_not_the_one_that_was_exported() {
-        let registry = filled();
-        let known = check(&registry, "river", None).unwrap().unwrap().head;
+        let file = filled();
+        let known = check(&file, "river", None).unwrap().unwrap().head;
         tamper(
-            &registry,
+            &file,
             "delete from audit where party = 'river' and number = 3",
         );
         // Nothing in the file tells.
-        assert!(check(&registry, "river", None).unwrap().is_ok());
-        append(&registry, &mut [entry("river", "/other")]).unwrap();
-        let broken = check(&registry, "river", Some(&known))
-            .unwrap()
-            .unwrap_err();
+        assert!(check(&file, "river", None).unwrap().is_ok());
+        append(&file, &mut [entry("river", "/other")]).unwrap();
+        let broken = check(&file, "river", Some(&known)).unwrap().unwrap_err();
         assert_eq!(
             broken.to_string(),
             "entry 3 of `river` is not the one that was exported: the chain was written anew, or \
@@ -777,8 +774,8 @@ mod tests {
 
     #[test]
     fn an_export_is_checked_by_itself() {
-        let registry = filled();
-        let lines = lines(&registry, "river", 0).unwrap();
+        let file = filled();
+        let lines = lines(&file, "river", 0).unwrap();
         let lines: Vec<_> = lines.into_iter().map(|line| line.text).collect();
         assert_eq!(read(&lines).unwrap().number, 3);
         let changed = read(&[lines[0].clone(), lines[2].clone()]).unwrap_err();
@@ -797,8 +794,8 @@ mod tests {
 
     #[tokio::test]
     async fn entries_of_many_callers_make_one_chain() {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
-        let audit = Arc::new(opened(registry.another().unwrap()).0);
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
+        let audit = Arc::new(opened(file.another().unwrap()).0);
         let notes = (0..500).map(|_| {
             let audit = audit.clone();
             tokio::spawn(async move { audit.note(entry("river", "/")).await })
@@ -806,12 +803,12 @@ mod tests {
         for note in notes.collect::<Vec<_>>() {
             note.await.unwrap().unwrap();
         }
-        assert_eq!(number(&registry, "river"), 500);
+        assert_eq!(number(&file, "river"), 500);
     }
 
     #[tokio::test]
     async fn what_cannot_be_written_is_said() {
-        let (audit, _) = opened(Registry::in_memory(&[]).unwrap());
+        let (audit, _) = opened(NodeFile::in_memory(&[]).unwrap());
         let said = audit.note(entry("river", "/")).await.unwrap_err();
         assert_eq!(
             said.to_string(),
@@ -830,15 +827,15 @@ mod tests {
 
     #[tokio::test]
     async fn calls_are_written_in_order_without_being_waited_for() {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
-        let (audit, metrics) = opened(registry.another().unwrap());
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
+        let (audit, metrics) = opened(file.another().unwrap());
         for number in 1..=400 {
             audit.called(called(number, Act::Called)).await;
             // Who is nobody's is counted.
             audit.called(called(0, Act::CallFailed)).await;
         }
         audit.flush().await;
-        let lines = lines(&registry, "bazaar", 0).unwrap();
+        let lines = lines(&file, "bazaar", 0).unwrap();
         let entries = lines
             .iter()
             .map(|line| line.text.split_once(' ').unwrap().1);
@@ -854,17 +851,16 @@ mod tests {
             [None, Some(399)]
         );
         assert_eq!(metrics.audit_lost.get(), 0);
-        assert_eq!(number(&registry, "bazaar"), 402);
+        assert_eq!(number(&file, "bazaar"), 402);
     }
 
     #[tokio::test]
     async fn calls_go_on_where_their_entries_cannot_be_written_and_what_is_lost_is_counted() {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
-        let (audit, metrics) = opened(registry.another().unwrap());
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
+        let (audit, metrics) = opened(file.another().unwrap());
         let full = "create trigger full before insert on audit
                     begin select raise(abort, 'the disk is full'); end";
-        registry
-            .with(|connection| connection.execute_batch(full))
+        file.with(|connection| connection.execute_batch(full))
             .unwrap();
         let mut sent = 0;
         while metrics.audit_lost.get() == 0 {
@@ -873,31 +869,30 @@ mod tests {
             assert!(sent as usize <= 2 * (CALLS + 1), "nothing is lost");
         }
         let room = "drop trigger full";
-        registry
-            .with(|connection| connection.execute_batch(room))
+        file.with(|connection| connection.execute_batch(room))
             .unwrap();
         audit.flush().await;
-        assert_eq!(number(&registry, "bazaar"), sent - 1);
+        assert_eq!(number(&file, "bazaar"), sent - 1);
     }
 
     #[test]
     fn old_entries_are_removed_and_the_rest_still_follows() {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
         let mut entries: Vec<_> = (0..1200)
             .map(|at| Entry::new(("river", "li"), Act::Viewed, "/", at))
             .collect();
         // Clocks differ a little, so one that is old may follow one that is not.
         entries[1010].at = 5;
-        append(&registry, &mut entries).unwrap();
+        append(&file, &mut entries).unwrap();
         let export = |after| {
-            let lines = lines(&registry, "river", after).unwrap().into_iter();
+            let lines = lines(&file, "river", after).unwrap().into_iter();
             lines.map(|line| line.text).collect::<Vec<_>>()
         };
         let before = export(0);
         let known = |count: usize| read(&before[..count]).unwrap();
-        let step = || remove(&registry, "river", 1005, 9_000).unwrap();
+        let step = || remove(&file, "river", 1005, 9_000).unwrap();
         assert_eq!([step(), step(), step(), step()], [500, 500, 5, 0]);
-        let checked = check(&registry, "river", None).unwrap().unwrap();
+        let checked = check(&file, "river", None).unwrap().unwrap();
         assert_eq!((checked.removed(), checked.head().number), (1005, 1200));
         let lines = export(0);
         let first = r#" {"party":"river","number":1005,"at":9000,"login":"","address":"","book":"","act":"removed","object":""}"#;
@@ -906,7 +901,7 @@ mod tests {
         assert!(read(&lines[1..]).is_err());
         assert_eq!(export(1005).len(), 195);
         // What was exported before is still compared, unless it ends before what is left.
-        let against = |count| check(&registry, "river", Some(&known(count))).unwrap();
+        let against = |count| check(&file, "river", Some(&known(count))).unwrap();
         assert!(against(1000).is_err());
         let said = against(999).unwrap_err().to_string();
         assert_eq!(
@@ -915,22 +910,22 @@ mod tests {
              with 999: what was between is not known any more; export more often"
         );
         // A chain of which nothing is left goes on.
-        while remove(&registry, "river", 9_000, 9_001).unwrap() > 0 {}
-        append(&registry, &mut [entry("river", "/")]).unwrap();
-        assert_eq!(number(&registry, "river"), 1201);
-        assert_eq!(parties(&registry).unwrap(), ["river"]);
+        while remove(&file, "river", 9_000, 9_001).unwrap() > 0 {}
+        append(&file, &mut [entry("river", "/")]).unwrap();
+        assert_eq!(number(&file, "river"), 1201);
+        assert_eq!(parties(&file).unwrap(), ["river"]);
     }
 
     #[test]
     fn a_service_removes_what_is_older_than_it_keeps() {
-        let registry = Registry::in_memory(&SCHEMAS).unwrap();
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
         let ages = [3, 2, 0].map(|days| system_time() - days * DAY);
         let mut entries = ages.map(|at| Entry::new(("river", "li"), Act::Viewed, "/", at));
-        append(&registry, &mut entries).unwrap();
-        let (audit, _) = opened(registry.another().unwrap());
+        append(&file, &mut entries).unwrap();
+        let (audit, _) = opened(file.another().unwrap());
         assert!(audit.remove_old().unwrap());
         assert!(!audit.remove_old().unwrap());
-        let checked = check(&registry, "river", None).unwrap().unwrap();
+        let checked = check(&file, "river", None).unwrap().unwrap();
         assert_eq!((checked.removed(), checked.head().number), (2, 3));
     }
 

@@ -1,10 +1,8 @@
 //! Payments and other instructions that a book refused: each needs a person, and is a case of the
 //! party that sent it until the book takes it or somebody has done with it.
 
-use rusqlite::params;
-
 use crate::problem::Problem;
-use crate::registry::Registry;
+use crate::registry::{self, Registry, values};
 
 /// The table of refusals.
 pub const SCHEMA: &str = "
@@ -46,52 +44,43 @@ pub fn keep(
     book: &str,
     party: &str,
     refused: &[Refusal],
-) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        let transaction = connection.transaction()?;
+) -> registry::Result<()> {
+    registry.change(|tables| {
         for refusal in refused {
-            transaction
-                .prepare_cached(
-                    "insert into refusal (book, party, key, loan, detail, day)
-                     values (?1, ?2, ?3, ?4, ?5, ?6)
-                     on conflict do update set loan = ?4, detail = ?5, day = ?6",
-                )?
-                .execute(params![
+            tables.execute(
+                "insert into refusal (book, party, key, loan, detail, day)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)
+                 on conflict (book, party, key) do update set loan = ?4, detail = ?5, day = ?6",
+                values![
                     book,
                     party,
-                    refusal.key,
-                    refusal.loan,
-                    refusal.detail,
+                    &refusal.key,
+                    &refusal.loan,
+                    &refusal.detail,
                     refusal.day
-                ])?;
+                ],
+            )?;
         }
-        transaction
-            .prepare_cached(
-                "delete from refusal where book = ?1 and party = ?2 and key in
-                 (select key from refusal where book = ?1 and party = ?2
-                  order by day desc, key limit -1 offset ?3)",
-            )?
-            .execute(params![book, party, KEPT])?;
-        transaction.commit()
+        let text = "delete from refusal where book = ?1 and party = ?2 and key in
+             (select key from refusal where book = ?1 and party = ?2
+              order by day desc, key limit 1000000000 offset ?3)";
+        tables.execute(text, values![book, party, KEPT]).map(drop)
     })
 }
 
 /// What was refused to a party, newest first.
-pub fn of(registry: &Registry, book: &str, party: &str) -> rusqlite::Result<Vec<Refusal>> {
-    registry.with(|connection| {
-        let mut select = connection.prepare_cached(
-            "select key, loan, detail, day from refusal where book = ?1 and party = ?2
-             order by day desc, key limit ?3",
-        )?;
-        let rows = select.query_map(params![book, party, SHOWN], |row| {
+pub fn of(registry: &Registry, book: &str, party: &str) -> registry::Result<Vec<Refusal>> {
+    let text = "select key, loan, detail, day from refusal where book = ?1 and party = ?2
+                order by day desc, key limit ?3";
+    registry.read(|tables| {
+        tables.rows(text, values![book, party, SHOWN], |row| {
             Ok(Refusal {
                 key: row.get(0)?,
                 loan: row.get(1)?,
                 detail: row.get(2)?,
                 day: row.get(3)?,
             })
-        })?;
-        rows.collect()
+        })
     })
 }
 

@@ -1,77 +1,198 @@
-//! What the service keeps beside its books: clients and their keys, people and their sessions,
-//! answers to repeat, webhooks, and who did what. One SQLite file; each area has its own tables.
+//! What a service keeps beside its books: clients and their keys, people and their sessions, what
+//! they propose and approve, webhooks, what was refused, and persons. Each area has its own tables.
+//!
+//! A registry lies in a file, or in a schema on the server that has the books; all nodes have the
+//! same one then. Statements are those that both databases understand, with `?1` for values;
+//! integers, truth, text and bytes are what they know.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod file;
+#[cfg(feature = "postgres")]
+mod server;
+mod value;
 
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
+use std::path::Path;
 
-/// How long a statement waits for another process.
-const PATIENCE: Duration = Duration::from_secs(5);
+use thiserror::Error;
 
-/// The file, with the tables of all areas.
-pub struct Registry {
-    connection: Arc<Mutex<Connection>>,
-    path: Option<PathBuf>,
+pub use file::NodeFile;
+pub(crate) use file::keep_plans;
+pub(crate) use value::values;
+pub use value::{FromValue, Row, Value};
+
+/// Why a registry cannot be read or written.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] rusqlite::Error),
+    /// The server, and what it says.
+    #[error("{0}: {1}")]
+    Server(String, String),
+    /// A column has what it cannot have.
+    #[error("column {0} has a value that it cannot have; the table was changed by something else")]
+    Value(String),
+    /// What is kept there cannot be used.
+    #[error("{0}")]
+    Kept(String),
+}
+
+/// What a statement of a registry gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The tables of some areas.
+pub struct Registry(Place);
+
+enum Place {
+    File(NodeFile),
+    #[cfg(feature = "postgres")]
+    Server(Box<server::Schema>),
 }
 
 impl Registry {
-    /// Opens the file, makes it if it is not there, and makes the tables that are not there.
-    pub fn open(path: &Path, schemas: &[&str]) -> rusqlite::Result<Registry> {
-        let mut registry = Registry::prepare(Connection::open(path)?, schemas)?;
-        registry.path = Some(path.to_owned());
-        Ok(registry)
+    /// Opens a file, makes it if it is not there, and makes the tables that are not there.
+    pub fn open(path: &Path, tables: &[&str]) -> Result<Registry> {
+        let file = NodeFile::open(path, tables)?;
+        // What is erased leaves nothing behind.
+        file.with(|connection| connection.pragma_update(None, "secure_delete", true))?;
+        Ok(Registry(Place::File(file)))
     }
 
     /// A registry that ends with the process, for tests.
-    pub fn in_memory(schemas: &[&str]) -> rusqlite::Result<Registry> {
-        Registry::prepare(Connection::open_in_memory()?, schemas)
+    pub fn in_memory(tables: &[&str]) -> Result<Registry> {
+        Ok(Registry(Place::File(NodeFile::in_memory(tables)?)))
     }
 
-    /// The same file by a connection of its own, which waits for no other's flush; one that ends
+    /// Opens a schema on a server and makes what is not there. Its name is `tandem_` and the area,
+    /// or that of the schema that the address chooses (`search_path`) and the area.
+    #[cfg(feature = "postgres")]
+    pub fn on(
+        server: &tandem_journal::postgres::Server,
+        area: &str,
+        tables: &[&str],
+    ) -> Result<Registry> {
+        let schema = server::Schema::open(server, area, tables)?;
+        Ok(Registry(Place::Server(Box::new(schema))))
+    }
+
+    /// The same by a connection of its own, which waits for no other's statements; one that ends
     /// with the process has no more than one connection.
-    pub fn another(&self) -> rusqlite::Result<Registry> {
-        match &self.path {
-            Some(path) => Registry::open(path, &[]),
-            None => Ok(Registry {
-                connection: Arc::clone(&self.connection),
-                path: None,
+    pub fn another(&self) -> Result<Registry> {
+        Ok(Registry(match &self.0 {
+            Place::File(file) => Place::File(file.another()?),
+            #[cfg(feature = "postgres")]
+            Place::Server(schema) => Place::Server(Box::new(schema.another())),
+        }))
+    }
+
+    /// The file, if it is one.
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> Option<&NodeFile> {
+        match &self.0 {
+            Place::File(file) => Some(file),
+            #[cfg(feature = "postgres")]
+            Place::Server(_) => None,
+        }
+    }
+
+    /// Runs statements that change nothing, one caller at a time. Statements are short: call it
+    /// from async code too.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        run: impl FnOnce(&Tables<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        match &self.0 {
+            Place::File(file) => run(&Tables::File(&file.lock())),
+            #[cfg(feature = "postgres")]
+            Place::Server(schema) => schema.with(|link| run(&Tables::Server(link))),
+        }
+    }
+
+    /// Runs statements that count all or, if it ends with an error, not at all; one caller at a time,
+    /// on all nodes.
+    pub fn change<T, E: From<Error>>(
+        &self,
+        run: impl FnOnce(&Tables<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        match &self.0 {
+            Place::File(file) => {
+                let mut connection = file.lock();
+                let begun = connection.transaction_with_behavior(file::BEHAVIOR);
+                let transaction = begun.map_err(Error::File)?;
+                let done = run(&Tables::File(&transaction))?;
+                transaction.commit().map_err(Error::File)?;
+                Ok(done)
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(schema) => schema.with(|link| {
+                let change = link.begin()?;
+                let done = run(&Tables::Server(link))?;
+                change.commit()?;
+                Ok(done)
             }),
         }
     }
+}
 
-    fn prepare(connection: Connection, schemas: &[&str]) -> rusqlite::Result<Registry> {
-        connection.busy_timeout(PATIENCE)?;
-        keep_plans(&connection)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        for schema in schemas {
-            connection.execute_batch(schema)?;
+/// The tables of a registry, for as long as statements run.
+pub enum Tables<'a> {
+    #[doc(hidden)]
+    File(&'a rusqlite::Connection),
+    #[cfg(feature = "postgres")]
+    #[doc(hidden)]
+    Server(&'a server::Link),
+}
+
+impl Tables<'_> {
+    /// Runs a statement and tells how many rows it changed.
+    pub fn execute(&self, sql: &str, values: &[Value]) -> Result<usize> {
+        match self {
+            Tables::File(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.execute(rusqlite::params_from_iter(values))?)
+            }
+            #[cfg(feature = "postgres")]
+            Tables::Server(link) => link.execute(sql, values),
         }
-        Ok(Registry {
-            connection: Arc::new(Mutex::new(connection)),
-            path: None,
-        })
     }
 
-    /// Runs statements, one caller at a time. Statements are short: call it from async code too.
-    pub fn with<T>(
+    /// Runs a statement and reads its rows.
+    pub fn rows<T>(
         &self,
-        run: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        run(&mut self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner))
+        sql: &str,
+        values: &[Value],
+        mut read: impl FnMut(&Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match self {
+            Tables::File(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    found.push(read(&Row::from_file(row)?)?);
+                }
+                Ok(found)
+            }
+            #[cfg(feature = "postgres")]
+            Tables::Server(link) => link.query(sql, values)?.iter().map(read).collect(),
+        }
+    }
+
+    /// Runs a statement and reads its first row, if it has one.
+    pub fn row<T>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        read: impl FnMut(&Row) -> Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.rows(sql, values, read)?.into_iter().next())
+    }
+
+    /// Runs a statement that gives a row of one value.
+    pub fn value<T: FromValue>(&self, sql: &str, values: &[Value]) -> Result<T> {
+        let found = self.row(sql, values, |row| row.get(0))?;
+        found.ok_or_else(|| Error::Kept("a row that was to be there is not".to_owned()))
     }
 }
 
-/// Keeps the plan of a statement whatever values it is run with. Otherwise SQLite, as it is built
-/// here, prepares a statement anew each time a value is compared that it had not seen.
-pub(crate) fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(())
-}
+#[cfg(test)]
+pub(crate) mod tests;

@@ -4,10 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use rusqlite::functions::FunctionFlags;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Error};
 use tandem_client::key::{KeyError, random_bytes};
+
+use crate::registry::{Error, Result, Tables, Value};
 
 /// Bytes of a sealing key.
 pub(crate) const KEY: usize = 32;
@@ -26,7 +25,7 @@ impl Sealer {
     }
 
     /// Seals something under a name.
-    pub(crate) fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+    pub(crate) fn seal(&self, name: &str, plain: &[u8]) -> std::result::Result<Vec<u8>, KeyError> {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let mut sealed = plain.to_vec();
         let aad = Aad::from(name.as_bytes());
@@ -49,47 +48,83 @@ impl Sealer {
     }
 }
 
-/// Runs statements, all or none, in which `sealed_anew(name, sealed)` is what was sealed under a
-/// name by one key, now by another; unless it is so already. Text is base64. They count once
-/// `also` is done.
+/// Where something sealed is kept, and its name: its kind, and what the columns say whose it is.
+pub(crate) struct Sealed {
+    pub(crate) table: &'static str,
+    /// The column that has it; text is base64.
+    pub(crate) column: &'static str,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) of: &'static [&'static str],
+}
+
+impl Sealed {
+    /// What is kept there: the values that say whose it is, and the sealed one.
+    pub(crate) fn rows(&self, tables: &Tables<'_>, most: u32) -> Result<Vec<(Vec<Value>, Value)>> {
+        let Sealed {
+            table, column, of, ..
+        } = self;
+        let columns = [of, &[*column][..]].concat().join(", ");
+        let select =
+            format!("SELECT {columns} FROM {table} WHERE {column} IS NOT NULL LIMIT {most}");
+        tables.rows(&select, &[], |row| {
+            let whose = (0..of.len()).map(|column| row.get(column));
+            Ok((whose.collect::<Result<_>>()?, row.get(of.len())?))
+        })
+    }
+
+    /// The name under which something of somebody is sealed.
+    pub(crate) fn name(&self, of: &[Value]) -> String {
+        let kind = self.kind.map(str::to_owned).into_iter();
+        let of = of.iter().map(|value| match value {
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            Value::Bytes(_) | Value::Null => String::new(),
+        });
+        kind.chain(of).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The sealed bytes of a column.
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Text(text) => STANDARD.decode(text).unwrap_or_default(),
+        Value::Bytes(bytes) => bytes.clone(),
+        Value::Integer(_) | Value::Null => Vec::new(),
+    }
+}
+
+/// Seals what is kept in some places, sealed under one key, under another; unless it is so already.
 pub(crate) fn seal_anew(
-    connection: &mut Connection,
+    tables: &Tables<'_>,
     from: &Sealer,
     to: &Sealer,
-    statements: &str,
-    also: impl FnOnce() -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    let (from, to) = (from.clone(), to.clone());
-    let seal = move |name: &str, sealed: Vec<u8>| -> Result<Vec<u8>, String> {
-        if to.open(name, &sealed).is_some() {
-            return Ok(sealed);
+    places: &[Sealed],
+) -> Result<()> {
+    for place in places {
+        let (table, column) = (place.table, place.column);
+        let mut update = format!("UPDATE {table} SET {column} = ?1 WHERE {column} = ?2");
+        for (at, of) in place.of.iter().enumerate() {
+            update += &format!(" AND {of} = ?{}", at + 3);
         }
-        let plain = from.open(name, &sealed);
-        let plain =
-            plain.ok_or_else(|| format!("{} opens with neither key", name.replace('\n', " ")))?;
-        to.seal(name, &plain).map_err(|error| error.to_string())
-    };
-    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function("sealed_anew", 2, flags, move |values| {
-        let name: String = values.get(0)?;
-        let failed = |error: String| Error::UserFunctionError(error.into());
-        match values.get_raw(1) {
-            ValueRef::Text(text) => {
-                let sealed = STANDARD
-                    .decode(text)
-                    .map_err(|error| failed(error.to_string()))?;
-                Ok(Value::Text(
-                    STANDARD.encode(seal(&name, sealed).map_err(failed)?),
-                ))
+        for (of, was) in place.rows(tables, u32::MAX)? {
+            let (name, sealed) = (place.name(&of), bytes(&was));
+            if to.open(&name, &sealed).is_some() {
+                continue;
             }
-            sealed => Ok(Value::Blob(
-                seal(&name, sealed.as_blob()?.to_vec()).map_err(failed)?,
-            )),
+            let plain = from.open(&name, &sealed).ok_or_else(|| {
+                Error::Kept(format!(
+                    "{} opens with neither key",
+                    name.replace('\n', " ")
+                ))
+            })?;
+            let anew = to.seal(&name, &plain);
+            let anew = anew.map_err(|error| Error::Kept(error.to_string()))?;
+            let anew = match was {
+                Value::Text(_) => STANDARD.encode(anew).into(),
+                _ => anew.into(),
+            };
+            tables.execute(&update, &[vec![anew, was], of].concat())?;
         }
-    })?;
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(statements)?;
-    also()?;
-    transaction.commit()?;
-    connection.remove_function("sealed_anew", 2)
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Personal data, outside the books: encrypted under a key for each person, which is encrypted
 //! under the service's key. A book knows a person by a token that says nothing.
 //!
-//! Keys and data lie in two files. Erasing a person erases its key: what backups of the data still
+//! Keys and data lie apart, in two registries. Erasing a person erases its key: what backups of the data still
 //! have can then be read by nobody.
 
 use std::fs;
@@ -11,18 +11,21 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension as _, Row, params};
 use tandem_client::key::{create_private, random_bytes, random_id};
 
 use crate::access::Caller;
 use crate::console::people;
-use crate::registry::Registry;
-use crate::seal::{KEY, Sealer, seal_anew};
+use crate::registry::{self, Registry, Tables, values};
+use crate::seal::{KEY, Sealed, Sealer, bytes, seal_anew};
 use crate::webhooks;
 
-const KEYS: &str = "
-    PRAGMA secure_delete = ON;
+/// Tables of the persons' keys.
+pub const KEYS: [&str; 2] = [KEY_TABLE, CHECK_TABLE];
+
+/// Tables of their data.
+pub const DATA: [&str; 1] = [DATA_TABLE];
+
+const KEY_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS person_key (
         party TEXT NOT NULL,
         token TEXT NOT NULL,
@@ -30,34 +33,39 @@ const KEYS: &str = "
         PRIMARY KEY (party, token)
     ) STRICT, WITHOUT ROWID";
 
-/// Tells, in each file with something sealed, under which key.
+/// Tells, in each registry with something sealed, under which key.
 pub(crate) const CHECK_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS vault_check (sealed BLOB NOT NULL) STRICT";
 
-/// What the check is sealed as.
-const CHECK: &str = "vault";
+/// The check, as something sealed.
+const CHECK: Sealed = Sealed {
+    table: "vault_check",
+    column: "sealed",
+    kind: Some("vault"),
+    of: &[],
+};
 
-/// Seals the keys of all persons anew.
-const KEYS_ANEW: &str = "
-    UPDATE person_key SET sealed = sealed_anew(party || char(10) || token, sealed);";
+/// What is sealed among the persons' keys. The check comes first: where there is none, anything
+/// sealed tells the key.
+const IN_KEYS: [Sealed; 2] = [
+    CHECK,
+    Sealed {
+        table: "person_key",
+        column: "sealed",
+        kind: None,
+        of: &["party", "token"],
+    },
+];
 
-const CHECK_ANEW: &str = "
-    UPDATE vault_check SET sealed = sealed_anew('vault', sealed);";
+/// What is sealed in the service's registry.
+const IN_REGISTRY: [Sealed; 4] = [
+    CHECK,
+    people::AUTHENTICATORS,
+    webhooks::KEYS,
+    people::OFFERED,
+];
 
-/// What tells the key of a file with the persons' keys: its check, or where that is missing
-/// anything sealed.
-const IN_KEYS: &str = "
-    SELECT 'vault', sealed FROM vault_check
-    UNION ALL SELECT party || char(10) || token, sealed FROM person_key LIMIT 1";
-
-/// The same of a registry.
-const IN_REGISTRY: &str = "
-    SELECT 'vault', sealed FROM vault_check
-    UNION ALL SELECT 'authenticator' || char(10) || id, totp FROM person WHERE totp IS NOT NULL
-    UNION ALL SELECT 'webhook' || char(10) || id, key FROM webhook LIMIT 1";
-
-const DATA: &str = "
-    PRAGMA secure_delete = ON;
+const DATA_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS person (
         party TEXT NOT NULL,
         token TEXT NOT NULL,
@@ -90,7 +98,10 @@ pub enum VaultError {
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
     /// The key of a vault that is not new.
-    #[error("{0}: the vault's key is not there; without it nobody can read what the vault has")]
+    #[error(
+        "{0}: the vault's key is not there, and without it nobody can read what the vault has; \
+         bring it from where it was made, or name it with --vault-key"
+    )]
     NoKey(PathBuf),
     /// The command that gives the key.
     #[error("the command that gives the vault's key failed: {0}")]
@@ -109,7 +120,7 @@ pub enum VaultError {
     SameKey,
     /// The database.
     #[error("the vault: {0}")]
-    Registry(#[from] rusqlite::Error),
+    Registry(#[from] registry::Error),
     /// Something was changed, or sealed under another key.
     #[error(
         "the vault: what is kept of {0} does not open with this key; it was changed, or the key was"
@@ -139,17 +150,17 @@ pub struct Access {
 }
 
 impl Vault {
-    /// Opens the vault in a folder, and makes it if it is not there. What was sealed under the old
-    /// key, here and in the registry, is sealed anew.
+    /// Opens the vault whose persons' keys and data are in two registries, with the tables of
+    /// [`KEYS`] and [`DATA`]. What was sealed under the old key, there and in the service's registry,
+    /// is sealed anew.
     pub fn open(
-        folder: &Path,
+        keys: Registry,
+        data: Registry,
         registry: &Registry,
         key: &KeySource,
         old_key: Option<&KeySource>,
     ) -> Result<Vault, VaultError> {
-        let keys = Registry::open(&folder.join("person-keys.db"), &[KEYS, CHECK_TABLE])?;
-        let data = Registry::open(&folder.join("persons.db"), &[DATA])?;
-        let sealed = [sample(&keys, IN_KEYS)?, sample(registry, IN_REGISTRY)?];
+        let sealed = [sample(&keys, &IN_KEYS)?, sample(registry, &IN_REGISTRY)?];
         let sealed: Vec<_> = sealed.into_iter().flatten().collect();
         // A vault that is new makes its key, and so does one that is to have a new key.
         let key = match sealed.is_empty() || old_key.is_some() {
@@ -176,25 +187,29 @@ impl Vault {
         } else if old_key.is_some_and(|old| old.read().is_ok_and(|old| old == key)) {
             return Err(VaultError::SameKey);
         }
-        for file in [&vault.keys, registry] {
-            let check = vault.sealer.seal(CHECK, b"");
-            let check = check.map_err(|_| VaultError::Random)?;
-            let insert = "INSERT INTO vault_check (sealed)
-                          SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM vault_check)";
-            file.with(|file| file.execute(insert, [check]))?;
+        for registry in [&vault.keys, registry] {
+            registry.change(|tables| {
+                if let [(_, check), ..] = &CHECK.rows(tables, 1)?[..] {
+                    let is_own = vault.sealer.open(&CHECK.name(&[]), &bytes(check)).is_some();
+                    // Another node was first with a key of its own.
+                    return is_own.then_some(()).ok_or(VaultError::OtherKey);
+                }
+                let check = vault.sealer.seal(&CHECK.name(&[]), b"");
+                let check = check.map_err(|_| VaultError::Random)?;
+                let insert = "INSERT INTO vault_check (sealed) VALUES (?1)";
+                Ok(tables.execute(insert, values![check]).map(drop)?)
+            })?;
         }
         Ok(vault)
     }
 
     /// Seals anew what was sealed under the old key. A crash between the ends of the two
-    /// transactions leaves one file under each key, which both checks tell.
-    fn take_from(&self, old: &Sealer, registry: &Registry) -> rusqlite::Result<()> {
-        let elsewhere = [people::SEAL_ANEW, webhooks::SEAL_ANEW, CHECK_ANEW].concat();
-        let here = [KEYS_ANEW, CHECK_ANEW].concat();
-        let in_registry =
-            || registry.with(|file| seal_anew(file, old, &self.sealer, &elsewhere, || Ok(())));
-        self.keys
-            .with(|file| seal_anew(file, old, &self.sealer, &here, in_registry))?;
+    /// changes leaves one registry under each key, which both checks tell.
+    fn take_from(&self, old: &Sealer, registry: &Registry) -> registry::Result<()> {
+        self.keys.change(|keys| {
+            seal_anew(keys, old, &self.sealer, &IN_KEYS)?;
+            registry.change(|tables| seal_anew(tables, old, &self.sealer, &IN_REGISTRY))
+        })?;
         tracing::info!("the vault's key is changed");
         Ok(())
     }
@@ -222,12 +237,14 @@ impl Vault {
         let sealed_key = seal(&self.sealer, &own)?;
         let sealed = seal(&Sealer::new(&own), data.to_string().as_bytes())?;
         let insert = "INSERT INTO person_key (party, token, sealed) VALUES (?1, ?2, ?3)";
-        self.keys
-            .with(|file| file.execute(insert, params![party, token, sealed_key]))?;
+        let row = values![party, &token, sealed_key];
+        self.keys.change(|keys| keys.execute(insert, row))?;
         let insert = "INSERT INTO person (party, token, sealed) VALUES (?1, ?2, ?3)";
-        self.data
-            .with(|file| file.execute(insert, params![party, token, sealed]))?;
-        self.note(caller, &token, "stored", now)?;
+        let row = values![party, &token, sealed];
+        self.data.change(|data| {
+            data.execute(insert, row)?;
+            note(data, caller, &token, "stored", now)
+        })?;
         Ok(token)
     }
 
@@ -241,10 +258,7 @@ impl Vault {
         let party = &caller.party;
         let find = |table: &str, registry: &Registry| {
             let select = format!("SELECT sealed FROM {table} WHERE party = ?1 AND token = ?2");
-            registry.with(|file| {
-                let row = file.query_row(&select, [party.as_str(), token], |row| row.get(0));
-                row.optional()
-            })
+            registry.read(|tables| tables.row(&select, values![party, token], |row| row.get(0)))
         };
         let key: Option<Vec<u8>> = find("person_key", &self.keys)?;
         let data: Option<Vec<u8>> = find("person", &self.data)?;
@@ -256,7 +270,8 @@ impl Vault {
         let own = self.sealer.open(&name, &key).ok_or_else(broken)?;
         let own: [u8; KEY] = own.try_into().map_err(|_| broken())?;
         let data = Sealer::new(&own).open(&name, &data).ok_or_else(broken)?;
-        self.note(caller, token, "read", now)?;
+        self.data
+            .change(|data| note(data, caller, token, "read", now))?;
         Ok(serde_json::from_slice(&data).ok())
     }
 
@@ -266,13 +281,15 @@ impl Vault {
         let delete = "DELETE FROM person_key WHERE party = ?1 AND token = ?2";
         let erased = self
             .keys
-            .with(|file| file.execute(delete, params![party, token]))?;
+            .change(|keys| keys.execute(delete, values![party, token]))?;
         let delete = "DELETE FROM person WHERE party = ?1 AND token = ?2";
-        self.data
-            .with(|file| file.execute(delete, params![party, token]))?;
-        if erased > 0 {
-            self.note(caller, token, "erased", now)?;
-        }
+        self.data.change(|data| {
+            data.execute(delete, values![party, token])?;
+            match erased {
+                0 => Ok(()),
+                _ => note(data, caller, token, "erased", now),
+            }
+        })?;
         Ok(erased > 0)
     }
 
@@ -280,40 +297,42 @@ impl Vault {
     pub fn accesses(&self, party: &str, token: &str) -> Result<Vec<Access>, VaultError> {
         let select = "SELECT at, client, what FROM person_access WHERE party = ?1 AND token = ?2
                       ORDER BY number DESC LIMIT 1000";
-        let found = self.data.with(|file| {
-            let mut select = file.prepare_cached(select)?;
-            let rows = select.query_map([party, token], |row| {
+        let found = self.data.read(|data| {
+            data.rows(select, values![party, token], |row| {
                 Ok(Access {
                     at: row.get(0)?,
                     client: row.get(1)?,
                     what: row.get(2)?,
                 })
-            })?;
-            rows.collect()
+            })
         });
         Ok(found?)
     }
-
-    fn note(&self, caller: &Caller, token: &str, what: &str, now: i64) -> Result<(), VaultError> {
-        let insert = "INSERT INTO person_access (party, token, at, client, what)
-                      VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = params![caller.party, token, now, caller.client_id, what];
-        self.data.with(|file| file.execute(insert, row))?;
-        Ok(())
-    }
 }
 
-/// Something sealed in a file, and its name.
-fn sample(file: &Registry, select: &str) -> rusqlite::Result<Option<(String, Vec<u8>)>> {
-    let found = file.with(|file| {
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        file.query_row(select, [], read).optional()
-    })?;
-    Ok(found.map(|(name, sealed)| match sealed {
-        Value::Text(text) => (name, STANDARD.decode(text).unwrap_or_default()),
-        Value::Blob(sealed) => (name, sealed),
-        _ => (name, Vec::new()),
-    }))
+fn note(
+    data: &Tables<'_>,
+    caller: &Caller,
+    token: &str,
+    what: &str,
+    now: i64,
+) -> registry::Result<()> {
+    let insert = "INSERT INTO person_access (party, token, at, client, what)
+                  VALUES (?1, ?2, ?3, ?4, ?5)";
+    let row = values![&caller.party, token, now, &caller.client_id, what];
+    data.execute(insert, row).map(drop)
+}
+
+/// Something sealed in a registry, and its name.
+fn sample(registry: &Registry, places: &[Sealed]) -> registry::Result<Option<(String, Vec<u8>)>> {
+    registry.read(|tables| {
+        for place in places {
+            if let Some((of, sealed)) = place.rows(tables, 1)?.pop() {
+                return Ok(Some((place.name(&of), bytes(&sealed))));
+            }
+        }
+        Ok(None)
+    })
 }
 
 impl KeySource {
@@ -386,7 +405,17 @@ mod tests {
     }
 
     fn open(folder: &Path, key: &KeySource) -> Result<Vault, VaultError> {
-        Vault::open(folder, &registry(folder), key, None)
+        change(folder, key, None)
+    }
+
+    fn change(
+        folder: &Path,
+        key: &KeySource,
+        old: Option<&KeySource>,
+    ) -> Result<Vault, VaultError> {
+        let keys = Registry::open(&folder.join("person-keys.db"), &KEYS).unwrap();
+        let data = Registry::open(&folder.join("persons.db"), &DATA).unwrap();
+        Vault::open(keys, data, &registry(folder), key, old)
     }
 
     #[test]
@@ -409,6 +438,41 @@ mod tests {
             .map(|seen| (seen.at, seen.what.as_str()))
             .collect();
         assert_eq!(seen, [(5, "erased"), (2, "read"), (1, "stored")]);
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn nodes_on_a_server_have_the_same_persons_and_need_the_same_key() {
+        let Some(server) = tandem_pgtest::Server::shared() else {
+            return;
+        };
+        let address = tandem_pgtest::address(&[server], &server.schema());
+        let on = |area: &str, tables: &[&str]| {
+            Registry::on(&address.parse().unwrap(), area, tables).unwrap()
+        };
+        let node = |key: &KeySource, old: Option<&KeySource>| {
+            let (keys, persons) = (on("person_keys", &KEYS), on("persons", &DATA));
+            let registry = on("service", &crate::schemas());
+            Vault::open(keys, persons, &registry, key, old)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let key = file(folder.path());
+        let (own, data) = (caller("bazaar"), json!({"name": "Wang Fang"}));
+        let token = node(&key, None).unwrap().store(&own, &data, 1).unwrap();
+        let other = node(&key, None).unwrap();
+        assert_eq!(other.read(&own, &token, 2).unwrap(), Some(data.clone()));
+        assert_eq!(other.accesses("bazaar", &token).unwrap().len(), 2);
+        let elsewhere = KeySource::File(folder.path().join("elsewhere.key"));
+        assert!(matches!(node(&elsewhere, None), Err(VaultError::NoKey(_))));
+        let zeros = KeySource::Command("head -c 32 /dev/zero | base64".to_owned());
+        assert!(matches!(node(&zeros, None), Err(VaultError::OtherKey)));
+        let changed = node(&zeros, Some(&key)).unwrap();
+        assert_eq!(changed.read(&own, &token, 3).unwrap(), Some(data));
+        assert!(changed.erase(&own, &token, 4).unwrap());
+        assert_eq!(
+            node(&zeros, None).unwrap().read(&own, &token, 5).unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -449,17 +513,14 @@ mod tests {
         // A name that is mistyped makes no key.
         let mistyped = path.join("valut.key");
         let expected = format!(
-            "{}: the vault's key is not there; without it nobody can read what the vault has",
+            "{}: the vault's key is not there, and without it nobody can read what the vault has; \
+             bring it from where it was made, or name it with --vault-key",
             mistyped.display()
         );
         assert_eq!(said(&KeySource::File(mistyped.clone())), expected);
         assert!(!mistyped.exists());
-        let wrong = Vault::open(
-            path,
-            &registry(path),
-            &command("head -c 32 /dev/zero | base64"),
-            Some(&other),
-        );
+        let zeros = command("head -c 32 /dev/zero | base64");
+        let wrong = change(path, &zeros, Some(&other));
         assert!(matches!(wrong, Err(VaultError::OtherKey)));
     }
 
@@ -468,14 +529,14 @@ mod tests {
                       VALUES ('li', 'Li', 'river', 0, '', ?1)";
         let sealed = sealer.seal("authenticator\n1", b"secret").unwrap();
         registry
-            .with(|file| file.execute(insert, [sealed]))
+            .change(|tables| tables.execute(insert, values![sealed]))
             .unwrap();
     }
 
     fn opens(registry: &Registry, sealer: &Sealer) -> bool {
         let select = "SELECT totp FROM person";
         let sealed: Vec<u8> = registry
-            .with(|file| file.query_row(select, [], |row| row.get(0)))
+            .read(|tables| tables.value(select, values![]))
             .unwrap();
         sealer.open("authenticator\n1", &sealed).is_some()
     }
@@ -497,16 +558,15 @@ mod tests {
         let sealer = Sealer::new(&new.read_or_make().unwrap());
 
         // A crash left one file under each key; neither is the vault's then, but both are.
-        let all = [people::SEAL_ANEW, CHECK_ANEW].concat();
         registry
-            .with(|file| seal_anew(file, &vault.sealer, &sealer, &all, || Ok(())))
+            .change(|tables| seal_anew(tables, &vault.sealer, &sealer, &IN_REGISTRY))
             .unwrap();
         drop(vault);
         for key in [&old, &new] {
             assert!(matches!(open(path, key), Err(VaultError::OtherKey)));
         }
         for _ in 0..2 {
-            let vault = Vault::open(path, &registry, &new, Some(&old)).unwrap();
+            let vault = change(path, &new, Some(&old)).unwrap();
             for (token, name) in &tokens {
                 let read = vault.read(&own, token, 2).unwrap();
                 assert_eq!(read, Some(json!({"name": name})));
@@ -515,9 +575,7 @@ mod tests {
         }
         assert!(matches!(open(path, &old), Err(VaultError::OtherKey)));
         let vault = open(path, &new).unwrap();
-        let same = Vault::open(path, &registry, &new, Some(&new))
-            .err()
-            .unwrap();
+        let same = change(path, &new, Some(&new)).err().unwrap();
         assert_eq!(
             same.to_string(),
             "the old key of the vault is its key; name another with --vault-key"
@@ -528,12 +586,10 @@ mod tests {
         let [(first, _), (second, _)] = &tokens;
         vault
             .keys
-            .with(|keys| keys.execute(broken, [second]))
+            .change(|keys| keys.execute(broken, values![second]))
             .unwrap();
         let newest = KeySource::File(path.join("newest.key"));
-        let said = Vault::open(path, &registry, &newest, Some(&new))
-            .err()
-            .unwrap();
+        let said = change(path, &newest, Some(&new)).err().unwrap();
         assert_eq!(
             said.to_string(),
             format!("the vault: bazaar {second} opens with neither key")
@@ -551,9 +607,13 @@ mod tests {
         let token = vault.store(&caller("bazaar"), &json!({}), 1).unwrap();
         authenticator(&registry, &vault.sealer);
         let plain = "UPDATE person SET totp = randomblob(20)";
-        registry.with(|file| file.execute(plain, [])).unwrap();
-        for file in [&vault.keys, &registry] {
-            file.with(|file| file.execute("DELETE FROM vault_check", []))
+        let none = "DELETE FROM vault_check";
+        registry
+            .change(|tables| tables.execute(plain, values![]))
+            .unwrap();
+        for registry in [&vault.keys, &registry] {
+            registry
+                .change(|tables| tables.execute(none, values![]))
                 .unwrap();
         }
         drop(vault);
@@ -564,7 +624,7 @@ mod tests {
         // Who had an authenticator whose secret lay there plainly enrols another.
         let select = "SELECT totp IS NULL FROM person";
         let enrols: bool = registry
-            .with(|file| file.query_row(select, [], |row| row.get(0)))
+            .read(|tables| tables.value(select, values![]))
             .unwrap();
         assert!(enrols);
     }

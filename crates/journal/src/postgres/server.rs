@@ -204,6 +204,13 @@ impl Server {
         Ok(connection)
     }
 
+    /// Connects to a server that can be written to and says that it keeps what it confirms, for
+    /// tables beside those of journals; or says why not.
+    pub fn client(&self) -> Result<Client, String> {
+        let connected = self.connect_to_write();
+        Ok(connected.map_err(|cause| cause.to_string())?.client)
+    }
+
     /// Connects to a server that can be read.
     pub(super) fn connect_to_read(&self) -> Result<Connection, Cause> {
         self.connect(self.config.clone())
@@ -257,7 +264,7 @@ pub(super) struct NotDurable {
 }
 
 /// An error with all that the server or the system says about it.
-pub(super) fn explain(error: &postgres::Error) -> Cause {
+pub fn explain(error: &postgres::Error) -> Cause {
     if let Some(error) = error.as_db_error() {
         let detail = error.detail().map(|detail| format!(" ({detail})"));
         return format!(

@@ -4,23 +4,23 @@ use std::fs;
 use std::path::Path;
 
 use tandem_web::audit::{self, Act, Entry};
-use tandem_web::registry::Registry;
+use tandem_web::registry::NodeFile;
 
 use super::common::{tandem, text};
 
 /// A service's folder with entries of two parties.
-fn service(folder: &Path) -> Registry {
+fn service(folder: &Path) -> NodeFile {
     let file = folder.join("data/service/audit.db");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let registry = Registry::open(&file, &audit::SCHEMAS).unwrap();
+    let file = NodeFile::open(&file, &audit::SCHEMAS).unwrap();
     let mut entries = ["river", "cloud", "river"].map(|party| Entry {
         address: "10.0.0.5".to_owned(),
         book: "marketplace".to_owned(),
         status: Some(200),
         ..Entry::new((party, "li"), Act::Viewed, "/loans/A-1", 1_700_000_000)
     });
-    audit::append(&registry, &mut entries).unwrap();
-    registry
+    audit::append(&file, &mut entries).unwrap();
+    file
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_audit_log_is_exported_and_checked_against_the_export() {
         "error: data/service/audit.db: there is no service in this folder; name that of \
          `tandem serve` with --data\n"
     );
-    let registry = service(folder.path());
+    let file = service(folder.path());
     let export = run(&["export", "--party", "river"]);
     let expected = r#" {"party":"river","number":1,"at":1700000000,"login":"li","address":"10.0.0.5","book":"marketplace","act":"viewed","object":"/loans/A-1","status":200}"#;
     assert_eq!(export.lines().next().unwrap()[64..], *expected);
@@ -50,7 +50,7 @@ fn the_audit_log_is_exported_and_checked_against_the_export() {
     );
     assert_eq!(run(&["verify"]), all);
     // Entries that were removed by their age are missed by nobody but who has an older export.
-    audit::remove(&registry, "cloud", i64::MAX, 1_700_000_009).unwrap();
+    audit::remove(&file, "cloud", i64::MAX, 1_700_000_009).unwrap();
     let said = run(&["verify"]);
     assert!(
         said.starts_with(
@@ -61,8 +61,7 @@ fn the_audit_log_is_exported_and_checked_against_the_export() {
     );
     // The whole chain is gone: only who has the export can tell.
     let gone = "drop trigger audit_removed; delete from audit where party = 'river'";
-    registry
-        .with(|connection| connection.execute_batch(gone))
+    file.with(|connection| connection.execute_batch(gone))
         .unwrap();
     assert!(run(&["verify"]).starts_with("cloud: 0 entries"));
     let said = run(&["verify", "river.log", "--data", "data"]);

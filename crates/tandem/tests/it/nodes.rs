@@ -49,6 +49,8 @@ impl Node {
         command.args(["serve", programme, "--sandbox", "--listen", listen]);
         command.args(["--data".as_ref(), self.folder.as_os_str()]);
         command.args(["--store", &self.store, "--node", self.name]);
+        let key = self.folder.with_file_name("vault.key");
+        command.args(["--vault-key".as_ref(), key.as_os_str()]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Some(child.unwrap());
         let begun = Instant::now();
@@ -83,16 +85,17 @@ impl Node {
     }
 
     fn client(&self, key: &str, party: &str) -> ApiClient {
-        let registry = self.folder.join("service/registry.db");
-        let registry = Registry::open(&registry, &tandem_web::schemas()).unwrap();
-        let signing = SigningKey::from_pem(key).unwrap();
-        let keys = vec![signing.public().to_jwk()];
-        let keys = serde_json::to_string(&Jwks { keys }).unwrap();
-        let client = Client::new(party, party, &Scopes::all().to_string(), &keys).unwrap();
-        // It is there already after the first time.
-        let _ = client.register(&registry);
-        ApiClient::new(&self.base, party, signing).unwrap()
+        ApiClient::new(&self.base, party, SigningKey::from_pem(key).unwrap()).unwrap()
     }
+}
+
+/// Registers a client of a party with a key, for all nodes.
+fn register(store: &str, key: &str, party: &str) {
+    let registry = Registry::on(&store.parse().unwrap(), "service", &tandem_web::schemas());
+    let keys = vec![SigningKey::from_pem(key).unwrap().public().to_jwk()];
+    let keys = serde_json::to_string(&Jwks { keys }).unwrap();
+    let client = Client::new(party, party, &Scopes::all().to_string(), &keys).unwrap();
+    client.register(&registry.unwrap()).unwrap();
 }
 
 impl Drop for Node {
@@ -164,10 +167,16 @@ fn a_book_is_taken_over_and_nothing_is_lost() {
     let store = tandem_pgtest::address(&[&server], &server.schema());
     let mut nodes = ["one", "two"].map(|name| Node::new(name, folder.path(), &store));
     let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
-    for node in &mut nodes {
-        drop(node.client(&key, "bazaar"));
-        node.start();
+    for party in ["bazaar", "cloud"] {
+        register(&store, &key, party);
     }
+    nodes.iter_mut().for_each(Node::start);
+    let person = br#"{"data": {"name": "Wang Fang"}}"#;
+    let body = Some(("application/json", person.as_slice()));
+    let mut platform = nodes[0].client(&key, "bazaar");
+    let kept = platform.call("POST", "/v1/persons", Some("person"), body);
+    let kept = kept.unwrap().json();
+    let person = format!("/v1/persons/{}", kept["token"].as_str().unwrap());
     let clients = nodes
         .iter()
         .map(|node| node.client(&key, "bazaar"))
@@ -218,6 +227,11 @@ fn a_book_is_taken_over_and_nothing_is_lost() {
             .iter()
             .find(|(_, at, node)| *at > before && *node == other);
         pauses.push((way, first.unwrap().1 - before));
+        // What one node keeps of people the other has too.
+        let known = nodes[other]
+            .client(&key, "bazaar")
+            .call("GET", &person, None, None);
+        assert_eq!(known.unwrap().json()["data"]["name"], "Wang Fang");
         if way != "handed over" {
             nodes[owner].start();
             let expected = format!(

@@ -90,6 +90,45 @@ fn a_book_on_a_server_is_the_same_book() {
 
 #[cfg(feature = "postgres")]
 #[test]
+fn clients_and_people_are_added_for_all_nodes() {
+    let Some(server) = tandem_pgtest::Server::shared() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = tandem_pgtest::address(&[server], &server.schema());
+    let said = |words: &[&str], data: &str| {
+        let place = ["--store", &address, "--data", data];
+        tandem(folder.path(), &[words, &place].concat())
+    };
+    let add = [
+        "client",
+        "add",
+        "ours",
+        "--party=bazaar",
+        "--key-out=ours.pem",
+    ];
+    assert!(
+        said(&[&add[..], &["--scopes=loans:read"]].concat(), "one")
+            .status
+            .success()
+    );
+    let list = said(&["client", "list"], "two");
+    assert_eq!(text(&list.stdout), "ours  bazaar  active  loans:read\n");
+    let person = [
+        "person",
+        "li.wei@river.example",
+        "--name=Li Wei",
+        "--party=river",
+    ];
+    assert!(said(&person, "one").status.success());
+    assert_eq!(
+        text(&said(&person, "two").stderr),
+        "error: the sign-in name `li.wei@river.example` is taken; choose another\n"
+    );
+}
+
+#[cfg(feature = "postgres")]
+#[test]
 fn passwords_are_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let (bad, away) = (

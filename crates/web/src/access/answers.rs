@@ -1,7 +1,7 @@
 //! Answers by `Idempotency-Key`: a repeated request gets the answer that it got.
 //!
 //! What is being answered is known in memory only, so a crash leaves no key blocked: the call is
-//! carried out again, and the book recognises its keys. An answer is in the registry, flushed,
+//! carried out again, and the book recognises its keys. An answer is in the file, flushed,
 //! before it is given. One thread writes them, as many at a time as have gathered meanwhile.
 
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::PACE;
 use crate::problem::{self, Problem};
-use crate::registry::Registry;
+use crate::registry::NodeFile;
 
 /// How long an answer is kept, in seconds, unless it is about money.
 pub(crate) const KEPT: i64 = 24 * 60 * 60;
@@ -52,7 +52,7 @@ CREATE INDEX IF NOT EXISTS answer_age ON answer (at) WHERE money = 0;
 ";
 
 /// A handler puts this into its response's extensions if the answer is about money: it is then kept
-/// for as long as the registry.
+/// for as long as the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Money;
 
@@ -82,27 +82,26 @@ pub(crate) fn fingerprint(method: &str, target: &str, body: &[u8]) -> Fingerprin
 
 /// The answers of a service.
 pub(crate) struct Answers {
-    reader: Registry,
+    reader: NodeFile,
     begun: Arc<Begun>,
     writer: mpsc::Sender<Record>,
     in_flight: Mutex<HashSet<(String, String)>>,
 }
 
 /// Which keys have been used, as a Bloom filter: one that is not in it has no answer, and most are
-/// not, so that the registry need not be asked for each.
+/// not, so that the file need not be asked for each.
 struct Begun {
     bits: Vec<AtomicU64>,
     hasher: RandomState,
-    /// Whether the keys of the registry are in it.
+    /// Whether the keys of the file are in it.
     complete: AtomicBool,
 }
 
 impl Begun {
-    /// With room for as many keys again as the registry has; with more it finds less.
-    fn sized(registry: &Registry) -> rusqlite::Result<Begun> {
+    /// With room for as many keys again as the file has; with more it finds less.
+    fn sized(file: &NodeFile) -> rusqlite::Result<Begun> {
         let newest = "SELECT coalesce(max(rowid), 0) FROM answer";
-        let answers: i64 =
-            registry.with(|registry| registry.query_row(newest, [], |row| row.get(0)))?;
+        let answers: i64 = file.with(|file| file.query_row(newest, [], |row| row.get(0)))?;
         let answers = usize::try_from(answers).unwrap_or(0);
         let bits = answers
             .saturating_mul(2 * BITS)
@@ -115,9 +114,9 @@ impl Begun {
         })
     }
 
-    /// Takes in the keys of the registry. Those that are begun meanwhile are looked up there.
-    fn read(&self, registry: &Registry) {
-        let read = registry.with(|connection| {
+    /// Takes in the keys of the file. Those that are begun meanwhile are looked up there.
+    fn read(&self, file: &NodeFile) {
+        let read = file.with(|connection| {
             let mut statement = connection.prepare("SELECT client_id, key FROM answer")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -151,7 +150,7 @@ impl Begun {
     }
 }
 
-/// An answer on its way to the registry.
+/// An answer on its way to the file.
 struct Record {
     client_id: String,
     key: String,
@@ -180,20 +179,20 @@ pub(crate) struct Flight<'a> {
 }
 
 impl Answers {
-    /// Opens the answers in a registry and starts their writer, which ends with this.
-    pub(crate) fn open(registry: &Registry) -> rusqlite::Result<Answers> {
+    /// Opens the answers in a file and starts their writer, which ends with this.
+    pub(crate) fn open(file: &NodeFile) -> rusqlite::Result<Answers> {
         let (writer, queue) = mpsc::channel(QUEUE);
-        let own = registry.another()?;
+        let own = file.another()?;
         let thread = thread::Builder::new().name("answers".to_owned());
         let spawned: io::Result<_> = thread.spawn(move || write_all(&own, queue));
         spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let begun = Arc::new(Begun::sized(registry)?);
-        let (own, reading) = (registry.another()?, Arc::clone(&begun));
+        let begun = Arc::new(Begun::sized(file)?);
+        let (own, reading) = (file.another()?, Arc::clone(&begun));
         let thread = thread::Builder::new().name("keys".to_owned());
         let spawned: io::Result<_> = thread.spawn(move || reading.read(&own));
         spawned.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         Ok(Answers {
-            reader: registry.another()?,
+            reader: file.another()?,
             begun,
             writer,
             in_flight: Mutex::default(),
@@ -334,7 +333,7 @@ fn headers_from(text: &str) -> HeaderMap {
 }
 
 /// Writes what comes, until nobody is left to send.
-fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Record>) {
+fn write_all(file: &NodeFile, mut queue: mpsc::Receiver<Record>) {
     let mut written_at = Instant::now();
     while let Some(first) = queue.blocking_recv() {
         thread::sleep(PACE.saturating_sub(written_at.elapsed()));
@@ -345,7 +344,7 @@ fn write_all(registry: &Registry, mut queue: mpsc::Receiver<Record>) {
         {
             batch.push(next);
         }
-        let written = registry.with(|connection| write(connection, &batch));
+        let written = file.with(|connection| write(connection, &batch));
         if let Err(error) = &written {
             tracing::error!(%error, "answers cannot be recorded");
         }
@@ -394,17 +393,15 @@ mod tests {
 
     #[test]
     fn a_key_with_an_answer_is_never_taken_for_a_first_one() {
-        let registry = Registry::in_memory(&[SCHEMA]).unwrap();
+        let file = NodeFile::in_memory(&[SCHEMA]).unwrap();
         let add = "INSERT INTO answer VALUES ('bazaar', ?1, x'00', 200, '[]', x'', 0, 0)";
         for key in 0..1_000 {
             let key = format!("k{key}");
-            registry
-                .with(|registry| registry.execute(add, [key]))
-                .unwrap();
+            file.with(|file| file.execute(add, [key])).unwrap();
         }
-        let begun = Begun::sized(&registry).unwrap();
+        let begun = Begun::sized(&file).unwrap();
         assert!(!begun.is_first("bazaar", "before all are read"));
-        begun.read(&registry);
+        begun.read(&file);
         assert!((0..1_000).all(|key| !begun.is_first("bazaar", &format!("k{key}"))));
         let new = (0..1_000).filter(|key| begun.is_first("cloud", &format!("k{key}")));
         assert!(new.count() > 950);

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tandem_client::key::{Jwks, KeyError, PublicKey};
 use thiserror::Error;
 
-use crate::registry::Registry;
+use crate::registry::{self, Registry, Row, Tables, Value, values};
 
 /// What a client can be allowed, and what it means.
 pub const SCOPES: &[(&str, &str)] = &[
@@ -84,7 +83,7 @@ pub enum ClientError {
     Jwks(#[from] serde_json::Error),
     /// The registry cannot be read or written.
     #[error("the registry: {0}")]
-    Registry(#[from] rusqlite::Error),
+    Registry(#[from] registry::Error),
 }
 
 /// What a caller may do, in the order of [`SCOPES`].
@@ -173,13 +172,13 @@ impl Client {
 
     /// Registers it.
     pub fn register(&self, registry: &Registry) -> Result<(), ClientError> {
-        let added = registry.with(|connection| {
-            connection.execute(
+        let added = registry.change(|tables| {
+            tables.execute(
                 "INSERT INTO client (client_id, party, scopes, jwks, disabled)
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                params![
-                    self.client_id,
-                    self.party,
+                values![
+                    &self.client_id,
+                    &self.party,
                     self.scopes.to_string(),
                     self.jwks(),
                     self.disabled
@@ -194,32 +193,26 @@ impl Client {
 
     /// Finds a client.
     pub fn find(registry: &Registry, client_id: &str) -> Result<Option<Client>, ClientError> {
-        registry.with(|connection| find(connection, client_id))?
+        registry.read(|tables| find(tables, client_id))
     }
 
     /// All clients, by name.
     pub fn all(registry: &Registry) -> Result<Vec<Client>, ClientError> {
-        Client::select(registry, "1 = 1", &[])
+        Client::select(registry, "1 = 1", values![])
     }
 
     /// The clients of a party, by name.
     pub fn of(registry: &Registry, party: &str) -> Result<Vec<Client>, ClientError> {
-        Client::select(registry, "party = ?1", &[party])
+        Client::select(registry, "party = ?1", values![party])
     }
 
     fn select(
         registry: &Registry,
         condition: &str,
-        values: &[&str],
+        values: &[Value],
     ) -> Result<Vec<Client>, ClientError> {
-        let rows = registry.with(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM client WHERE {condition} ORDER BY client_id"
-            ))?;
-            let rows = statement.query_map(params_from_iter(values), from_row)?;
-            rows.collect::<Result<Vec<_>, _>>()
-        })?;
-        rows.into_iter().collect()
+        let text = format!("SELECT {COLUMNS} FROM client WHERE {condition} ORDER BY client_id");
+        registry.read(|tables| tables.rows(&text, values, from_row)?.into_iter().collect())
     }
 
     /// Gives a client its next key. It keeps the newest of those it had, so that both hold until
@@ -290,7 +283,7 @@ impl Client {
 
 const COLUMNS: &str = "client_id, party, scopes, jwks, disabled";
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Client, ClientError>> {
+fn from_row(row: &Row) -> registry::Result<Result<Client, ClientError>> {
     let scopes: String = row.get(2)?;
     let jwks: String = row.get(3)?;
     let (client_id, party, disabled) = (row.get(0)?, row.get(1)?, row.get(4)?);
@@ -306,16 +299,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Client, ClientError>> {
     Ok(read())
 }
 
-fn find(
-    connection: &Connection,
-    client_id: &str,
-) -> rusqlite::Result<Result<Option<Client>, ClientError>> {
-    let query = format!("SELECT {COLUMNS} FROM client WHERE client_id = ?1");
-    let found = connection
-        .prepare_cached(&query)?
-        .query_row([client_id], from_row)
-        .optional()?;
-    Ok(found.transpose())
+fn find(tables: &Tables<'_>, client_id: &str) -> Result<Option<Client>, ClientError> {
+    let text = format!("SELECT {COLUMNS} FROM client WHERE client_id = ?1");
+    let found = tables.row(&text, values![client_id], from_row)?;
+    found.transpose()
 }
 
 fn change(
@@ -323,23 +310,17 @@ fn change(
     client_id: &str,
     change: impl FnOnce(&mut Client) -> Result<(), ClientError>,
 ) -> Result<(), ClientError> {
-    registry.with(|connection| {
-        let transaction = connection.transaction()?;
-        let changed = || {
-            let mut client = find(&transaction, client_id)??
-                .ok_or_else(|| ClientError::Unknown(client_id.to_owned()))?;
-            change(&mut client)?;
-            client.check_keys()?;
-            transaction.execute(
-                "UPDATE client SET jwks = ?2, disabled = ?3 WHERE client_id = ?1",
-                params![client_id, client.jwks(), client.disabled],
-            )?;
-            Ok(())
-        };
-        let outcome = changed();
-        transaction.commit()?;
-        Ok(outcome)
-    })?
+    registry.change(|tables| {
+        let client = find(tables, client_id)?;
+        let mut client = client.ok_or_else(|| ClientError::Unknown(client_id.to_owned()))?;
+        change(&mut client)?;
+        client.check_keys()?;
+        tables.execute(
+            "UPDATE client SET jwks = ?2, disabled = ?3 WHERE client_id = ?1",
+            values![client_id, client.jwks(), client.disabled],
+        )?;
+        Ok(())
+    })
 }
 
 fn keys_from(jwks: &str) -> Result<Vec<PublicKey>, ClientError> {

@@ -39,7 +39,7 @@ pub(crate) use request::is_safe;
 pub use server_keys::ServerKeyError;
 
 use crate::problem::{self, Problem};
-use crate::registry::Registry;
+use crate::registry::{NodeFile, Registry};
 use crate::webhooks;
 use answers::Answers;
 use once::Once;
@@ -47,7 +47,10 @@ use server_keys::ServerKeys;
 use token::Tokens;
 
 /// Tables of this area.
-pub const SCHEMAS: [&str; 2] = [client::SCHEMA, answers::SCHEMA];
+pub const SCHEMAS: [&str; 1] = [client::SCHEMA];
+
+/// Tables of the answers, which each node keeps for itself.
+pub const ANSWERS: [&str; 1] = [answers::SCHEMA];
 
 /// Bytes that the bodies of all calls under way may have, in MiB; a call counts with what its body
 /// may have. Whoever comes when they are used up is told to come again.
@@ -78,9 +81,9 @@ pub enum OpenError {
     /// The service's keys.
     #[error(transparent)]
     Keys(#[from] ServerKeyError),
-    /// The registry.
-    #[error("the registry: {0}")]
-    Registry(#[from] rusqlite::Error),
+    /// The file with the answers.
+    #[error("the answers: {0}")]
+    Answers(#[from] rusqlite::Error),
 }
 
 /// Who calls, in the extensions of a request that passed [`layer`]; also an extractor.
@@ -144,10 +147,11 @@ pub struct Access {
 
 impl Access {
     /// Opens it. The service's keys are in the folder, and are made if they are not there; the
-    /// registry has the tables of [`SCHEMAS`].
+    /// registry has the tables of [`SCHEMAS`], the file with the answers those of [`ANSWERS`].
     pub fn open(
         settings: &Settings,
         registry: Arc<Registry>,
+        answers: &NodeFile,
         folder: &Path,
     ) -> Result<Access, OpenError> {
         let base = &settings.base;
@@ -165,7 +169,7 @@ impl Access {
             // A proof is accepted from a window before its time to a window after it.
             proofs: Once::new(2 * WINDOW),
             assertions: Once::new(ASSERTION_LIFETIME + WINDOW),
-            answers: Answers::open(&registry)?,
+            answers: Answers::open(answers)?,
             registry,
             limits: RateLimiter::keyed(Quota::per_second(settings.rate)),
             room: Semaphore::new(ROOM),

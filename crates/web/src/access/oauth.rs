@@ -232,7 +232,11 @@ impl Access {
         let client_id = &claims.sub;
         let client = self.client(client_id, now).map_err(|error| {
             tracing::error!(%error, client_id, "a client cannot be read");
-            TokenError::new(500, "server_error", "the registry cannot be read")
+            TokenError::new(
+                503,
+                "temporarily_unavailable",
+                "the registry cannot be read; try again",
+            )
         })?;
         let Some(client) = client else {
             return Err(wrong(format!(

@@ -18,7 +18,7 @@ use super::once::Use;
 use super::token::{Confirmation, Token};
 use super::{Access, Caller};
 use crate::problem::{
-    BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, INTERNAL, Problem, REPLAYED, TOO_MANY,
+    BAD_CERTIFICATE, BAD_DIGEST, BAD_PROOF, BAD_SIGNATURE, Problem, REPLAYED, TOO_MANY,
     UNAUTHENTICATED, UNAVAILABLE,
 };
 use crate::proxy::Shown;
@@ -168,7 +168,7 @@ impl Access {
         let client_id = &token.claims.client_id;
         let client = self.client(client_id, now).map_err(|error| {
             tracing::error!(%error, client_id, "a client cannot be read");
-            Problem::new(INTERNAL, "the registry cannot be read")
+            Problem::new(UNAVAILABLE, "the registry cannot be read; try again")
         })?;
         let Some(client) = client else {
             return Err(unauthenticated(format!(

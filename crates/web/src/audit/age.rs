@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{Act, Entry, Head, Line};
-use crate::registry::Registry;
+use crate::registry::NodeFile;
 
 /// Where chains begin whose first entries were removed.
 pub(super) const SCHEMA: &str = "
@@ -50,8 +50,8 @@ pub(super) fn first_line(party: &str, begin: &Head, at: i64) -> Line {
 
 /// Removes entries of a party's chain, from its beginning, that were made before a time; some
 /// hundreds at the most, and tells how many.
-pub fn remove(registry: &Registry, party: &str, before: i64, now: i64) -> rusqlite::Result<usize> {
-    registry.with(|connection| {
+pub fn remove(file: &NodeFile, party: &str, before: i64, now: i64) -> rusqlite::Result<usize> {
+    file.with(|connection| {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let first = "select min(number) from audit where party = ?1";
         let first: Option<i64> = transaction.query_row(first, [party], |row| row.get(0))?;

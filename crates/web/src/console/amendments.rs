@@ -6,7 +6,6 @@ use std::slice;
 use axum::extract::{Path, Query};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rusqlite::{Row, params};
 use serde::Deserialize;
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Book, Command, Documents, Refusal, Version};
@@ -20,6 +19,7 @@ use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::{Person, Role};
 use super::scope::Scope;
 use super::{Console, audit};
+use crate::registry::{self, Row, Tables, values};
 
 /// Tables of amendments.
 pub(super) const SCHEMA: &str = "
@@ -97,7 +97,7 @@ impl Step {
 }
 
 impl Amendment {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Amendment> {
+    fn read(row: &Row) -> registry::Result<Amendment> {
         Ok(Amendment {
             id: row.get(0)?,
             agreement: row.get(1)?,
@@ -287,21 +287,19 @@ fn select(
     book: &str,
     party: &str,
     which: &str,
-) -> rusqlite::Result<Vec<Amendment>> {
-    console.registry.with(|connection| {
-        let mut select = connection.prepare_cached(&format!(
+) -> registry::Result<Vec<Amendment>> {
+    console.registry.read(|tables| {
+        let text = format!(
             "select id, agreement, version, reason, party, state, outcome, policy from amendment
              left join amendment_policy on amendment = id where book = ?1 and {which} order by id desc"
-        ))?;
-        let found = select.query_map([book], Amendment::read)?;
-        let mut found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
-        let mut select = connection.prepare_cached(
-            "select amendment_consent.party, proposer, one.name, other.name from amendment_consent
+        );
+        let mut found = tables.rows(&text, values![book], Amendment::read)?;
+        let text = "select amendment_consent.party, proposer, one.name, other.name
+             from amendment_consent
              join person one on one.id = proposer left join person other on other.id = approver
-             where amendment = ?1",
-        )?;
+             where amendment = ?1";
         for amendment in &mut found {
-            let consents = select.query_map([amendment.id], |row| {
+            amendment.consents = tables.rows(text, values![amendment.id], |row| {
                 Ok(Consent {
                     party: row.get(0)?,
                     proposer: row.get(1)?,
@@ -309,7 +307,6 @@ fn select(
                     approver_name: row.get(3)?,
                 })
             })?;
-            amendment.consents = consents.collect::<rusqlite::Result<_>>()?;
         }
         found.retain(|amendment| amendment.is_shown_to(party));
         Ok(found)
@@ -322,7 +319,7 @@ pub(super) fn waiting(
     book: &str,
     person: &Person,
     parties: &[String],
-) -> rusqlite::Result<i64> {
+) -> registry::Result<i64> {
     let open = select(console, book, &person.party, OPEN)?;
     let waiting = open
         .iter()
@@ -571,12 +568,11 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
             wrong,
         );
     }
-    let id = visit.console.registry.with(|connection| {
-        let transaction = connection.transaction()?;
-        transaction.execute(
+    let id = visit.console.registry.change(|tables| {
+        let id: i64 = tables.value(
             "insert into amendment (book, agreement, version, reason, party, proposed_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
+             values (?1, ?2, ?3, ?4, ?5, ?6) returning id",
+            values![
                 signed.desk.name(),
                 agreement,
                 version,
@@ -585,14 +581,12 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
                 visit.console.now()
             ],
         )?;
-        let id = transaction.last_insert_rowid();
         if let Some(policy) = policy {
             let text = "insert into amendment_policy (amendment, policy) values (?1, ?2)";
-            transaction.execute(text, params![id, policy])?;
+            tables.execute(text, values![id, policy])?;
         }
-        stand_behind(&transaction, id, &signed.person)?;
-        transaction.commit()?;
-        Ok(id)
+        stand_behind(tables, id, &signed.person)?;
+        registry::Result::Ok(id)
     })?;
     Ok(go(&format!("/console/agreement/amendments/{id}")))
 }
@@ -645,16 +639,11 @@ fn refusals(
     wrong
 }
 
-fn stand_behind(
-    connection: &rusqlite::Connection,
-    id: i64,
-    person: &Person,
-) -> rusqlite::Result<()> {
+fn stand_behind(tables: &Tables<'_>, id: i64, person: &Person) -> registry::Result<()> {
     let text = "insert into amendment_consent (amendment, party, proposer) values (?1, ?2, ?3)
                 on conflict do nothing";
-    connection
-        .execute(text, params![id, person.party, person.id])
-        .map(drop)
+    let values = values![id, &person.party, person.id];
+    tables.execute(text, values).map(drop)
 }
 
 /// An amendment that is shown to the person's party.
@@ -791,11 +780,11 @@ pub(super) async fn decide(
         "support" | "approve" | "sign" if step.is_none_or(|step| step.name() != what) => {
             return Err(Fault::Forbidden);
         }
-        "support" => registry.with(|connection| stand_behind(connection, id, person))?,
-        "approve" => registry.with(|connection| {
+        "support" => registry.change(|tables| stand_behind(tables, id, person))?,
+        "approve" => registry.change(|tables| {
             let text = "update amendment_consent set approver = ?3
                         where amendment = ?1 and party = ?2 and approver is null and proposer <> ?3";
-            connection.execute(text, params![id, person.party, person.id]).map(drop)
+            tables.execute(text, values![id, &person.party, person.id]).map(drop)
         })?,
         "sign" => {}
         "withdraw" if own => {
@@ -820,13 +809,13 @@ pub(super) async fn decide(
 
 /// Ends an amendment that is open, or says how far it is; false if it is over. What the book signed
 /// is done, whatever was said meanwhile.
-fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> rusqlite::Result<bool> {
-    signed.visit.console.registry.with(|connection| {
+fn set(signed: &Signed, id: i64, state: &str, outcome: &str) -> registry::Result<bool> {
+    signed.visit.console.registry.change(|tables| {
         let text = format!(
             "update amendment set state = ?2, outcome = ?3
              where id = ?1 and ({OPEN} or ?2 = 'done')"
         );
-        let changed = connection.execute(&text, params![id, state, outcome])?;
+        let changed = tables.execute(&text, values![id, state, outcome])?;
         Ok(changed == 1)
     })
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::Path;
 use axum::response::Response;
-use rusqlite::{OptionalExtension, Row, params};
 use tandem_domain::agreement::Agreement;
 use tandem_domain::book::{Book, Command, Event, Instruction, Loan, words};
 use tandem_domain::loan::Status;
@@ -13,6 +12,7 @@ use super::people::{self, Person, Role};
 use super::scope::Scope;
 use super::{Console, amendments, audit};
 use crate::read::EventRow;
+use crate::registry::{self, Row, values};
 
 /// The table of proposals.
 pub(super) const SCHEMA: &str = "
@@ -58,7 +58,7 @@ const COLUMNS: &str = "proposal.id, proposal.key, loan, words, reason, proposer,
     from proposal join person one on one.id = proposer left join person other on other.id = decider";
 
 impl Proposal {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Proposal> {
+    fn read(row: &Row) -> registry::Result<Proposal> {
         Ok(Proposal {
             id: row.get(0)?,
             key: row.get(1)?,
@@ -125,29 +125,21 @@ pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Faul
 }
 
 fn find(signed: &Signed, tail: &str, value: &str) -> Result<Vec<Proposal>, Fault> {
-    let found = signed.visit.console.registry.with(|connection| {
-        let mut select = connection.prepare_cached(&format!("select {COLUMNS} where {tail}"))?;
-        let rows = select.query_map(
-            params![signed.person.party, value, signed.desk.name()],
-            Proposal::read,
-        )?;
-        rows.collect()
-    });
-    Ok(found?)
+    let text = format!("select {COLUMNS} where {tail}");
+    let values = values![&signed.person.party, value, signed.desk.name()];
+    let registry = &signed.visit.console.registry;
+    registry.read(|tables| Ok(tables.rows(&text, values, Proposal::read)?))
 }
 
 /// Number of proposals that wait for this person.
-pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> rusqlite::Result<i64> {
+pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> registry::Result<i64> {
     if !person.roles.has(Role::Approver) {
         return Ok(0);
     }
-    console.registry.with(|connection| {
-        let text = "select count(*) from proposal where book = ?3 and party = ?1
-                    and state = 'open' and proposer <> ?2";
-        connection.query_row(text, params![person.party, person.id, book], |row| {
-            row.get(0)
-        })
-    })
+    let text = "select count(*) from proposal where book = ?3 and party = ?1
+                and state = 'open' and proposer <> ?2";
+    let values = values![&person.party, person.id, book];
+    console.registry.read(|tables| tables.value(text, values))
 }
 
 /// What can be proposed for a loan, and what was.
@@ -347,18 +339,11 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
 
 /// A proposal of the person's party.
 fn own(signed: &Signed, id: i64) -> Result<Proposal, Fault> {
-    let found = signed.visit.console.registry.with(|connection| {
-        let text = format!(
-            "select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2"
-        );
-        let mut select = connection.prepare_cached(&text)?;
-        select
-            .query_row(
-                params![signed.person.party, id, signed.desk.name()],
-                Proposal::read,
-            )
-            .optional()
-    })?;
+    let text =
+        format!("select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2");
+    let values = values![&signed.person.party, id, signed.desk.name()];
+    let registry = &signed.visit.console.registry;
+    let found = registry.read(|tables| tables.row(&text, values, Proposal::read))?;
     found.ok_or(Fault::NotFound)
 }
 
@@ -473,13 +458,13 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
         Ok(proposal) => proposal,
         Err(wrong) => return refuse(visit, loan, wrong),
     };
-    visit.console.registry.with(|connection| {
-        connection.execute(
+    visit.console.registry.change(|tables| {
+        tables.execute(
             "insert into proposal (key, party, loan, words, reason, proposer, proposed_at, book)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
+            values![
                 proposal.key,
-                signed.person.party,
+                &signed.person.party,
                 proposal.loan,
                 proposal.words,
                 proposal.reason,
@@ -519,11 +504,11 @@ pub(super) async fn decide(
     };
     let console = &signed.visit.console;
     let set = |from: &str, state: &str, outcome: &str| {
-        console.registry.with(|connection| {
-            connection.execute(
+        console.registry.change(|tables| {
+            tables.execute(
                 "update proposal set state = ?3, decider = ?4, decided_at = ?5, outcome = ?6
                  where id = ?1 and state = ?2",
-                params![id, from, state, signed.person.id, console.now(), outcome],
+                values![id, from, state, signed.person.id, console.now(), outcome],
             )
         })
     };

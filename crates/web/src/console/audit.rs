@@ -247,8 +247,8 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
             .measured(visit.t("audit.utc"))
             .with(Block::Table(table)),
     );
-    let registry = visit.console.audit.registry();
-    let head = registry.with(|connection| audit::head(connection, party))?;
+    let file = visit.console.audit.file();
+    let head = file.with(|connection| audit::head(connection, party))?;
     let facts = vec![
         (
             visit.t("audit.number").to_owned(),
@@ -274,7 +274,7 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
 /// Whether the party's chain is sound, in words.
 async fn checked(signed: &Signed) -> Result<(Tone, String), Fault> {
     // By a connection of its own, since it takes a while where there are millions.
-    let own = signed.visit.console.audit.registry().another()?;
+    let own = signed.visit.console.audit.file().another()?;
     let party = signed.person.party.clone();
     let checked = spawn_blocking(move || audit::check(&own, &party, None)).await;
     let visit = &signed.visit;
@@ -421,7 +421,7 @@ async fn found(signed: &Signed, asked: &Asked) -> Result<Vec<(String, Option<u16
         SHOWN + 1
     );
     // What is rare takes a while to be found among millions.
-    let own = signed.visit.console.audit.registry().another()?;
+    let own = signed.visit.console.audit.file().another()?;
     let find = move || {
         own.with(|connection| {
             let mut select = connection.prepare(&text)?;
@@ -496,7 +496,7 @@ pub(super) async fn export(signed: Signed) -> Result<Response, Fault> {
     signed.must(&[Role::Auditor])?;
     let party = signed.person.party.clone();
     let name = format!("attachment; filename=\"audit-{party}.log\"");
-    let own = signed.visit.console.audit.registry().another()?;
+    let own = signed.visit.console.audit.file().another()?;
     let lines = stream::unfold(0, move |after| {
         let lines = audit::lines(&own, &party, after);
         async move {

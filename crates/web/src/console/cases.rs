@@ -9,7 +9,6 @@ use std::sync::{MutexGuard, PoisonError};
 
 use axum::extract::Path;
 use axum::response::Response;
-use rusqlite::params;
 use tandem_domain::book::{ApplicationState, Book, Verdict};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::Status;
@@ -23,6 +22,7 @@ use super::page::{Fault, Fields, Signed, Visit, form_escaped, go};
 use super::people::{self, Role};
 use super::scope::Scope;
 use crate::refusals::{self, Refusal};
+use crate::registry::{self, values};
 
 /// What was done about cases.
 pub(super) const SCHEMA: &str = "
@@ -329,25 +329,23 @@ fn limits(visit: &Visit, scope: &Scope<'_>, cases: &mut Vec<Case>) {
     }
 }
 
-fn work(signed: &Signed) -> rusqlite::Result<BTreeMap<String, Work>> {
-    signed.visit.console.registry.with(|connection| {
-        let mut select = connection.prepare_cached(
-            "select key, owner, name, deadline, note, closed from case_work
-             left join person on person.id = owner
-             where book = ?1 and case_work.party = ?2",
-        )?;
-        let rows = select.query_map(params![signed.desk.name(), signed.person.party], |row| {
+fn work(signed: &Signed) -> registry::Result<BTreeMap<String, Work>> {
+    let text = "select key, owner, name, deadline, note, closed from case_work
+        left join person on person.id = owner where book = ?1 and case_work.party = ?2";
+    let values = values![signed.desk.name(), &signed.person.party];
+    let worked = signed.visit.console.registry.read(|tables| {
+        tables.rows(text, values, |row| {
             let work = Work {
                 owner: row.get(1)?,
                 owner_name: row.get(2)?,
-                deadline: row.get::<_, Option<i32>>(3)?.map(Day),
+                deadline: row.get::<Option<i32>>(3)?.map(Day),
                 note: row.get(4)?,
                 closed: row.get(5)?,
             };
             Ok((row.get(0)?, work))
-        })?;
-        rows.collect()
-    })
+        })
+    });
+    worked.map(BTreeMap::from_iter)
 }
 
 /// The first cases of a list.
@@ -473,12 +471,12 @@ pub(super) async fn save(
         .transpose()?
         .flatten();
     let deadline = fields.get("deadline").parse::<Day>().ok();
-    registry.with(|connection| {
-        connection.execute(
+    registry.change(|tables| {
+        tables.execute(
             "insert into case_work (party, key, owner, deadline, note, closed, book)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             on conflict do update set owner = ?3, deadline = ?4, note = ?5, closed = ?6",
-            params![
+             on conflict (book, party, key) do update set owner = ?3, deadline = ?4, note = ?5, closed = ?6",
+            values![
                 party,
                 key,
                 owner.map(|owner| owner.id),

@@ -23,6 +23,7 @@ use crate::access::{BODY_TIME, read};
 use crate::assets::{ASSETS, Assets};
 use crate::desk::Desk;
 use crate::read::ReadError;
+use crate::registry;
 use crate::trace;
 
 /// Bytes of a form at most.
@@ -129,6 +130,12 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
+impl From<registry::Error> for Fault {
+    fn from(error: registry::Error) -> Fault {
+        Fault::Failed(error.to_string())
+    }
+}
+
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Fault {
         Fault::Failed(error.to_string())
@@ -228,7 +235,7 @@ impl Top {
         console: &Console,
         person: &Person,
         chosen: Option<&str>,
-    ) -> rusqlite::Result<Option<Top>> {
+    ) -> registry::Result<Option<Top>> {
         let own = console.desks.values().filter_map(|desk| {
             desk.look(|book| {
                 let agreement = &book.latest()?.agreement;
@@ -266,7 +273,7 @@ impl Top {
 }
 
 impl Visit {
-    fn of(console: &Arc<Console>, request: &Request) -> rusqlite::Result<Visit> {
+    fn of(console: &Arc<Console>, request: &Request) -> registry::Result<Visit> {
         let headers = request.headers();
         let known = Token::of(headers, console.secure);
         let session = known
@@ -588,7 +595,7 @@ pub(super) async fn frame(
         Ok(visit) => Arc::new(visit),
         Err(error) => {
             tracing::error!(%error, "the registry cannot be read");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
     if visit.person().is_some() {

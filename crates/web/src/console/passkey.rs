@@ -17,13 +17,12 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
     UnparsedPublicKey,
 };
-use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
 
 use super::page::Visit;
 use super::people::{self, Person};
 use super::session::Token;
-use crate::registry::Registry;
+use crate::registry::{self, Registry, values};
 
 /// The table of passkeys.
 pub(super) const SCHEMA: &str = "
@@ -375,7 +374,7 @@ pub(super) fn register(
     person: &Person,
     name: &str,
     answer: Answer<'_>,
-) -> rusqlite::Result<bool> {
+) -> registry::Result<bool> {
     let client = asked.client(answer.client, Purpose::Register);
     let authenticator = URL_SAFE_NO_PAD.decode(answer.authenticator).ok();
     let said = authenticator.and_then(|bytes| asked.authenticator(&bytes));
@@ -390,22 +389,16 @@ pub(super) fn register(
     if !asked.take(&client) {
         return Ok(false);
     }
-    registry.with(|connection| {
+    registry.change(|tables| {
+        let text = "select count(*) from passkey where person = ?1";
+        if tables.value::<i64>(text, values![person.id])? >= MOST as i64 {
+            return Ok(false);
+        }
         let text = "insert into passkey (id, person, name, key, counter, copyable, added_at)
-                    select ?1, ?2, ?3, ?4, ?5, ?6, ?7
-                    where (select count(*) from passkey where person = ?2) < ?8
-                    on conflict do nothing";
-        let values = params![
-            id,
-            person.id,
-            name,
-            key,
-            said.counter,
-            said.copyable,
-            asked.now,
-            MOST as i64
-        ];
-        Ok(connection.execute(text, values)? > 0)
+                    values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do nothing";
+        let (counter, copyable) = (said.counter, said.copyable);
+        let values = values![id, person.id, name, key, counter, copyable, asked.now];
+        Ok(tables.execute(text, values)? > 0)
     })
 }
 
@@ -422,24 +415,22 @@ pub(super) fn sign_in(
     registry: &Registry,
     asked: &Asked<'_>,
     answer: Answer<'_>,
-) -> rusqlite::Result<SignIn> {
+) -> registry::Result<SignIn> {
     let id = URL_SAFE_NO_PAD
         .decode(answer.credential)
         .unwrap_or_default();
-    let known = registry.with(|connection| {
-        let text = format!(
-            "select {}, key, counter, copyable from passkey join person on person.id = person
-             where passkey.id = ?1 and active",
-            people::COLUMNS
-        );
-        let mut select = connection.prepare_cached(&text)?;
-        let found = select.query_row([&id], |row| {
-            let key: Vec<u8> = row.get("key")?;
-            let counter: u32 = row.get("counter")?;
-            let copyable: bool = row.get("copyable")?;
+    let text = format!(
+        "select {}, key, counter, copyable from passkey join person on person.id = person
+         where passkey.id = ?1 and active = 1",
+        people::COLUMNS
+    );
+    let known = registry.read(|tables| {
+        tables.row(&text, values![&*id], |row| {
+            let key: Vec<u8> = row.get(6)?;
+            let counter: u32 = row.get(7)?;
+            let copyable: bool = row.get(8)?;
             Ok((people::read(row)?, key, counter, copyable))
-        });
-        found.optional()
+        })
     })?;
     let Some((person, key, counter, copyable)) = known else {
         return Ok(SignIn::Wrong(None));
@@ -463,14 +454,13 @@ pub(super) fn sign_in(
         return Ok(SignIn::Wrong(Some(person)));
     };
     // A device that counts and is behind was copied. Two answers at once are told apart here too.
-    let counted = registry.with(|connection| {
-        let text = "update passkey set counter = ?2, used_at = ?4
-                    where id = ?1 and counter = ?3 and (?2 > ?3 or ?2 = 0 and ?3 = 0)";
-        connection.execute(text, params![id, signed, counter, asked.now])
-    })?;
+    let on = signed > counter || (signed, counter) == (0, 0);
+    let text = "update passkey set counter = ?2, used_at = ?4 where id = ?1 and counter = ?3";
+    let values = values![id, signed, counter, asked.now];
+    let counted = on && registry.change(|tables| tables.execute(text, values))? > 0;
     Ok(match counted {
-        0 => SignIn::Wrong(Some(person)),
-        _ => SignIn::Right(person),
+        false => SignIn::Wrong(Some(person)),
+        true => SignIn::Right(person),
     })
 }
 
@@ -484,28 +474,30 @@ pub(super) struct Passkey {
 }
 
 /// Passkeys of a person, oldest first.
-pub(super) fn of_person(registry: &Registry, person: i64) -> rusqlite::Result<Vec<Passkey>> {
-    registry.with(|connection| {
-        let mut select = connection.prepare_cached(
-            "select lower(hex(id)), name, added_at, used_at from passkey where person = ?1
-             order by added_at, id",
-        )?;
-        let rows = select.query_map([person], |row| {
+pub(super) fn of_person(registry: &Registry, person: i64) -> registry::Result<Vec<Passkey>> {
+    let text = "select id, name, added_at, used_at from passkey where person = ?1
+                order by added_at, id";
+    registry.read(|tables| {
+        tables.rows(text, values![person], |row| {
             Ok(Passkey {
-                id: row.get(0)?,
+                id: crate::hex(&row.get::<Vec<u8>>(0)?),
                 name: row.get(1)?,
                 added_at: row.get(2)?,
                 used_at: row.get(3)?,
             })
-        })?;
-        rows.collect()
+        })
     })
 }
 
 /// Removes a passkey of a person; false if there is none of this id.
-pub(super) fn remove(registry: &Registry, person: i64, id: &str) -> rusqlite::Result<bool> {
-    registry.with(|connection| {
-        let text = "delete from passkey where person = ?1 and lower(hex(id)) = ?2";
-        Ok(connection.execute(text, params![person, id])? > 0)
+pub(super) fn remove(registry: &Registry, person: i64, id: &str) -> registry::Result<bool> {
+    registry.change(|tables| {
+        let text = "select id from passkey where person = ?1";
+        let ids = tables.rows(text, values![person], |row| row.get::<Vec<u8>>(0))?;
+        let Some(id) = ids.into_iter().find(|own| crate::hex(own) == id) else {
+            return Ok(false);
+        };
+        let text = "delete from passkey where person = ?1 and id = ?2";
+        Ok(tables.execute(text, values![person, id])? > 0)
     })
 }

@@ -4,18 +4,17 @@
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use tandem_client::key::random_bytes;
 use totp_rs::{Builder, Secret, Totp};
 
-use crate::registry::Registry;
-use crate::seal::Sealer;
+use crate::registry::{self, Registry, Row, Tables, values};
+use crate::seal::{Sealed, Sealer};
 
 /// Tables of people.
 pub(super) const SCHEMA: &str = "
 create table if not exists person (
     id integer primary key,
-    login text not null unique collate nocase,
+    login text not null,
     name text not null,
     party text not null,
     roles integer not null,
@@ -27,6 +26,7 @@ create table if not exists person (
     -- The last time step whose code was used: a code counts once.
     totp_step integer not null default 0
 ) strict;
+create unique index if not exists person_login on person (lower(login));
 create index if not exists person_party on person (party);
 -- Secrets that were not sealed yet are enrolled anew.
 update person set totp = null where length(totp) = 20;
@@ -151,7 +151,7 @@ pub enum PersonError {
     PasswordShort,
     /// The registry failed.
     #[error(transparent)]
-    Registry(#[from] rusqlite::Error),
+    Registry(#[from] registry::Error),
 }
 
 /// Adds a person with a password that was made for the first sign-in, which is handed out. The
@@ -171,20 +171,19 @@ pub fn add(registry: &Registry, new: NewPerson<'_>, password: &str) -> Result<i6
         return Err(PersonError::PasswordShort);
     }
     let hash = hash(password);
-    let added = registry.with(|connection| {
-        connection.execute(
+    let added = registry.change(|tables| {
+        tables.row(
             "insert into person (login, name, party, roles, password)
-             values (?1, ?2, ?3, ?4, ?5) on conflict do nothing",
-            params![
+             values (?1, ?2, ?3, ?4, ?5) on conflict do nothing returning id",
+            values![
                 new.login.trim(),
                 new.name.trim(),
                 new.party,
                 new.roles.0,
                 hash
             ],
-        )?;
-        let added = connection.changes() > 0;
-        Ok(added.then(|| connection.last_insert_rowid()))
+            |row| row.get(0),
+        )
     })?;
     added.ok_or_else(|| PersonError::LoginTaken(new.login.trim().to_owned()))
 }
@@ -231,56 +230,46 @@ pub fn add_for_demo(
 pub const DEMO_PASSWORD: &str = "tandem-demo-2022";
 
 /// People of a party, by name.
-pub(super) fn of_party(registry: &Registry, party: &str) -> rusqlite::Result<Vec<Person>> {
-    registry.with(|connection| {
-        let mut statement = connection.prepare_cached(&format!(
-            "select {COLUMNS} from person where party = ?1 order by name, id"
-        ))?;
-        statement.query_map([party], read)?.collect()
-    })
+pub(super) fn of_party(registry: &Registry, party: &str) -> registry::Result<Vec<Person>> {
+    let text = format!("select {COLUMNS} from person where party = ?1 order by name, id");
+    registry.read(|tables| tables.rows(&text, values![party], read))
 }
 
 /// A person of a party.
-pub(super) fn find(registry: &Registry, party: &str, id: i64) -> rusqlite::Result<Option<Person>> {
-    registry.with(|connection| {
-        let text = format!("select {COLUMNS} from person where party = ?1 and id = ?2");
-        let mut statement = connection.prepare_cached(&text)?;
-        statement.query_row(params![party, id], read).optional()
-    })
+pub(super) fn find(registry: &Registry, party: &str, id: i64) -> registry::Result<Option<Person>> {
+    let text = format!("select {COLUMNS} from person where party = ?1 and id = ?2");
+    registry.read(|tables| tables.row(&text, values![party, id], read))
 }
 
 /// The person that signs in with a name.
-pub(super) fn by_login(registry: &Registry, login: &str) -> rusqlite::Result<Option<Person>> {
-    registry.with(|connection| {
-        let text = format!("select {COLUMNS} from person where login = ?1");
-        let mut statement = connection.prepare_cached(&text)?;
-        statement.query_row([login.trim()], read).optional()
-    })
+pub(super) fn by_login(registry: &Registry, login: &str) -> registry::Result<Option<Person>> {
+    let text = format!("select {COLUMNS} from person where lower(login) = lower(?1)");
+    registry.read(|tables| tables.row(&text, values![login.trim()], read))
 }
 
 /// Sets what a person may do. Sessions end, so that it counts at once.
-pub(super) fn change(registry: &Registry, person: &Person) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        connection.execute(
+pub(super) fn change(registry: &Registry, person: &Person) -> registry::Result<()> {
+    registry.change(|tables| {
+        tables.execute(
             "update person set roles = ?2, active = ?3 where id = ?1",
-            params![person.id, person.roles.0, person.active],
+            values![person.id, person.roles.0, person.active],
         )?;
-        end_sessions(connection, person.id)
+        end_sessions(tables, person.id)
     })
 }
 
 /// Gives a person a password for the next sign-in, at which an authenticator is enrolled again.
-pub(super) fn reset(registry: &Registry, person: i64) -> rusqlite::Result<String> {
+pub(super) fn reset(registry: &Registry, person: i64) -> registry::Result<String> {
     let password = first_password();
     let hash = hash(&password);
-    registry.with(|connection| {
-        connection.execute(
+    registry.change(|tables| {
+        tables.execute(
             "update person set password = ?2, totp = null where id = ?1",
-            params![person, hash],
+            values![person, hash],
         )?;
         // Whoever asks for it may have lost the device too.
-        connection.execute("delete from passkey where person = ?1", [person])?;
-        end_sessions(connection, person)
+        tables.execute("delete from passkey where person = ?1", values![person])?;
+        end_sessions(tables, person)
     })?;
     Ok(password)
 }
@@ -290,13 +279,9 @@ pub(super) fn give_authenticator(
     registry: &Registry,
     person: i64,
     sealed: &[u8],
-) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        let text = "update person set totp = ?2 where id = ?1";
-        connection
-            .execute(text, params![person, sealed])
-            .map(|_| ())
-    })
+) -> registry::Result<()> {
+    let text = "update person set totp = ?2 where id = ?1";
+    registry.change(|tables| tables.execute(text, values![person, sealed]).map(drop))
 }
 
 /// The secret of a person's authenticator as it is kept.
@@ -314,12 +299,21 @@ fn sealed_as(person: i64) -> String {
     format!("authenticator\n{person}")
 }
 
-/// Seals the secrets of all authenticators anew.
-pub(crate) const SEAL_ANEW: &str = "
-update person set totp = sealed_anew('authenticator' || char(10) || id, totp) where totp is not null;
-update person_session set secret = sealed_anew('authenticator' || char(10) || person, secret)
-where secret is not null;
-";
+/// The secrets of people's authenticators.
+pub(crate) const AUTHENTICATORS: Sealed = Sealed {
+    table: "person",
+    column: "totp",
+    kind: Some("authenticator"),
+    of: &["id"],
+};
+
+/// Those that are offered to people who enrol.
+pub(crate) const OFFERED: Sealed = Sealed {
+    table: "person_session",
+    column: "secret",
+    kind: Some("authenticator"),
+    of: &["person"],
+};
 
 /// Ends a person's first sign-in: its own password and its authenticator, whose secret is sealed.
 pub(super) fn enrol(
@@ -332,13 +326,12 @@ pub(super) fn enrol(
         return Err(PersonError::PasswordShort);
     }
     let hash = hash(password);
-    Ok(registry.with(|connection| {
-        connection.execute(
-            "update person set password = ?2, totp = ?3 where id = ?1",
-            params![person, hash, sealed],
-        )?;
-        Ok(())
-    })?)
+    let text = "update person set password = ?2, totp = ?3 where id = ?1";
+    registry.change(|tables| {
+        Ok(tables
+            .execute(text, values![person, hash, sealed])
+            .map(drop)?)
+    })
 }
 
 /// The person that a name and a password belong to. It takes the same time for an unknown name.
@@ -346,12 +339,11 @@ pub(super) fn by_password(
     registry: &Registry,
     login: &str,
     password: &str,
-) -> rusqlite::Result<Option<Person>> {
-    let found = registry.with(|connection| {
-        let text = format!("select {COLUMNS}, password from person where login = ?1");
-        let mut statement = connection.prepare_cached(&text)?;
-        let read = |row: &Row<'_>| Ok((read(row)?, row.get::<_, String>("password")?));
-        statement.query_row([login.trim()], read).optional()
+) -> registry::Result<Option<Person>> {
+    let text = format!("select {COLUMNS}, password from person where lower(login) = lower(?1)");
+    let found = registry.read(|tables| {
+        let read = |row: &Row| Ok((read(row)?, row.get::<String>(6)?));
+        tables.row(&text, values![login.trim()], read)
     })?;
     let Some((person, hash)) = found else {
         // As long as a check takes.
@@ -367,11 +359,9 @@ pub(super) fn by_password(
 }
 
 /// True if the person has an authenticator.
-pub(super) fn has_authenticator(registry: &Registry, person: i64) -> rusqlite::Result<bool> {
-    registry.with(|connection| {
-        let text = "select totp is not null from person where id = ?1";
-        connection.query_row(text, [person], |row| row.get(0))
-    })
+pub(super) fn has_authenticator(registry: &Registry, person: i64) -> registry::Result<bool> {
+    let text = "select totp is not null from person where id = ?1";
+    registry.read(|tables| tables.value(text, values![person]))
 }
 
 /// The code that the person's authenticator shows, for a demo.
@@ -380,19 +370,15 @@ pub(super) fn code(
     sealer: &Sealer,
     person: i64,
     now: i64,
-) -> rusqlite::Result<Option<String>> {
-    let secret = registry.with(|connection| secret(connection, sealer, person))?;
+) -> registry::Result<Option<String>> {
+    let secret = registry.read(|tables| secret(tables, sealer, person))?;
     let code = |secret: Vec<u8>| authenticator(&secret, "").generate(now.unsigned_abs());
     Ok(secret.map(code).map(|code| code.to_string()))
 }
 
-fn secret(
-    connection: &Connection,
-    sealer: &Sealer,
-    person: i64,
-) -> rusqlite::Result<Option<Vec<u8>>> {
+fn secret(tables: &Tables<'_>, sealer: &Sealer, person: i64) -> registry::Result<Option<Vec<u8>>> {
     let text = "select totp from person where id = ?1";
-    let sealed: Option<Vec<u8>> = connection.query_row(text, [person], |row| row.get(0))?;
+    let sealed: Option<Vec<u8>> = tables.value(text, values![person])?;
     Ok(sealed.and_then(|sealed| unsealed(sealer, person, &sealed)))
 }
 
@@ -403,14 +389,14 @@ pub(super) fn use_code(
     person: i64,
     code: &str,
     now: i64,
-) -> rusqlite::Result<bool> {
-    registry.with(|connection| {
-        let secret = secret(connection, sealer, person)?;
+) -> registry::Result<bool> {
+    registry.change(|tables| {
+        let secret = secret(tables, sealer, person)?;
         let step = secret.and_then(|secret| check(&secret, code, now));
         let Some(step) = step else { return Ok(false) };
-        let used = connection.execute(
+        let used = tables.execute(
             "update person set totp_step = ?2 where id = ?1 and totp_step < ?2",
-            params![person, step],
+            values![person, step],
         )?;
         Ok(used > 0)
     })
@@ -466,16 +452,16 @@ fn hash(password: &str) -> String {
         .to_string()
 }
 
-fn end_sessions(connection: &Connection, person: i64) -> rusqlite::Result<()> {
-    connection.execute("delete from person_session where person = ?1", [person])?;
-    Ok(())
+fn end_sessions(tables: &Tables<'_>, person: i64) -> registry::Result<()> {
+    let text = "delete from person_session where person = ?1";
+    tables.execute(text, values![person]).map(drop)
 }
 
 /// Columns that [`read`] reads.
 pub(super) const COLUMNS: &str =
     "person.id, person.login, person.name, person.party, person.roles, person.active";
 
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Person> {
+pub(super) fn read(row: &Row) -> registry::Result<Person> {
     Ok(Person {
         id: row.get(0)?,
         login: row.get(1)?,

@@ -8,10 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{digest, hmac};
-use rusqlite::{OptionalExtension, params};
 
 use super::people::{self, Person};
-use crate::registry::Registry;
+use crate::registry::{self, Registry, values};
 
 /// Tables of sessions and failed sign-ins.
 pub(super) const SCHEMA: &str = "
@@ -141,18 +140,19 @@ pub(super) fn start(
     stage: Stage,
     secret: Option<Vec<u8>>,
     now: i64,
-) -> rusqlite::Result<Token> {
+) -> registry::Result<Token> {
     let token = Token::new();
     let lasts = match stage {
         Stage::Full => LASTS,
         Stage::Code | Stage::Enrol => PATIENCE,
     };
-    registry.with(|connection| {
-        connection.execute("delete from person_session where expires <= ?1", [now])?;
-        connection.execute(
+    registry.change(|tables| {
+        let text = "delete from person_session where expires <= ?1";
+        tables.execute(text, values![now])?;
+        tables.execute(
             "insert into person_session (token, person, stage, secret, expires)
              values (?1, ?2, ?3, ?4, ?5)",
-            params![token.stored(), person, stage as u8, secret, now + lasts],
+            values![token.stored(), person, stage as u8, secret, now + lasts],
         )
     })?;
     Ok(token)
@@ -163,16 +163,15 @@ pub(super) fn find(
     registry: &Registry,
     token: &Token,
     now: i64,
-) -> rusqlite::Result<Option<Session>> {
-    registry.with(|connection| {
-        let text = format!(
-            "select {}, stage, secret from person_session join person on person.id = person
-             where token = ?1 and expires > ?2 and active",
-            people::COLUMNS
-        );
-        let mut statement = connection.prepare_cached(&text)?;
-        let found = statement.query_row(params![token.stored(), now], |row| {
-            let stage = match row.get("stage")? {
+) -> registry::Result<Option<Session>> {
+    let text = format!(
+        "select {}, stage, secret from person_session join person on person.id = person
+         where token = ?1 and expires > ?2 and active = 1",
+        people::COLUMNS
+    );
+    registry.read(|tables| {
+        tables.row(&text, values![token.stored(), now], |row| {
+            let stage = match row.get(6)? {
                 0_u8 => Stage::Code,
                 1 => Stage::Enrol,
                 _ => Stage::Full,
@@ -180,69 +179,59 @@ pub(super) fn find(
             Ok(Session {
                 person: people::read(row)?,
                 stage,
-                secret: row.get("secret")?,
+                secret: row.get(7)?,
             })
-        });
-        found.optional()
+        })
     })
 }
 
 /// Ends a session.
-pub(super) fn end(registry: &Registry, token: &Token) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        let text = "delete from person_session where token = ?1";
-        connection.execute(text, [token.stored()]).map(|_| ())
-    })
+pub(super) fn end(registry: &Registry, token: &Token) -> registry::Result<()> {
+    let text = "delete from person_session where token = ?1";
+    registry.change(|tables| tables.execute(text, values![token.stored()]).map(drop))
 }
 
 /// Ends a person's sessions, except the one of a token.
-pub(super) fn end_others(registry: &Registry, person: i64, token: &Token) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        let text = "delete from person_session where person = ?1 and token <> ?2";
-        connection.execute(text, params![person, token.stored()])?;
-        Ok(())
-    })
+pub(super) fn end_others(registry: &Registry, person: i64, token: &Token) -> registry::Result<()> {
+    let text = "delete from person_session where person = ?1 and token <> ?2";
+    let values = values![person, token.stored()];
+    registry.change(|tables| tables.execute(text, values).map(drop))
 }
 
 /// Seconds that must pass before another try with this name; zero if it may be tried.
-pub(super) fn wait(registry: &Registry, login: &str, now: i64) -> rusqlite::Result<i64> {
-    registry.with(|connection| {
-        let text = "select blocked_until from sign_in_failure where login = ?1";
-        let until = connection.query_row(text, [key(login)], |row| row.get::<_, i64>(0));
-        Ok(until.optional()?.map_or(0, |until| (until - now).max(0)))
-    })
+pub(super) fn wait(registry: &Registry, login: &str, now: i64) -> registry::Result<i64> {
+    let text = "select blocked_until from sign_in_failure where login = ?1";
+    let until = registry.read(|tables| tables.row(text, values![key(login)], |row| row.get(0)))?;
+    Ok(until.map_or(0, |until: i64| (until - now).max(0)))
 }
 
 /// Counts a failed try.
-pub(super) fn failed(registry: &Registry, login: &str, now: i64) -> rusqlite::Result<()> {
-    registry.with(|connection| {
+pub(super) fn failed(registry: &Registry, login: &str, now: i64) -> registry::Result<()> {
+    registry.change(|tables| {
         let text = "delete from sign_in_failure where last < ?1";
-        connection.execute(text, [now - LONGEST_WAIT])?;
-        let failures: u32 = connection.query_row(
+        tables.execute(text, values![now - LONGEST_WAIT])?;
+        let failures: u32 = tables.value(
             "insert into sign_in_failure (login, failures, last, blocked_until)
-             values (?1, 1, ?2, 0)
-             on conflict do update set failures = failures + 1, last = ?2 returning failures",
-            params![key(login), now],
-            |row| row.get(0),
+             values (?1, 1, ?2, 0) on conflict (login)
+             do update set failures = sign_in_failure.failures + 1, last = ?2 returning failures",
+            values![key(login), now],
         )?;
         let Some(doublings) = failures.checked_sub(FREE_FAILURES) else {
             return Ok(());
         };
         let wait = (FIRST_WAIT << doublings.min(16)).min(LONGEST_WAIT);
-        connection.execute(
+        tables.execute(
             "update sign_in_failure set blocked_until = ?2 where login = ?1",
-            params![key(login), now + wait],
+            values![key(login), now + wait],
         )?;
         Ok(())
     })
 }
 
 /// Forgets failed tries, after one that succeeded.
-pub(super) fn succeeded(registry: &Registry, login: &str) -> rusqlite::Result<()> {
-    registry.with(|connection| {
-        let text = "delete from sign_in_failure where login = ?1";
-        connection.execute(text, [key(login)]).map(|_| ())
-    })
+pub(super) fn succeeded(registry: &Registry, login: &str) -> registry::Result<()> {
+    let text = "delete from sign_in_failure where login = ?1";
+    registry.change(|tables| tables.execute(text, values![key(login)]).map(drop))
 }
 
 fn key(login: &str) -> Vec<u8> {

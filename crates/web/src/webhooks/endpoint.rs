@@ -2,11 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use tandem_client::key::{Algorithm, SigningKey, random_id};
 
 use super::post::{SECRET, Scheme, WebhookKey, new_secret};
 use super::{WebhookError, Webhooks};
+use crate::registry::{self, Row, Tables, Value, values};
+use crate::seal::Sealed;
 
 /// Endpoints that a party may have in one agreement.
 pub const MOST_ENDPOINTS: usize = 10;
@@ -153,26 +154,30 @@ impl Webhooks {
             key: Some(WebhookKey::read(&key)?),
         };
         let sealed = self.sealer.seal(&sealed_as(&endpoint.id), key.as_bytes())?;
-        let added = self.registry.with(|connection| {
-            connection.execute(
+        let is_added = self.registry.change(|tables| {
+            let count = "SELECT count(*) FROM webhook WHERE agreement = ?1 AND party = ?2";
+            let own = values![&endpoint.agreement, &endpoint.party];
+            if tables.value::<i64>(count, own)? >= MOST_ENDPOINTS as i64 {
+                return registry::Result::Ok(false);
+            }
+            tables.execute(
                 "INSERT INTO webhook (id, agreement, party, url, kinds, key, cursor, accepted_at)
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE
-                 (SELECT count(*) FROM webhook WHERE agreement = ?2 AND party = ?3) < ?9",
-                params![
-                    endpoint.id,
-                    endpoint.agreement,
-                    endpoint.party,
-                    endpoint.url,
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                values![
+                    &endpoint.id,
+                    &endpoint.agreement,
+                    &endpoint.party,
+                    &endpoint.url,
                     endpoint.kinds.join(" "),
                     STANDARD.encode(sealed),
                     endpoint.cursor as i64,
                     endpoint.accepted_at,
-                    MOST_ENDPOINTS as i64,
                 ],
-            )
+            )?;
+            Ok(true)
         })?;
         self.wake();
-        Ok((added > 0).then(|| (endpoint, is_shared.then_some(key))))
+        Ok(is_added.then(|| (endpoint, is_shared.then_some(key))))
     }
 
     fn unsealed(&self, id: &str, sealed: &str) -> Option<WebhookKey> {
@@ -185,27 +190,27 @@ impl Webhooks {
     pub fn of(&self, agreement: &str, party: &str) -> Result<Vec<Endpoint>, WebhookError> {
         self.select(
             "agreement = ?1 AND party = ?2 ORDER BY accepted_at, id",
-            &[agreement, party],
+            values![agreement, party],
         )
     }
 
     /// An endpoint.
     pub fn find(&self, id: &str) -> Result<Option<Endpoint>, WebhookError> {
-        Ok(self.select("id = ?1", &[id])?.pop())
+        Ok(self.select("id = ?1", values![id])?.pop())
     }
 
     /// The endpoints that are sent to.
     pub(super) fn active(&self) -> Result<Vec<Endpoint>, WebhookError> {
-        self.select("disabled IS NULL", &[])
+        self.select("disabled IS NULL", values![])
     }
 
-    fn select(&self, condition: &str, values: &[&str]) -> Result<Vec<Endpoint>, WebhookError> {
-        let found = self.registry.with(|connection| {
-            let mut select = connection.prepare_cached(&format!(
-                "SELECT id, agreement, party, url, kinds, cursor, accepted_at, disabled, key
-                 FROM webhook WHERE {condition}"
-            ))?;
-            let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
+    fn select(&self, condition: &str, values: &[Value]) -> Result<Vec<Endpoint>, WebhookError> {
+        let select = format!(
+            "SELECT id, agreement, party, url, kinds, cursor, accepted_at, disabled, key
+             FROM webhook WHERE {condition}"
+        );
+        let found = self.registry.read(|tables| {
+            tables.rows(&select, values, |row| {
                 let id: String = row.get(0)?;
                 let kinds: String = row.get(4)?;
                 let sealed: String = row.get(8)?;
@@ -216,58 +221,49 @@ impl Webhooks {
                     party: row.get(2)?,
                     url: row.get(3)?,
                     kinds: kinds.split_whitespace().map(str::to_owned).collect(),
-                    cursor: row.get::<_, i64>(5)? as u64,
+                    cursor: row.get::<i64>(5)? as u64,
                     accepted_at: row.get(6)?,
                     disabled: row.get(7)?,
                 })
-            })?;
-            rows.collect()
-        })?;
-        Ok(found)
+            })
+        });
+        Ok(found?)
     }
 
     /// Takes an endpoint away, with its log.
     pub fn remove(&self, id: &str) -> Result<(), WebhookError> {
-        self.change("DELETE FROM webhook WHERE id = ?1", params![id])
+        self.change("DELETE FROM webhook WHERE id = ?1", values![id])
     }
 
     /// Puts an endpoint to work again.
     pub fn enable(&self, id: &str) -> Result<(), WebhookError> {
         let enable = "UPDATE webhook SET disabled = NULL, accepted_at = ?2 WHERE id = ?1";
-        self.change(enable, params![id, self.now()])
+        self.change(enable, values![id, self.now()])
     }
 
     /// Sends nothing to an endpoint any more.
     pub(super) fn disable(&self, id: &str, why: &str) -> Result<(), WebhookError> {
         let disable = "UPDATE webhook SET disabled = ?2 WHERE id = ?1";
-        self.change(disable, params![id, why])
+        self.change(disable, values![id, why])
     }
 
     /// Has a delivery tried again, from the first try on.
     pub fn resend(&self, id: &str, event: u64) -> Result<(), WebhookError> {
         let resend = "UPDATE webhook_delivery SET tries = 0, created_at = ?3, next_at = ?3
                       WHERE webhook = ?1 AND event = ?2";
-        self.change(resend, params![id, event as i64, self.now()])
+        self.change(resend, values![id, event as i64, self.now()])
     }
 
-    fn change(&self, sql: &str, values: impl rusqlite::Params) -> Result<(), WebhookError> {
-        self.registry
-            .with(|connection| connection.execute(sql, values))?;
+    fn change(&self, sql: &str, values: &[Value]) -> Result<(), WebhookError> {
+        self.registry.change(|tables| tables.execute(sql, values))?;
         self.wake();
         Ok(())
     }
 
     /// A delivery of an endpoint.
     pub fn delivery(&self, id: &str, event: u64) -> Result<Option<Delivery>, WebhookError> {
-        let found = self.registry.with(|connection| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = ?1 AND event = ?2");
-            let mut select = connection.prepare_cached(&sql)?;
-            select
-                .query_row(params![id, event as i64], delivery)
-                .optional()
-        })?;
-        Ok(found)
+        let condition = "webhook = ?1 AND event = ?2";
+        Ok(self.deliveries(condition, values![id, event as i64])?.pop())
     }
 
     /// Deliveries of an endpoint before an event, newest first.
@@ -280,7 +276,7 @@ impl Webhooks {
         let before = before.map_or(i64::MAX, |before| before as i64);
         self.deliveries(
             "webhook = ?1 AND event < ?2 ORDER BY event DESC LIMIT ?3",
-            params![id, before, most as i64],
+            values![id, before, most as i64],
         )
     }
 
@@ -293,31 +289,24 @@ impl Webhooks {
     ) -> Result<Vec<Delivery>, WebhookError> {
         self.deliveries(
             "webhook = ?1 AND next_at <= ?2 ORDER BY event LIMIT ?3",
-            params![id, now, most as i64],
+            values![id, now, most as i64],
         )
     }
 
-    fn deliveries(
-        &self,
-        condition: &str,
-        values: impl rusqlite::Params,
-    ) -> Result<Vec<Delivery>, WebhookError> {
-        let found = self.registry.with(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM webhook_delivery WHERE {condition}");
-            let mut select = connection.prepare_cached(&sql)?;
-            select.query_map(values, delivery)?.collect()
-        })?;
-        Ok(found)
+    fn deliveries(&self, condition: &str, values: &[Value]) -> Result<Vec<Delivery>, WebhookError> {
+        let sql = format!("SELECT {COLUMNS} FROM webhook_delivery WHERE {condition}");
+        let found = self
+            .registry
+            .read(|tables| tables.rows(&sql, values, delivery));
+        Ok(found?)
     }
 
     /// When the next delivery of an endpoint is due.
     pub(super) fn next_due(&self, id: &str) -> Result<Option<i64>, WebhookError> {
-        let found = self.registry.with(|connection| {
-            let next = "SELECT min(next_at) FROM webhook_delivery
-                        WHERE webhook = ?1 AND next_at IS NOT NULL";
-            connection.query_row(next, [id], |row| row.get(0))
-        })?;
-        Ok(found)
+        let next = "SELECT min(next_at) FROM webhook_delivery
+                    WHERE webhook = ?1 AND next_at IS NOT NULL";
+        self.registry
+            .read(|tables| Ok(tables.value(next, values![id])?))
     }
 
     /// Makes deliveries of events and moves the cursor of their endpoint behind them.
@@ -328,53 +317,46 @@ impl Webhooks {
         cursor: u64,
     ) -> Result<(), WebhookError> {
         let now = self.now();
-        self.registry.with(|connection| {
-            let transaction = connection.transaction()?;
-            insert(&transaction, &endpoint.id, events, now)?;
-            transaction.execute(
+        self.registry.change(|tables| {
+            insert(tables, &endpoint.id, events, now)?;
+            tables.execute(
                 "UPDATE webhook SET cursor = ?2 WHERE id = ?1",
-                params![endpoint.id, cursor as i64],
+                values![&endpoint.id, cursor as i64],
             )?;
             // The oldest only, so that a long log costs nothing; twice as many go as come.
-            transaction.execute(
-                "DELETE FROM webhook_delivery WHERE webhook = ?1 AND event IN
-                 (SELECT event FROM (SELECT * FROM webhook_delivery WHERE webhook = ?1
-                                     ORDER BY event LIMIT ?3)
-                  WHERE next_at IS NULL AND tried_at < ?2)",
-                params![endpoint.id, now - KEPT, events.len() as i64 * 2],
+            tables.execute(
+                "DELETE FROM webhook_delivery
+                 WHERE webhook = ?1 AND next_at IS NULL AND tried_at < ?2 AND event IN
+                 (SELECT event FROM webhook_delivery WHERE webhook = ?1 ORDER BY event LIMIT ?3)",
+                values![&endpoint.id, now - KEPT, events.len() as i64 * 2],
             )?;
-            transaction.commit()
-        })?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Writes down how a try went.
     pub(super) fn tried(&self, id: &str, delivery: &Delivery) -> Result<(), WebhookError> {
-        self.registry.with(|connection| {
-            let transaction = connection.transaction()?;
-            transaction
-                .prepare_cached(
-                    "UPDATE webhook_delivery
-                     SET tries = ?3, next_at = ?4, tried_at = ?5, status = ?6, error = ?7
-                     WHERE webhook = ?1 AND event = ?2",
-                )?
-                .execute(params![
+        self.registry.change(|tables| {
+            tables.execute(
+                "UPDATE webhook_delivery
+                 SET tries = ?3, next_at = ?4, tried_at = ?5, status = ?6, error = ?7
+                 WHERE webhook = ?1 AND event = ?2",
+                values![
                     id,
                     delivery.event as i64,
                     delivery.tries,
                     delivery.next_at,
                     delivery.tried_at,
                     delivery.status,
-                    delivery.error
-                ])?;
+                    delivery.error.as_deref(),
+                ],
+            )?;
             if delivery.error.is_none() {
-                transaction
-                    .prepare_cached("UPDATE webhook SET accepted_at = ?2 WHERE id = ?1")?
-                    .execute(params![id, delivery.tried_at])?;
+                let accepted = "UPDATE webhook SET accepted_at = ?2 WHERE id = ?1";
+                tables.execute(accepted, values![id, delivery.tried_at])?;
             }
-            transaction.commit()
-        })?;
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -383,32 +365,30 @@ fn sealed_as(id: &str) -> String {
     format!("webhook\n{id}")
 }
 
-/// Seals the keys of all webhooks anew.
-pub(crate) const SEAL_ANEW: &str =
-    "UPDATE webhook SET key = sealed_anew('webhook' || char(10) || id, key);";
+/// The keys of webhooks.
+pub(crate) const KEYS: Sealed = Sealed {
+    table: "webhook",
+    column: "key",
+    kind: Some("webhook"),
+    of: &["id"],
+};
 
-fn insert(
-    connection: &Connection,
-    id: &str,
-    events: &[(u64, &str)],
-    now: i64,
-) -> rusqlite::Result<()> {
+fn insert(tables: &Tables<'_>, id: &str, events: &[(u64, &str)], now: i64) -> registry::Result<()> {
     // One that a smaller `after` or a repeated step finds there already stays as it is.
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO webhook_delivery (webhook, event, kind, created_at, next_at)
-         SELECT id, ?2, ?3, ?4, ?4 FROM webhook WHERE id = ?1 ON CONFLICT DO NOTHING",
-    )?;
+    let insert = "INSERT INTO webhook_delivery (webhook, event, kind, created_at, next_at)
+         SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT), CAST(?4 AS BIGINT)
+         FROM webhook WHERE id = ?1 ON CONFLICT DO NOTHING";
     for (event, kind) in events {
-        insert.execute(params![id, *event as i64, kind, now])?;
+        tables.execute(insert, values![id, *event as i64, *kind, now])?;
     }
     Ok(())
 }
 
 const COLUMNS: &str = "event, kind, created_at, tries, next_at, tried_at, status, error";
 
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+fn delivery(row: &Row) -> registry::Result<Delivery> {
     Ok(Delivery {
-        event: row.get::<_, i64>(0)? as u64,
+        event: row.get::<i64>(0)? as u64,
         kind: row.get(1)?,
         created_at: row.get(2)?,
         tries: row.get(3)?,
@@ -422,12 +402,12 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Registry;
+    use crate::registry::tests::registry;
     use crate::seal::{Sealer, seal_anew};
 
     #[test]
     fn keys_go_on_under_a_new_key_of_the_vault() {
-        let registry = Registry::in_memory(&crate::schemas()).expect("tables");
+        let registry = registry(&crate::schemas());
         let webhooks =
             |key: u8| Webhooks::new(&registry, &Sealer::new(&[key; 32]), true).expect("webhooks");
         let new = NewEndpoint {
@@ -443,7 +423,7 @@ mod tests {
             .expect("room");
         let (old, new) = (Sealer::new(&[1; 32]), Sealer::new(&[2; 32]));
         registry
-            .with(|file| seal_anew(file, &old, &new, SEAL_ANEW, || Ok(())))
+            .change(|tables| seal_anew(tables, &old, &new, &[KEYS]))
             .expect("sealed anew");
         let key = |key: u8| {
             webhooks(key)

@@ -16,7 +16,7 @@ use tandem_client::system_time;
 use tokio::sync::watch;
 
 pub(crate) use address::check_url;
-pub(crate) use endpoint::SEAL_ANEW;
+pub(crate) use endpoint::KEYS;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::{Scheme, WebhookKey, signature};
 pub(crate) use post::{agent, config, fields, post};
@@ -24,7 +24,7 @@ pub use sender::{PAUSES, run};
 
 use crate::desk::Desk;
 use crate::read::ReadError;
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use crate::seal::Sealer;
 
 /// Tables of this area.
@@ -50,7 +50,7 @@ pub struct Webhooks {
 pub enum WebhookError {
     /// The registry cannot be read or written.
     #[error("the registry: {0}")]
-    Registry(#[from] rusqlite::Error),
+    Registry(#[from] registry::Error),
     /// Events cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -72,7 +72,7 @@ impl Webhooks {
         registry: &Registry,
         sealer: &Sealer,
         allow_private: bool,
-    ) -> rusqlite::Result<Webhooks> {
+    ) -> registry::Result<Webhooks> {
         Ok(Webhooks {
             registry: registry.another()?,
             sealer: sealer.clone(),

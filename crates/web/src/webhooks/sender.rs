@@ -32,8 +32,9 @@ pub const PAUSES: [i64; 9] = [
 /// Events taken, and deliveries tried, in one step.
 const STEP: usize = 100;
 
-/// How long a task sleeps at the most, and after something failed.
-const NAP: Duration = Duration::from_secs(60);
+/// How long a task sleeps at the most, so that what another node changed is seen, and after something
+/// failed.
+const NAP: Duration = Duration::from_secs(10);
 const SHORT_NAP: Duration = Duration::from_secs(1);
 
 /// How a step of an endpoint ended.

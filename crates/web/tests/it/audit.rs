@@ -12,7 +12,7 @@ use crate::service::Running;
 fn entries(running: &Running, party: &str, count: usize) -> Vec<String> {
     let mut found = Vec::new();
     for _ in 0..1_000 {
-        let lines = audit::lines(running.service.audit.registry(), party, 0).unwrap();
+        let lines = audit::lines(running.service.audit.file(), party, 0).unwrap();
         found = lines.iter().map(|line| said(&line.text)).collect();
         if found.len() >= count {
             return found;

@@ -14,15 +14,15 @@ use tandem_client::{ApiClient, ClientTls, Reply, system_time};
 use tandem_domain::book::Documents;
 use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
-use tandem_web::access::{Access, Client, Scopes, Settings};
+use tandem_web::access::{ANSWERS, Access, Client, Scopes, Settings};
 use tandem_web::audit::{self, Audit};
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::proxy::Proxies;
-use tandem_web::registry::Registry;
+use tandem_web::registry::{NodeFile, Registry};
 use tandem_web::serve::{Socket, serve};
 use tandem_web::tls::Tls;
-use tandem_web::vault::{KeySource, Vault};
+use tandem_web::vault::{self, KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 use tempfile::TempDir;
 use ureq::tls::TlsConfig;
@@ -60,6 +60,26 @@ impl Source for File {
     fn read(&self) -> Result<Journal<AnyStore>, String> {
         Err("it is read through the one that owns it".to_owned())
     }
+}
+
+/// A registry of a service with a folder: a file there, or, with `TANDEM_TEST_REGISTRY=postgres`, a
+/// schema on a server.
+pub(crate) fn open(folder: &Path, area: &str, tables: &[&str]) -> Registry {
+    #[cfg(feature = "postgres")]
+    if is_on_server()
+        && let Some(server) = tandem_pgtest::Server::shared()
+    {
+        let address = tandem_pgtest::address(&[server], "public");
+        let service = folder.file_name().unwrap().to_string_lossy();
+        let area = format!("{service}_{area}");
+        return Registry::on(&address.parse().unwrap(), &area, tables).unwrap();
+    }
+    Registry::open(&folder.join(format!("{area}.db")), tables).unwrap()
+}
+
+/// True if a server has the registries.
+pub(crate) fn is_on_server() -> bool {
+    std::env::var("TANDEM_TEST_REGISTRY").is_ok_and(|place| place == "postgres")
 }
 
 fn documents() -> Documents {
@@ -117,15 +137,15 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let base = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let registry =
-            Arc::new(Registry::open(&path.join("registry.db"), &tandem_web::schemas()).unwrap());
+        let registry = Arc::new(open(path, "registry", &tandem_web::schemas()));
+        let answers = NodeFile::open(&path.join("registry.db"), &ANSWERS).unwrap();
         let settings = Settings {
             base: base.clone(),
             rate: NonZeroU32::MAX,
             client_certificates: proxies.certificates
                 || tls.as_ref().is_some_and(|tls| tls.client_certificates),
         };
-        let access = Access::open(&settings, registry.clone(), path).unwrap();
+        let access = Access::open(&settings, registry.clone(), &answers, path).unwrap();
         let setup = Setup {
             source: Box::new(File(path.join("book.db"))),
             rows: path.join("rows.db"),
@@ -136,10 +156,12 @@ impl Running {
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = ahead.clone();
         let key = KeySource::File(path.join("vault.key"));
-        let vault = Vault::open(path, &registry, &key, None).unwrap();
+        let keys = open(path, "person-keys", &vault::KEYS);
+        let persons = open(path, "persons", &vault::DATA);
+        let vault = Vault::open(keys, persons, &registry, &key, None).unwrap();
         let webhooks = Webhooks::new(&registry, vault.sealer(), true).unwrap();
         let metrics = Metrics::default();
-        let entries = Registry::open(&path.join("audit.db"), &audit::SCHEMAS).unwrap();
+        let entries = NodeFile::open(&path.join("audit.db"), &audit::SCHEMAS).unwrap();
         let service = Arc::new(Service {
             desks: BTreeMap::from([(BOOK.to_owned(), desk.clone())]),
             access: Arc::new(access),
@@ -241,8 +263,7 @@ impl Running {
 
     /// The same with a key.
     pub(crate) fn register_key(&self, party: &str, scopes: &str, pem: &str) -> String {
-        let registry =
-            Registry::open(&self.folder().join("registry.db"), &tandem_web::schemas()).unwrap();
+        let registry = open(self.folder(), "registry", &tandem_web::schemas());
         let key = SigningKey::from_pem(pem).unwrap();
         let keys = serde_json::to_string(&Jwks {
             keys: vec![key.public().to_jwk()],

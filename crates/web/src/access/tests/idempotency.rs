@@ -106,7 +106,7 @@ async fn answers_outlive_the_process_and_go_after_a_day_unless_they_are_about_mo
         let count = |connection: &mut rusqlite::Connection| {
             connection.query_row(query, [], |row| row.get::<_, i64>(0))
         };
-        service.registry.with(count).unwrap()
+        service.file().with(count).unwrap()
     };
     // What is written later sweeps what is too old.
     let token = service.token(&signer).await;

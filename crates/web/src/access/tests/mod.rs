@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::problem::UNAVAILABLE;
+use crate::registry::tests::registry;
 
 const BASE: &str = "https://api.example";
 const START: i64 = 1_750_000_000;
@@ -109,6 +110,7 @@ impl Service {
     fn open(folder: tempfile::TempDir, rate: u32, adjust: impl FnOnce(&mut Access)) -> Service {
         let path = folder.path().join("registry.db");
         let registry = Arc::new(Registry::open(&path, &SCHEMAS).unwrap());
+        let answers = NodeFile::open(&path, &ANSWERS).unwrap();
         let settings = Settings {
             base: BASE.to_owned(),
             rate: NonZeroU32::new(rate).unwrap(),
@@ -116,7 +118,7 @@ impl Service {
         };
         let time = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&time);
-        let mut access = Access::open(&settings, Arc::clone(&registry), folder.path())
+        let mut access = Access::open(&settings, Arc::clone(&registry), &answers, folder.path())
             .unwrap()
             .with_clock(move || clock.load(Ordering::Relaxed));
         access.body_time = Duration::from_secs(1);
@@ -140,6 +142,11 @@ impl Service {
             handled,
             folder,
         }
+    }
+
+    /// The file with the registry and the answers.
+    fn file(&self) -> NodeFile {
+        NodeFile::open(&self.folder.path().join("registry.db"), &[]).unwrap()
     }
 
     fn now(&self) -> i64 {
@@ -427,7 +434,7 @@ async fn keys_of_client_and_service_overlap_when_they_are_rotated() {
 
 #[test]
 fn what_cannot_be_registered_says_why() {
-    let registry = Registry::in_memory(&SCHEMAS).unwrap();
+    let registry = registry(&SCHEMAS);
     let good = jwks(&bazaar_key());
     let key = bazaar_key().public().to_jwk();
     let three = serde_json::to_string(&Jwks {
@@ -482,13 +489,21 @@ fn what_cannot_be_registered_says_why() {
 #[test]
 fn a_service_that_cannot_start_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let registry = Arc::new(Registry::in_memory(&SCHEMAS).unwrap());
+    let registry = Arc::new(registry(&SCHEMAS));
+    let answers = NodeFile::in_memory(&ANSWERS).unwrap();
     let settings = |base: &str| Settings {
         base: base.to_owned(),
         rate: NonZeroU32::MIN,
         client_certificates: false,
     };
-    let open = |base| Access::open(&settings(base), Arc::clone(&registry), folder.path());
+    let open = |base| {
+        Access::open(
+            &settings(base),
+            Arc::clone(&registry),
+            &answers,
+            folder.path(),
+        )
+    };
     let mut found = String::new();
     writeln!(found, "{}", open("https://api.example/").err().unwrap()).unwrap();
     writeln!(found, "{}", open("api.example").err().unwrap()).unwrap();

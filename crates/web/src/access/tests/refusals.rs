@@ -656,7 +656,7 @@ async fn of_a_service_in_trouble() {
     let token = service.token(&signer).await;
     let statement = |sql: &str| {
         service
-            .registry
+            .file()
             .with(|connection| connection.execute_batch(sql))
             .unwrap();
     };

@@ -338,9 +338,11 @@ async fn what_is_ended_meanwhile_is_not_signed_and_what_is_signed_is_done() {
             "create trigger meanwhile {when} update of state on amendment
              when new.state = 'approved' begin {withdraw} {then} end"
         );
-        let registry = &console.registry;
-        registry
-            .with(|connection| connection.execute_batch(&trigger))
+        let Some(file) = console.registry.file() else {
+            eprintln!("skipped: triggers are written for a file");
+            return;
+        };
+        file.with(|connection| connection.execute_batch(&trigger))
             .unwrap();
         for (desk, approver) in &mut people[1..] {
             act(desk, "support").await;

@@ -10,7 +10,7 @@ use crate::audit::{self, Act, Entry};
 
 /// A party's entries, oldest first.
 fn entries(console: &Browser, party: &str) -> Vec<Entry> {
-    let lines = audit::lines(&console.registry, party, 0).unwrap();
+    let lines = audit::lines(&console.entries, party, 0).unwrap();
     let entries = lines
         .iter()
         .map(|line| line.text.split_once(' ').unwrap().1);
@@ -89,7 +89,7 @@ async fn who_saw_and_did_what_is_noted_in_order() {
         );
         assert_eq!(entry.book, "marketplace");
     }
-    audit::check(&console.registry, "cloud", None)
+    audit::check(&console.entries, "cloud", None)
         .unwrap()
         .unwrap();
 }
@@ -133,7 +133,7 @@ async fn signing_in_and_failing_to_is_noted_without_what_was_typed() {
             .await;
     }
     assert_eq!(entries(&browser, "").len(), 1);
-    let secrets = browser.registry.with(|connection| {
+    let secrets = browser.entries.with(|connection| {
         let text = "select count(*) from audit where instr(entry, 'password') or instr(entry, ?1)";
         connection.query_row(text, params![code], |row| row.get::<_, i64>(0))
     });
@@ -191,7 +191,7 @@ async fn what_cannot_be_noted_is_neither_shown_nor_done() {
     let form = desk.get("/console/people").await.hidden("form");
     let full = "create trigger full before insert on audit begin select raise(abort, 'the disk is full'); end";
     console
-        .registry
+        .entries
         .with(|connection| connection.execute_batch(full))
         .unwrap();
     let page = desk.get("/console/loans/A-1").await;
@@ -275,7 +275,7 @@ async fn an_auditor_reads_the_party_s_own_entries_and_no_others() {
         )
     };
     let mut calls = [call(Act::Called, None), call(Act::CallFailed, Some(12))];
-    audit::append(&console.registry, &mut calls).unwrap();
+    audit::append(&console.entries, &mut calls).unwrap();
     for path in [
         "/console/audit",
         "/console/audit/export",
@@ -326,9 +326,9 @@ async fn an_auditor_reads_the_party_s_own_entries_and_no_others() {
 
 fn head(console: &Browser, party: &str) -> String {
     let head = console
-        .registry
+        .entries
         .with(|connection| audit::head(connection, party));
-    let mut lines = audit::lines(&console.registry, party, 0).unwrap();
+    let mut lines = audit::lines(&console.entries, party, 0).unwrap();
     // The page shows the chain before its own entry.
     let last = lines.len() as i64;
     assert_eq!(head.unwrap().number, last);
@@ -356,7 +356,7 @@ async fn long_lists_go_on_and_a_broken_chain_is_said() {
     let tamper = "drop trigger audit_changed;
         update audit set entry = replace(entry, '/loans', '/cases') where number = 7";
     console
-        .registry
+        .entries
         .with(|connection| connection.execute_batch(tamper))
         .unwrap();
     let page = auditor.get("/console/audit?check=yes").await;
@@ -391,7 +391,7 @@ async fn a_client_named_like_a_person_does_not_show_what_the_person_did() {
             1_700_000_000,
         )
     }];
-    audit::append(&console.registry, &mut call).unwrap();
+    audit::append(&console.entries, &mut call).unwrap();
     let page = admin.get("/console/developer/li.wei").await;
     page.says("A-5");
     assert!(!page.body.contains("A-1"), "{}", page.body);

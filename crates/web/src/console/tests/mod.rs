@@ -19,6 +19,8 @@ use tower::ServiceExt;
 use super::people::{self, NewPerson, Role};
 use super::*;
 use crate::metrics::Metrics;
+use crate::registry::NodeFile;
+use crate::registry::tests::registry;
 use crate::seal::Sealer;
 
 const PASSWORD: &str = "correct horse battery";
@@ -28,6 +30,8 @@ const SECRET: &[u8] = b"an authenticator's s";
 struct Browser {
     app: Router,
     registry: Arc<Registry>,
+    /// The audit log.
+    entries: Arc<NodeFile>,
     time: Arc<AtomicI64>,
     cookies: Vec<(String, String)>,
     /// True if it is an open page that follows the book.
@@ -62,12 +66,12 @@ impl Browser {
 
     /// A browser before a console of books.
     fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
-        let schemas = [crate::schemas(), crate::audit::SCHEMAS.into()].concat();
-        let registry = Arc::new(Registry::in_memory(&schemas).unwrap());
+        let registry = Arc::new(registry(&crate::schemas()));
+        let entries = NodeFile::in_memory(&crate::audit::SCHEMAS).unwrap();
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);
         let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
-        let audit = Audit::open(registry.another().unwrap(), 1, &Metrics::default()).unwrap();
+        let audit = Audit::open(entries.another().unwrap(), 1, &Metrics::default()).unwrap();
         let console = Console {
             registry: Arc::clone(&registry),
             sealer: sealer(),
@@ -90,6 +94,7 @@ impl Browser {
         Browser {
             app: router(console),
             registry,
+            entries: Arc::new(entries),
             time,
             cookies: Vec::new(),
             follows: false,
@@ -101,6 +106,7 @@ impl Browser {
         Browser {
             app: self.app.clone(),
             registry: Arc::clone(&self.registry),
+            entries: Arc::clone(&self.entries),
             time: Arc::clone(&self.time),
             cookies: Vec::new(),
             follows: false,

@@ -449,7 +449,7 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
         status: Some(422),
         ..Entry::new(("river", ""), Act::Called, "/v1/agreements", 1_700_000_000)
     };
-    audit::append(&console.registry, &mut [call]).unwrap();
+    audit::append(&console.entries, &mut [call]).unwrap();
     let page = words(&river.get(one).await);
     let call = page
         .lines()

@@ -1,6 +1,7 @@
 //! Signing in and out.
 
 use super::*;
+use crate::registry::values;
 use crate::seal::seal_anew;
 
 #[tokio::test]
@@ -310,12 +311,12 @@ async fn authenticators_are_sealed_and_go_on_under_a_new_key() {
     let person = browser.person(true);
     let (registry, now) = (&browser.registry, browser.time.load(Ordering::Relaxed));
     let kept: Vec<u8> = registry
-        .with(|file| file.query_row("select totp from person", [], |row| row.get(0)))
+        .read(|tables| tables.value("select totp from person", values![]))
         .unwrap();
     assert!(!kept.windows(SECRET.len()).any(|window| window == SECRET));
     let new = Sealer::new(&[2; 32]);
     registry
-        .with(|file| seal_anew(file, &sealer(), &new, people::SEAL_ANEW, || Ok(())))
+        .change(|tables| seal_anew(tables, &sealer(), &new, &[people::AUTHENTICATORS]))
         .unwrap();
     let code = |sealer| people::code(registry, sealer, person, now).unwrap();
     assert_eq!(code(&new), Some(browser.code()));

@@ -1,0 +1,438 @@
+//! A registry on a PostgreSQL server, or one that speaks its protocol: a schema with its tables.
+//!
+//! A thread has the connection, since the driver may not be called from async code. A connection
+//! that was lost is made anew, to whichever of the servers takes writes by then; what was under way
+//! on it is reported as failed, but for a statement that only reads.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::types::private::BytesMut;
+use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use postgres::{Client, Statement};
+use tandem_journal::postgres::{Server, explain};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
+use super::value::{Row, Value};
+use super::{Error, Result};
+
+/// What a connection begins with. A change that is never ended holds up all nodes no longer than this.
+const SETTINGS: &str = "
+    SET statement_timeout = '10s';
+    SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '10s'";
+
+/// Whoever changes something has this row, on all nodes.
+const LOCK: &str = "
+    CREATE TABLE IF NOT EXISTS registry_lock (one INTEGER PRIMARY KEY);
+    INSERT INTO registry_lock (one) VALUES (1) ON CONFLICT DO NOTHING";
+
+/// Begins a change.
+const BEGIN: &str = "BEGIN; SELECT one FROM registry_lock FOR UPDATE";
+
+/// How often tables are made that another node makes at the same time, and the pause between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// After so long a server that could not be reached is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A schema, and the thread that has a connection to it.
+pub(super) struct Schema {
+    server: Server,
+    name: String,
+    link: Mutex<Link>,
+}
+
+impl Schema {
+    /// Opens a schema and makes it, and the tables that are not there.
+    pub(super) fn open(server: &Server, area: &str, tables: &[&str]) -> Result<Schema> {
+        let made = thread::scope(|scope| scope.spawn(|| make(server, area, tables)).join());
+        let made = made.unwrap_or_else(|_| Err("the tables could not be made".to_owned()));
+        let name = made.map_err(|error| Error::Server(server.to_string(), error))?;
+        Ok(Schema {
+            link: Mutex::new(Link::start(server.clone(), name.clone())),
+            server: server.clone(),
+            name,
+        })
+    }
+
+    /// The same by another connection.
+    pub(super) fn another(&self) -> Schema {
+        Schema {
+            link: Mutex::new(Link::start(self.server.clone(), self.name.clone())),
+            server: self.server.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Runs statements, one caller at a time. Where the server is slow, others go on meanwhile.
+    pub(super) fn with<T>(&self, run: impl FnOnce(&Link) -> T) -> T {
+        let run = || run(&self.link.lock().unwrap_or_else(PoisonError::into_inner));
+        let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        match flavor {
+            Ok(RuntimeFlavor::MultiThread) => block_in_place(run),
+            _ => run(),
+        }
+    }
+}
+
+/// Makes a schema and its tables, and gives its name.
+fn make(server: &Server, area: &str, tables: &[&str]) -> std::result::Result<String, String> {
+    let failed = |error: postgres::Error| explain(&error).to_string();
+    let mut client = server.client()?;
+    let current = client.query_one("SELECT current_schema()", &[]);
+    let current: Option<String> = current.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let prefix = current.filter(|name| name != "public");
+    let name = format!("{}_{area}", prefix.as_deref().unwrap_or("tandem"));
+    let tables = [LOCK].iter().chain(tables).map(|sql| in_dialect(sql));
+    let tables: Vec<_> = tables.collect();
+    let mut tries = 1;
+    while let Err(error) = make_in(&mut client, &name, &tables) {
+        if tries == TRIES || client.is_closed() {
+            return Err(failed(error));
+        }
+        tries += 1;
+        thread::sleep(PAUSE);
+    }
+    Ok(name)
+}
+
+fn make_in(
+    client: &mut Client,
+    name: &str,
+    tables: &[String],
+) -> std::result::Result<(), postgres::Error> {
+    let there = "SELECT 1 FROM information_schema.schemata WHERE schema_name = $1";
+    if client.query_opt(there, &[&name])?.is_none() {
+        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
+    }
+    client.batch_execute(&format!("SET search_path TO {}", quoted(name)))?;
+    // One statement at a time: some databases take no two changes of the schema at once.
+    for statement in tables.iter().flat_map(|tables| tables.split(';')) {
+        client.batch_execute(statement)?;
+    }
+    Ok(())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The statements that make tables, in the words of PostgreSQL. Comments go, and words that only say
+/// how SQLite keeps a table.
+fn in_dialect(tables: &str) -> String {
+    let code = tables
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or(""));
+    let mut code = code.collect::<Vec<_>>().join("\n").to_lowercase();
+    for (word, other) in [
+        (" strict, without rowid", ""),
+        (" strict", ""),
+        (" collate nocase", ""),
+        (
+            " integer primary key",
+            " bigint generated by default as identity primary key",
+        ),
+        (" integer", " bigint"),
+        (" blob", " bytea"),
+    ] {
+        code = code.replace(word, other);
+    }
+    code
+}
+
+/// What a thread with a connection is asked.
+enum Ask {
+    Begin,
+    Query(String, Vec<Value>),
+    Execute(String, Vec<Value>),
+    Commit,
+    Roll,
+}
+
+enum Answer {
+    Done(usize),
+    Rows(Vec<Row>),
+}
+
+/// The way to the thread with a connection. One question is asked at a time.
+pub struct Link {
+    asks: Sender<Ask>,
+    answers: Receiver<Result<Answer>>,
+}
+
+/// A change that has begun; it is undone unless it is ended by [`Change::commit`].
+pub(super) struct Change<'a>(&'a Link);
+
+impl Change<'_> {
+    pub(super) fn commit(self) -> Result<()> {
+        let link = self.0;
+        std::mem::forget(self);
+        link.ask(Ask::Commit).map(drop)
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        // What ends with the connection is undone too.
+        let _ = self.0.ask(Ask::Roll);
+    }
+}
+
+impl Link {
+    fn start(server: Server, schema: String) -> Link {
+        let (asks, asked) = mpsc::channel();
+        let (answer, answers) = mpsc::channel();
+        let mut session = Session {
+            server,
+            schema,
+            connection: None,
+            changing: false,
+            unreachable: None,
+        };
+        thread::spawn(move || {
+            for ask in asked {
+                if answer.send(session.answer(ask)).is_err() {
+                    break;
+                }
+            }
+        });
+        Link { asks, answers }
+    }
+
+    pub(super) fn begin(&self) -> Result<Change<'_>> {
+        self.ask(Ask::Begin)?;
+        Ok(Change(self))
+    }
+
+    pub(super) fn execute(&self, sql: &str, values: &[Value]) -> Result<usize> {
+        match self.ask(Ask::Execute(sql.to_owned(), values.to_owned()))? {
+            Answer::Done(changed) => Ok(changed),
+            Answer::Rows(rows) => Ok(rows.len()),
+        }
+    }
+
+    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+        match self.ask(Ask::Query(sql.to_owned(), values.to_owned()))? {
+            Answer::Rows(rows) => Ok(rows),
+            Answer::Done(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn ask(&self, ask: Ask) -> Result<Answer> {
+        let ended =
+            || Error::Kept("the thread with the registry's connection has ended".to_owned());
+        self.asks.send(ask).map_err(|_| ended())?;
+        self.answers.recv().map_err(|_| ended())?
+    }
+}
+
+/// A connection and what was prepared on it.
+struct Connection {
+    client: Client,
+    statements: HashMap<String, Statement>,
+}
+
+struct Session {
+    server: Server,
+    schema: String,
+    connection: Option<Connection>,
+    changing: bool,
+    /// When no server could be reached last, and why.
+    unreachable: Option<(Instant, String)>,
+}
+
+impl Session {
+    fn answer(&mut self, ask: Ask) -> Result<Answer> {
+        // What a lost connection leaves undone may be asked of another, unless something was to be
+        // changed: whether it was is not known then.
+        let again = !self.changing && !matches!(ask, Ask::Execute(..));
+        let was_open = self.connection.is_some();
+        match self.run(&ask) {
+            Err(_) if again && was_open && self.connection.is_none() => self.run(&ask),
+            answer => answer,
+        }
+        .map_err(|error| Error::Server(self.server.to_string(), error))
+    }
+
+    /// Connects, unless it was in vain a moment ago: nobody waits for that again.
+    fn connect(&mut self) -> std::result::Result<(), String> {
+        if let Some((at, why)) = &self.unreachable
+            && at.elapsed() < AGAIN
+        {
+            return Err(why.clone());
+        }
+        self.unreachable = None;
+        match open(&self.server, &self.schema) {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                Ok(())
+            }
+            Err(why) => {
+                self.unreachable = Some((Instant::now(), why.clone()));
+                Err(why)
+            }
+        }
+    }
+
+    fn run(&mut self, ask: &Ask) -> std::result::Result<Answer, String> {
+        if self.changing && self.connection.is_none() {
+            self.changing = matches!(ask, Ask::Query(..) | Ask::Execute(..));
+            return Err("the connection was lost while something was changed".to_owned());
+        }
+        if self.connection.is_none() {
+            self.connect()?;
+        }
+        let Some(connection) = &mut self.connection else {
+            return Err("there is no connection".to_owned());
+        };
+        let client = &mut connection.client;
+        let done = match ask {
+            Ask::Begin => client.batch_execute(BEGIN).map(|()| Answer::Done(0)),
+            Ask::Commit => client.batch_execute("COMMIT").map(|()| Answer::Done(0)),
+            Ask::Roll => client.batch_execute("ROLLBACK").map(|()| Answer::Done(0)),
+            Ask::Execute(sql, values) => connection.execute(sql, values),
+            Ask::Query(sql, values) => connection.query(sql, values),
+        };
+        match ask {
+            Ask::Begin => self.changing = done.is_ok(),
+            Ask::Commit | Ask::Roll => self.changing = false,
+            _ => {}
+        }
+        let error = match done {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if is_over(&error) || connection.client.is_closed() {
+            self.connection = None;
+        } else if matches!(ask, Ask::Begin) {
+            // It may have begun, and waited for the lock.
+            let _ = connection.client.batch_execute("ROLLBACK");
+        }
+        Err(explain(&error).to_string())
+    }
+}
+
+/// True if another connection may do what this one could not: the server ends, or takes no writes.
+fn is_over(error: &postgres::Error) -> bool {
+    let code = error.code().map(|code| code.code());
+    code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25006")
+}
+
+fn open(server: &Server, schema: &str) -> std::result::Result<Connection, String> {
+    let mut client = server.client()?;
+    let begin = format!("{SETTINGS}; SET search_path TO {}", quoted(schema));
+    client
+        .batch_execute(&begin)
+        .map_err(|error| explain(&error).to_string())?;
+    Ok(Connection {
+        client,
+        statements: HashMap::new(),
+    })
+}
+
+impl Connection {
+    fn prepare(&mut self, sql: &str) -> std::result::Result<Statement, postgres::Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(&sql.replace('?', "$"))?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    fn execute(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+    ) -> std::result::Result<Answer, postgres::Error> {
+        let statement = self.prepare(sql)?;
+        let changed = self.client.execute(&statement, &parameters(values))?;
+        Ok(Answer::Done(usize::try_from(changed).unwrap_or(usize::MAX)))
+    }
+
+    fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+    ) -> std::result::Result<Answer, postgres::Error> {
+        let statement = self.prepare(sql)?;
+        let rows = self.client.query(&statement, &parameters(values))?;
+        let read = |row: &postgres::Row| {
+            let values = (0..row.len()).map(|column| row.try_get(column));
+            Ok(Row::new(values.collect::<std::result::Result<_, _>>()?))
+        };
+        Ok(Answer::Rows(
+            rows.iter()
+                .map(read)
+                .collect::<std::result::Result<_, _>>()?,
+        ))
+    }
+}
+
+fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values
+        .iter()
+        .map(|value| value as &(dyn ToSql + Sync))
+        .collect()
+}
+
+type AnyError = Box<dyn std::error::Error + Sync + Send>;
+
+impl ToSql for Value {
+    fn to_sql(&self, as_type: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, AnyError> {
+        match self {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Integer(value) if *as_type == Type::INT4 => {
+                i32::try_from(*value)?.to_sql(as_type, out)
+            }
+            Value::Integer(value) => checked(value, &Type::INT8, as_type, out),
+            Value::Text(text) => checked(text, &Type::TEXT, as_type, out),
+            Value::Bytes(bytes) => checked(bytes, &Type::BYTEA, as_type, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// Writes a value if it is asked for as what it is.
+fn checked(
+    value: &impl ToSql,
+    own: &Type,
+    as_type: &Type,
+    out: &mut BytesMut,
+) -> std::result::Result<IsNull, AnyError> {
+    match own == as_type {
+        true => value.to_sql(as_type, out),
+        false => Err(format!("a value is {own}, and {as_type} was asked for").into()),
+    }
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(of: &Type, raw: &'a [u8]) -> std::result::Result<Value, AnyError> {
+        Ok(match *of {
+            Type::INT4 => i32::from_sql(of, raw)?.into(),
+            Type::BOOL => bool::from_sql(of, raw)?.into(),
+            Type::TEXT => String::from_sql(of, raw)?.into(),
+            Type::BYTEA => Vec::<u8>::from_sql(of, raw)?.into(),
+            _ => i64::from_sql(of, raw)?.into(),
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> std::result::Result<Value, AnyError> {
+        Ok(Value::Null)
+    }
+
+    fn accepts(of: &Type) -> bool {
+        [Type::INT8, Type::INT4, Type::BOOL, Type::TEXT, Type::BYTEA].contains(of)
+    }
+}
