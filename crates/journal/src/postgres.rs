@@ -27,8 +27,8 @@ use postgres::{Row, Statement};
 
 pub use self::ownership::Ownership;
 use self::ownership::{Refused, Renewal};
-pub use self::server::{AddressError, Server, explain};
-use self::server::{Connection, is_unclear};
+use self::server::is_unclear;
+pub use self::server::{AddressError, Connection, Server, explain};
 use crate::head::{HeadFile, Record, TailError};
 use crate::lease::{self, Ask, Fate, Lease, Node};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};

@@ -172,8 +172,9 @@ pub enum AddressError {
 }
 
 /// A connection, and the last warning that the server sent on it.
-pub(super) struct Connection {
-    pub(super) client: Client,
+pub struct Connection {
+    /// What statements are run by.
+    pub client: Client,
     warning: Arc<Mutex<Option<String>>>,
 }
 
@@ -185,7 +186,7 @@ impl fmt::Debug for Connection {
 
 impl Server {
     /// Connects to a server that can be written to and says that it keeps what it confirms.
-    pub(super) fn connect_to_write(&self) -> Result<Connection, Cause> {
+    pub fn connect_to_write(&self) -> Result<Connection, Cause> {
         let mut config = self.config.clone();
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let mut connection = self.connect(config)?;
@@ -202,13 +203,6 @@ impl Server {
             }
         }
         Ok(connection)
-    }
-
-    /// Connects to a server that can be written to and says that it keeps what it confirms, for
-    /// tables beside those of journals; or says why not.
-    pub fn client(&self) -> Result<Client, String> {
-        let connected = self.connect_to_write();
-        Ok(connected.map_err(|cause| cause.to_string())?.client)
     }
 
     /// Connects to a server that can be read.
@@ -244,8 +238,9 @@ const NO_TLS: &str = "a server on another machine must speak TLS and have a cert
                       sslrootcert=FILE in the address names whom to believe, sslmode=disable does without";
 
 impl Connection {
-    /// The warning that came since this was asked last.
-    pub(super) fn take_warning(&self) -> Option<String> {
+    /// The warning that came since this was asked last. A commit with one counts as failed: so
+    /// PostgreSQL says that it did not wait for its standby.
+    pub fn take_warning(&self) -> Option<String> {
         self.warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use postgres::types::private::BytesMut;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
-use tandem_journal::postgres::{Server, explain};
+use tandem_journal::postgres::{Connection, Server, explain};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
 use super::value::{Row, Value};
-use super::{Error, Result};
+use super::{self as registry, Error};
 
 /// What a connection begins with. A change that is never ended holds up all nodes no longer than this.
 const SETTINGS: &str = "
@@ -50,7 +50,7 @@ pub(super) struct Schema {
 
 impl Schema {
     /// Opens a schema and makes it, and the tables that are not there.
-    pub(super) fn open(server: &Server, area: &str, tables: &[&str]) -> Result<Schema> {
+    pub(super) fn open(server: &Server, area: &str, tables: &[&str]) -> registry::Result<Schema> {
         let made = thread::scope(|scope| scope.spawn(|| make(server, area, tables)).join());
         let made = made.unwrap_or_else(|_| Err("the tables could not be made".to_owned()));
         let name = made.map_err(|error| Error::Server(server.to_string(), error))?;
@@ -82,11 +82,10 @@ impl Schema {
 }
 
 /// Makes a schema and its tables, and gives its name.
-fn make(server: &Server, area: &str, tables: &[&str]) -> std::result::Result<String, String> {
-    let failed = |error: postgres::Error| explain(&error).to_string();
-    let mut client = server.client()?;
+fn make(server: &Server, area: &str, tables: &[&str]) -> Result<String, String> {
+    let mut client = connect(server)?.client;
     let current = client.query_one("SELECT current_schema()", &[]);
-    let current: Option<String> = current.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let current: Option<String> = current.and_then(|row| row.try_get(0)).map_err(words)?;
     let prefix = current.filter(|name| name != "public");
     let name = format!("{}_{area}", prefix.as_deref().unwrap_or("tandem"));
     let tables = [LOCK].iter().chain(tables).map(|sql| in_dialect(sql));
@@ -94,7 +93,7 @@ fn make(server: &Server, area: &str, tables: &[&str]) -> std::result::Result<Str
     let mut tries = 1;
     while let Err(error) = make_in(&mut client, &name, &tables) {
         if tries == TRIES || client.is_closed() {
-            return Err(failed(error));
+            return Err(words(error));
         }
         tries += 1;
         thread::sleep(PAUSE);
@@ -102,11 +101,7 @@ fn make(server: &Server, area: &str, tables: &[&str]) -> std::result::Result<Str
     Ok(name)
 }
 
-fn make_in(
-    client: &mut Client,
-    name: &str,
-    tables: &[String],
-) -> std::result::Result<(), postgres::Error> {
+fn make_in(client: &mut Client, name: &str, tables: &[String]) -> Result<(), postgres::Error> {
     let there = "SELECT 1 FROM information_schema.schemata WHERE schema_name = $1";
     if client.query_opt(there, &[&name])?.is_none() {
         client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
@@ -163,14 +158,14 @@ enum Answer {
 /// The way to the thread with a connection. One question is asked at a time.
 pub struct Link {
     asks: Sender<Ask>,
-    answers: Receiver<Result<Answer>>,
+    answers: Receiver<registry::Result<Answer>>,
 }
 
 /// A change that has begun; it is undone unless it is ended by [`Change::commit`].
 pub(super) struct Change<'a>(&'a Link);
 
 impl Change<'_> {
-    pub(super) fn commit(self) -> Result<()> {
+    pub(super) fn commit(self) -> registry::Result<()> {
         let link = self.0;
         std::mem::forget(self);
         link.ask(Ask::Commit).map(drop)
@@ -205,26 +200,26 @@ impl Link {
         Link { asks, answers }
     }
 
-    pub(super) fn begin(&self) -> Result<Change<'_>> {
+    pub(super) fn begin(&self) -> registry::Result<Change<'_>> {
         self.ask(Ask::Begin)?;
         Ok(Change(self))
     }
 
-    pub(super) fn execute(&self, sql: &str, values: &[Value]) -> Result<usize> {
+    pub(super) fn execute(&self, sql: &str, values: &[Value]) -> registry::Result<usize> {
         match self.ask(Ask::Execute(sql.to_owned(), values.to_owned()))? {
             Answer::Done(changed) => Ok(changed),
             Answer::Rows(rows) => Ok(rows.len()),
         }
     }
 
-    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+    pub(super) fn query(&self, sql: &str, values: &[Value]) -> registry::Result<Vec<Row>> {
         match self.ask(Ask::Query(sql.to_owned(), values.to_owned()))? {
             Answer::Rows(rows) => Ok(rows),
             Answer::Done(_) => Ok(Vec::new()),
         }
     }
 
-    fn ask(&self, ask: Ask) -> Result<Answer> {
+    fn ask(&self, ask: Ask) -> registry::Result<Answer> {
         let ended =
             || Error::Kept("the thread with the registry's connection has ended".to_owned());
         self.asks.send(ask).map_err(|_| ended())?;
@@ -233,22 +228,22 @@ impl Link {
 }
 
 /// A connection and what was prepared on it.
-struct Connection {
-    client: Client,
+struct Prepared {
+    connection: Connection,
     statements: HashMap<String, Statement>,
 }
 
 struct Session {
     server: Server,
     schema: String,
-    connection: Option<Connection>,
+    connection: Option<Prepared>,
     changing: bool,
     /// When no server could be reached last, and why.
     unreachable: Option<(Instant, String)>,
 }
 
 impl Session {
-    fn answer(&mut self, ask: Ask) -> Result<Answer> {
+    fn answer(&mut self, ask: Ask) -> registry::Result<Answer> {
         // What a lost connection leaves undone may be asked of another, unless something was to be
         // changed: whether it was is not known then.
         let again = !self.changing && !matches!(ask, Ask::Execute(..));
@@ -261,7 +256,7 @@ impl Session {
     }
 
     /// Connects, unless it was in vain a moment ago: nobody waits for that again.
-    fn connect(&mut self) -> std::result::Result<(), String> {
+    fn connect(&mut self) -> Result<(), String> {
         if let Some((at, why)) = &self.unreachable
             && at.elapsed() < AGAIN
         {
@@ -280,7 +275,7 @@ impl Session {
         }
     }
 
-    fn run(&mut self, ask: &Ask) -> std::result::Result<Answer, String> {
+    fn run(&mut self, ask: &Ask) -> Result<Answer, String> {
         if self.changing && self.connection.is_none() {
             self.changing = matches!(ask, Ask::Query(..) | Ask::Execute(..));
             return Err("the connection was lost while something was changed".to_owned());
@@ -288,33 +283,52 @@ impl Session {
         if self.connection.is_none() {
             self.connect()?;
         }
-        let Some(connection) = &mut self.connection else {
+        let Some(prepared) = &mut self.connection else {
             return Err("there is no connection".to_owned());
         };
-        let client = &mut connection.client;
         let done = match ask {
-            Ask::Begin => client.batch_execute(BEGIN).map(|()| Answer::Done(0)),
-            Ask::Commit => client.batch_execute("COMMIT").map(|()| Answer::Done(0)),
-            Ask::Roll => client.batch_execute("ROLLBACK").map(|()| Answer::Done(0)),
-            Ask::Execute(sql, values) => connection.execute(sql, values),
-            Ask::Query(sql, values) => connection.query(sql, values),
+            Ask::Begin => prepared.run(BEGIN),
+            Ask::Commit => return self.commit(),
+            Ask::Roll => prepared.run("ROLLBACK"),
+            Ask::Execute(sql, values) => prepared.execute(sql, values),
+            Ask::Query(sql, values) => prepared.query(sql, values),
         };
         match ask {
             Ask::Begin => self.changing = done.is_ok(),
-            Ask::Commit | Ask::Roll => self.changing = false,
+            Ask::Roll => self.changing = false,
             _ => {}
         }
         let error = match done {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if is_over(&error) || connection.client.is_closed() {
+        // Nothing of a change counts in which a statement failed, whatever its caller makes of that.
+        if self.changing || is_over(&error) || prepared.connection.client.is_closed() {
             self.connection = None;
         } else if matches!(ask, Ask::Begin) {
             // It may have begun, and waited for the lock.
-            let _ = connection.client.batch_execute("ROLLBACK");
+            let _ = prepared.run("ROLLBACK");
         }
-        Err(explain(&error).to_string())
+        Err(words(error))
+    }
+
+    /// What is confirmed with a warning may not be durable: so PostgreSQL says that it did not wait
+    /// for its standby.
+    fn commit(&mut self) -> Result<Answer, String> {
+        self.changing = false;
+        let prepared = self.connection.as_mut().ok_or("there is no connection")?;
+        prepared.connection.take_warning();
+        let done = prepared.run("COMMIT").map_err(words);
+        if done.is_err() {
+            self.connection = None;
+            return done;
+        }
+        match prepared.connection.take_warning() {
+            None => done,
+            Some(warning) => Err(format!(
+                "the server confirmed with a warning, so it may not be durable: {warning}"
+            )),
+        }
     }
 }
 
@@ -324,53 +338,60 @@ fn is_over(error: &postgres::Error) -> bool {
     code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25006")
 }
 
-fn open(server: &Server, schema: &str) -> std::result::Result<Connection, String> {
-    let mut client = server.client()?;
+fn open(server: &Server, schema: &str) -> Result<Prepared, String> {
+    let mut connection = connect(server)?;
     let begin = format!("{SETTINGS}; SET search_path TO {}", quoted(schema));
-    client
-        .batch_execute(&begin)
-        .map_err(|error| explain(&error).to_string())?;
-    Ok(Connection {
-        client,
+    connection.client.batch_execute(&begin).map_err(words)?;
+    Ok(Prepared {
+        connection,
         statements: HashMap::new(),
     })
 }
 
-impl Connection {
-    fn prepare(&mut self, sql: &str) -> std::result::Result<Statement, postgres::Error> {
+fn connect(server: &Server) -> Result<Connection, String> {
+    server.connect_to_write().map_err(|cause| cause.to_string())
+}
+
+fn words(error: postgres::Error) -> String {
+    explain(&error).to_string()
+}
+
+impl Prepared {
+    fn run(&mut self, sql: &str) -> Result<Answer, postgres::Error> {
+        self.connection.client.batch_execute(sql)?;
+        Ok(Answer::Done(0))
+    }
+
+    fn prepare(&mut self, sql: &str) -> Result<Statement, postgres::Error> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&sql.replace('?', "$"))?;
+        let statement = self.connection.client.prepare(&sql.replace('?', "$"))?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
-    fn execute(
-        &mut self,
-        sql: &str,
-        values: &[Value],
-    ) -> std::result::Result<Answer, postgres::Error> {
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<Answer, postgres::Error> {
         let statement = self.prepare(sql)?;
-        let changed = self.client.execute(&statement, &parameters(values))?;
+        let changed = self
+            .connection
+            .client
+            .execute(&statement, &parameters(values))?;
         Ok(Answer::Done(usize::try_from(changed).unwrap_or(usize::MAX)))
     }
 
-    fn query(
-        &mut self,
-        sql: &str,
-        values: &[Value],
-    ) -> std::result::Result<Answer, postgres::Error> {
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Answer, postgres::Error> {
         let statement = self.prepare(sql)?;
-        let rows = self.client.query(&statement, &parameters(values))?;
+        let rows = self
+            .connection
+            .client
+            .query(&statement, &parameters(values))?;
         let read = |row: &postgres::Row| {
             let values = (0..row.len()).map(|column| row.try_get(column));
-            Ok(Row::new(values.collect::<std::result::Result<_, _>>()?))
+            Ok(Row::new(values.collect::<Result<_, _>>()?))
         };
         Ok(Answer::Rows(
-            rows.iter()
-                .map(read)
-                .collect::<std::result::Result<_, _>>()?,
+            rows.iter().map(read).collect::<Result<_, _>>()?,
         ))
     }
 }
@@ -385,7 +406,7 @@ fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
 type AnyError = Box<dyn std::error::Error + Sync + Send>;
 
 impl ToSql for Value {
-    fn to_sql(&self, as_type: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, AnyError> {
+    fn to_sql(&self, as_type: &Type, out: &mut BytesMut) -> Result<IsNull, AnyError> {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Integer(value) if *as_type == Type::INT4 => {
@@ -410,7 +431,7 @@ fn checked(
     own: &Type,
     as_type: &Type,
     out: &mut BytesMut,
-) -> std::result::Result<IsNull, AnyError> {
+) -> Result<IsNull, AnyError> {
     match own == as_type {
         true => value.to_sql(as_type, out),
         false => Err(format!("a value is {own}, and {as_type} was asked for").into()),
@@ -418,7 +439,7 @@ fn checked(
 }
 
 impl<'a> FromSql<'a> for Value {
-    fn from_sql(of: &Type, raw: &'a [u8]) -> std::result::Result<Value, AnyError> {
+    fn from_sql(of: &Type, raw: &'a [u8]) -> Result<Value, AnyError> {
         Ok(match *of {
             Type::INT4 => i32::from_sql(of, raw)?.into(),
             Type::BOOL => bool::from_sql(of, raw)?.into(),
@@ -428,7 +449,7 @@ impl<'a> FromSql<'a> for Value {
         })
     }
 
-    fn from_sql_null(_: &Type) -> std::result::Result<Value, AnyError> {
+    fn from_sql_null(_: &Type) -> Result<Value, AnyError> {
         Ok(Value::Null)
     }
 

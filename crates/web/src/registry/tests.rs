@@ -113,6 +113,13 @@ mod on_a_server {
         keeps_what_it_is_told(&registries[0]);
         changes_all_or_nothing(&registries[1]);
         assert_eq!(names(&registries[2]), ["Ann", "Bo"]);
+        let overlooked = registries[0].change(|tables| {
+            add(tables, "Cy")?;
+            let _ = tables.execute("insert into thing (name) values (?1)", values!["Ann"]);
+            Result::Ok(())
+        });
+        assert!(overlooked.is_err());
+        assert_eq!(names(&registries[2]), ["Ann", "Bo"]);
 
         // Who reads and then writes is overtaken by nobody.
         thread::scope(|scope| {
@@ -150,6 +157,33 @@ mod on_a_server {
         thread::sleep(std::time::Duration::from_millis(1_100));
         registry.change(|tables| add(tables, "Cy")).unwrap();
         assert_eq!(names(&registry), ["Ann", "Cy"]);
+    }
+
+    #[test]
+    fn what_no_standby_has_is_not_acknowledged() {
+        let Some(server) = tandem_pgtest::Server::start() else {
+            return;
+        };
+        let schema = server.schema();
+        let registry = open(&tandem_pgtest::address(&[&server], &schema));
+        registry.change(|tables| add(tables, "Ann")).unwrap();
+        // A standby is asked for that does not exist, and somebody gives up the wait for it.
+        server.configure("synchronous_standby_names = 'nobody'");
+        server.sql(&schema, "select pg_reload_conf()");
+        let cancel = format!(
+            "select count(pg_cancel_backend(pid)) from pg_stat_activity
+             where wait_event = 'SyncRep' and application_name = '{schema}'"
+        );
+        let said = thread::scope(|scope| {
+            let waiting = scope.spawn(|| registry.change(|tables| add(tables, "Bo")));
+            while server.sql(&schema, &cancel).trim() == "0" {
+                thread::sleep(std::time::Duration::from_millis(50));
+            }
+            waiting.join().unwrap().unwrap_err().to_string()
+        });
+        let expected = "the server confirmed with a warning, so it may not be durable: canceling \
+                        wait for synchronous replication due to user request";
+        assert!(said.ends_with(expected), "{said}");
     }
 
     #[test]
