@@ -17,6 +17,9 @@ use crate::fail::{Failure, Outcome};
 /// Folder for journals if `--data` is not given; each book has a folder below it.
 pub(crate) const DEFAULT: &str = "data";
 
+/// The one of a demo, whose books are nobody else's.
+pub(crate) const DEMO: &str = "demo";
+
 /// Name of the journal's database in a book's folder.
 const DATABASE: &str = "book.db";
 

@@ -140,7 +140,7 @@ pub(crate) fn register(
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: tandem call POST /v1/agreements/marketplace/applications \
-    --client demo-bazaar --key data/service/demo/bazaar.pem --body application.json"
+    --client demo-bazaar --key demo/keys/bazaar.pem --body application.json"
 )]
 pub(crate) struct Call {
     /// GET, POST, …

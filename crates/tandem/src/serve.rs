@@ -25,7 +25,7 @@ use tandem_web::vault::{KeySource, Vault};
 use tandem_web::webhooks::Webhooks;
 use tandem_web::{LogFormat, Service};
 
-use crate::data::{DEFAULT, Place, make_private};
+use crate::data::{DEFAULT, DEMO, Place, make_private};
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
 use crate::service::{
@@ -48,9 +48,10 @@ pub(crate) struct Options {
     /// programmes = ["marketplace"]. Files and folders in it are beside it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder for the books, one below it for each, and for the service's own files.
-    #[arg(long, default_value = DEFAULT)]
-    data: PathBuf,
+    /// Folder for the books, one below it for each, and for the service's own files [default: data,
+    /// with --demo demo].
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: String,
@@ -135,6 +136,17 @@ pub(crate) struct Options {
     log_format: LogFormat,
 }
 
+/// Folder of a demo's private keys below that of its books.
+const KEYS: &str = "keys";
+
+impl Options {
+    /// Folder for the books.
+    fn data(&self) -> &Path {
+        let default = if self.demo { DEMO } else { DEFAULT };
+        self.data.as_deref().unwrap_or(Path::new(default))
+    }
+}
+
 /// Serves until the process is told to stop.
 pub(crate) fn serve(options: &Options) -> Outcome {
     tandem_web::log(&options.log, options.log_format)
@@ -165,9 +177,9 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         .base
         .clone()
         .unwrap_or_else(|| format!("{scheme}://{address}"));
-    let folder = make_folder(&options.data)?;
+    let (data, store) = (options.data(), options.store.as_deref());
+    let folder = make_folder(data)?;
     let _lock = lock(&folder)?;
-    let (data, store) = (&options.data, options.store.as_deref());
     let registry = Arc::new(open_registry(data, store)?);
     let settings = Settings {
         base: base.clone(),
@@ -202,7 +214,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
         threads.push(thread);
     }
     if options.demo {
-        demo(&registry, vault.sealer(), &desks, &folder)?;
+        demo(&registry, vault.sealer(), &desks, &data.join(KEYS))?;
     }
     let metrics = Metrics::default();
     send_traces(options.node.as_deref(), &metrics)?;
@@ -251,7 +263,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
              API:      {base}/docs   clients demo-PARTY, keys in {}",
             parties.unwrap_or_default().join(", "),
             people::DEMO_PASSWORD,
-            folder.join("demo").display()
+            data.join(KEYS).display()
         );
     } else {
         let _ = writeln!(
@@ -318,15 +330,14 @@ fn decide_elsewhere(
     Ok(())
 }
 
-/// Adds people of each party, and a client with its private key in the service's folder.
+/// Adds people of each party, and a client with its private key in a folder.
 fn demo(
     registry: &Registry,
     sealer: &Sealer,
     desks: &BTreeMap<String, Arc<Desk>>,
-    folder: &Path,
+    keys: &Path,
 ) -> Outcome {
-    let keys = folder.join("demo");
-    make_private(&keys)?;
+    make_private(keys)?;
     let parties = desks.values().flat_map(|desk| {
         desk.look(|book| {
             let agreement = book.latest().map(|version| &version.agreement);
@@ -356,7 +367,7 @@ fn open(
     base: &str,
 ) -> Outcome<(Arc<Desk>, std::thread::JoinHandle<()>)> {
     let name = BookName::new(programme.version.agreement.file.id.as_str())?;
-    let folder = options.data.join(name.as_str());
+    let folder = options.data().join(name.as_str());
     let (store, node) = (options.store.as_deref(), options.node.as_deref());
     let place = Place::of(&name, Some(&folder), store, node)?;
     if options.demo {

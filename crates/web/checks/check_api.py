@@ -83,7 +83,7 @@ class Service:
     """The service under test, with a client for each of its parties."""
 
     def __init__(self, base: str, tandem: Path, data: Path) -> None:
-        self.base, self.tandem, self.keys = base, tandem, data / "service/demo"
+        self.base, self.tandem, self.keys = base, tandem, data / "keys"
         self.parties = sorted(key.stem for key in self.keys.iterdir())
         self.clients = {party: self.client(party) for party in self.parties}
         self.document = httpx.get(f"{base}/openapi.json").raise_for_status().json()

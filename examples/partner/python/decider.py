@@ -1,7 +1,7 @@
 """A lender's own service: decides on applications and signs what it decides (docs/spec/decider.md).
 
     tandem serve examples/marketplace --demo --decider river=http://127.0.0.1:9100/
-    python decider.py --key data/service/demo/river.pem
+    python decider.py --key demo/keys/river.pem
 """
 
 import argparse

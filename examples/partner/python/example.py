@@ -17,7 +17,7 @@ APPLICATION = Path(__file__).parents[1] / "application.json"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", default="http://127.0.0.1:8080")
-    parser.add_argument("--keys", type=Path, default=Path("data/service/demo"), help="keys of the demo's clients")
+    parser.add_argument("--keys", type=Path, default=Path("demo/keys"), help="keys of the demo's clients")
     parser.add_argument("--reference", default=f"A-{uuid.uuid4()}", help="key of the new application")
     options = parser.parse_args()
     platform = Client(options.base, "demo-bazaar", (options.keys / "bazaar.pem").read_bytes())

@@ -20,7 +20,7 @@ type Posting = { account: number; account_name: string; amount: Money };
 const { values: options } = parseArgs({
   options: {
     base: { type: "string", default: "http://127.0.0.1:8080" },
-    keys: { type: "string", default: "data/service/demo" },
+    keys: { type: "string", default: "demo/keys" },
     reference: { type: "string", default: `A-${randomUUID()}` },
   },
 });

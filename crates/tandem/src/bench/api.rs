@@ -37,11 +37,7 @@ pub(super) struct Load {
     #[arg(long, default_value = "demo-bazaar")]
     client: String,
     /// Its private key (PEM).
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "data/service/demo/bazaar.pem"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "demo/keys/bazaar.pem")]
     key: PathBuf,
     /// An application that is sent again and again with new keys.
     #[arg(

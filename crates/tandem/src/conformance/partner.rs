@@ -13,7 +13,7 @@ use crate::programme::read_text;
 #[derive(clap::Args)]
 #[command(
     after_help = "Nothing in the service's books changes. Example: tandem conformance partner \
-    --agreement marketplace --client demo-bazaar --key data/service/demo/bazaar.pem"
+    --agreement marketplace --client demo-bazaar --key demo/keys/bazaar.pem"
 )]
 pub(crate) struct Options {
     /// The service.

@@ -51,10 +51,7 @@ fn a_demo_is_called_from_the_command_line() {
     let application = examples().join("partner/application.json");
     let application = application.to_str().unwrap();
     let call = |party: &str, words: &[&str]| {
-        let (client, key) = (
-            format!("demo-{party}"),
-            format!("data/service/demo/{party}.pem"),
-        );
+        let (client, key) = (format!("demo-{party}"), format!("demo/keys/{party}.pem"));
         let who = ["--client", &client, "--key", &key, "--base", &demo.base];
         tandem(folder, &[&["call"], words, &who].concat())
     };
@@ -87,10 +84,13 @@ fn a_demo_is_called_from_the_command_line() {
     assert!(!said.status.success());
 
     // Clients are listed and shut out while the service runs.
-    let said = tandem(folder, &["client", "list"]);
+    let said = tandem(folder, &["client", "list", "--data", "demo"]);
     let line = "demo-river  river  active  agreements:read applications:write";
     assert!(text(&said.stdout).contains(line), "{}", text(&said.stdout));
-    let said = tandem(folder, &["client", "disable", "demo-river"]);
+    let said = tandem(
+        folder,
+        &["client", "disable", "demo-river", "--data", "demo"],
+    );
     assert!(said.status.success(), "{}", text(&said.stderr));
     // What is known of a client is a second old at the most.
     let begun = std::time::Instant::now();

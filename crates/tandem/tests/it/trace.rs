@@ -67,7 +67,7 @@ fn a_collector_gets_calls_and_their_stages_and_nothing_about_anybody() {
         &["GET", &format!("{applications}?limit=1")],
         &["GET", &format!("{applications}/nobody-s")],
     ] {
-        let key = "data/service/demo/bazaar.pem";
+        let key = "demo/keys/bazaar.pem";
         let who = [
             "--client",
             "demo-bazaar",
