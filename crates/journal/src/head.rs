@@ -8,7 +8,7 @@
 //! notices a server that was restored from an old backup.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -32,15 +32,17 @@ impl Record<'_> {
         }
     }
 
-    /// Checks that the journal, which ends at batch `last`, has lost nothing.
+    /// Checks that the journal has lost nothing. Where it ends is asked after the file is read: it
+    /// may be written meanwhile.
     pub(crate) fn check(
         &self,
-        last: u64,
+        last: impl FnOnce() -> Result<u64, StoreError>,
         hash_of: impl FnOnce(u64) -> Result<Option<Hash>, StoreError>,
     ) -> Result<(), TailError> {
         let Some(Head { seq, hash }) = self.remembered()? else {
             return Ok(());
         };
+        let last = last()?;
         if seq > last {
             return Err(self.lost(last, seq));
         }
@@ -55,12 +57,33 @@ impl Record<'_> {
     }
 
     /// Opens the file for writing, and notes where the journal ends.
+    #[cfg(feature = "postgres")]
     pub(crate) fn open(&self, book: &BookName, head: Option<Head>) -> Result<HeadFile, TailError> {
-        let opened = HeadFile::open(self.path).and_then(|mut file| {
-            file.write(head.unwrap_or_else(|| Head::genesis(book)))?;
-            Ok(file)
-        });
-        Ok(opened.map_err(|cause| self.error(cause))?)
+        let mut file = HeadFile::open(self.path).map_err(|cause| self.error(cause))?;
+        self.note(&mut file, book, head)?;
+        Ok(file)
+    }
+
+    /// Opens the file for writing and keeps others from doing so until it is dropped, or the process
+    /// dies; `None` if another has it.
+    pub(crate) fn lock(&self) -> Result<Option<HeadFile>, TailError> {
+        let file = HeadFile::open(self.path).map_err(|cause| self.error(cause))?;
+        match file.file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(self.error(cause).into()),
+        }
+    }
+
+    /// Notes where the journal ends.
+    pub(crate) fn note(
+        &self,
+        file: &mut HeadFile,
+        book: &BookName,
+        head: Option<Head>,
+    ) -> Result<(), TailError> {
+        let noted = file.write(head.unwrap_or_else(|| Head::genesis(book)));
+        Ok(noted.map_err(|cause| self.error(cause))?)
     }
 
     /// The last batch by the file, if it remembers one.

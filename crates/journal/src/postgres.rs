@@ -161,7 +161,7 @@ impl Postgres {
     }
 
     fn check_tail(&self, head_file: &Path) -> Result<(), TailError> {
-        let last = self.head()?.map_or(0, |head| head.seq);
+        let last = || Ok(self.head()?.map_or(0, |head| head.seq));
         record(&self.place, head_file).check(last, |seq| {
             let hashes = self.hashes(seq);
             let hash = hashes.map(|[_, hash]| hash);

@@ -1,17 +1,18 @@
 //! The embedded store: one book in one SQLite database.
 //!
-//! A [`Sqlite`] that may write holds the database exclusively: it refuses to open while anybody
-//! else has it open, and while it is open nobody else gets in, readers included. Readers
-//! ([`Sqlite::open_read_only`]) change nothing in the database, share it with each other, and are
-//! refused while a writer runs. SQLite keeps its index of the write-ahead log beside the database
-//! while they read, so they too need a directory they may write to, and leave an empty log and
-//! its index (`-wal`, `-shm`) there.
+//! A [`Sqlite`] that may write is the only one: it holds a lock on its head file, and refuses to open
+//! while another does. Any number of readers ([`Sqlite::open_read_only`]) may read while it
+//! writes; they change nothing in the database, and see it as it was when they began to read. SQLite keeps
+//! its index of the write-ahead log beside the database, so readers too need a directory they may
+//! write to, and may leave an empty log and its index (`-wal`, `-shm`) there.
 //!
 //! The operating system drops the locks of a process that dies, so nothing is left to clean up.
-//! It also drops them when the same process opens and closes the database file by other means
+//! It also drops SQLite's when the same process opens and closes the database file by other means
 //! than this module: don't.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ const APPLICATION_ID: i32 = 0x544e_444d;
 /// A checkpoint copies the write-ahead log into the database when the log has grown to this size.
 /// SQLite's own default is 4 MiB; fewer and larger ones keep the slowest appends rare.
 const CHECKPOINT_AT: u64 = 32 * 1024 * 1024;
+
+/// How long a statement waits for another process that looks after the log.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
     CREATE TABLE meta (
@@ -67,11 +71,11 @@ impl Sqlite {
         opening.must_not_be_deleted()?;
         let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = opening.connect(create)?;
-        opening.lock(&connection)?;
+        let head_file = opening.lock(&connection)?;
         opening.must_be_empty(&connection)?;
         opening.make_durable(&connection)?;
         opening.fill(&mut connection, book)?;
-        opening.writer(connection)
+        opening.writer(connection, head_file)
     }
 
     /// Opens a journal and holds it for writing.
@@ -79,10 +83,10 @@ impl Sqlite {
         let opening = Opening::new(path.as_ref());
         opening.must_exist()?;
         let connection = opening.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        opening.lock(&connection)?;
+        let head_file = opening.lock(&connection)?;
         opening.must_be_journal(&connection)?;
         opening.make_durable(&connection)?;
-        opening.writer(connection)
+        opening.writer(connection, head_file)
     }
 
     /// Opens a journal and holds it for writing, or creates it. Who is killed while it creates one
@@ -103,8 +107,9 @@ impl Sqlite {
         opening.store(connection)
     }
 
-    /// Copies the write-ahead log into the database. [`Store::append`] does it when the log has
-    /// grown large; a caller that knows a quiet moment can do it before.
+    /// Copies the write-ahead log into the database, as far as no reader still needs it.
+    /// [`Store::append`] does it when the log has grown large; a caller that knows a quiet moment can
+    /// do it before.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.fatal(
             "copy its log into the database",
@@ -343,20 +348,21 @@ impl<'a> Opening<'a> {
     fn connect(&self, flags: OpenFlags) -> Result<Connection, OpenError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = self.map(Connection::open_with_flags(self.path, flags))?;
-        // A journal that somebody holds stays held for long, so there is no use in waiting.
-        self.map(connection.busy_timeout(Duration::ZERO))?;
+        // Nobody but a program of before holds the database itself for longer than a moment.
+        self.map(connection.busy_timeout(PATIENCE))?;
         // A journal that is refused stays as it is: its log may hold what a backup lacks.
         self.map(checkpoint_on_close(&connection, false))?;
         Ok(connection)
     }
 
-    /// Keeps every lock that the connection takes from now on.
-    fn lock(&self, connection: &Connection) -> Result<(), OpenError> {
+    /// Makes this the only writer, for as long as the head file is kept.
+    fn lock(&self, connection: &Connection) -> Result<HeadFile, OpenError> {
         // SQLite opens a file that may not be written to for reading, and says so much later.
         if self.map(connection.is_readonly(rusqlite::MAIN_DB))? {
             return Err(self.read_only());
         }
-        self.map(connection.pragma_update(None, "locking_mode", "EXCLUSIVE"))
+        let place = self.place.clone();
+        self.record().lock()?.ok_or(OpenError::InUse { place })
     }
 
     /// Sets the connection up so that a commit returns only after it is flushed to the disk.
@@ -387,15 +393,18 @@ impl<'a> Opening<'a> {
         self.map(transaction.commit())
     }
 
-    fn writer(&self, connection: Connection) -> Result<Sqlite, OpenError> {
+    fn writer(&self, connection: Connection, mut head_file: HeadFile) -> Result<Sqlite, OpenError> {
         let mut store = self.store(connection)?;
-        // What a process that died left in the log may never have been flushed. Once copied into
-        // the database it is, so that nothing is answered from batches that a power cut can take.
+        // What a process that died left in the log may never have been flushed. It is before anything
+        // is answered from batches that a power cut could take.
+        store.fatal("flush its log", flush(&log(self.path)))?;
         store.fatal(
             "copy its log into the database",
             checkpoint(&store.connection, "TRUNCATE"),
         )?;
-        store.head_file = Some(self.record().open(&store.book, store.head()?)?);
+        self.record()
+            .note(&mut head_file, &store.book, store.head()?)?;
+        store.head_file = Some(head_file);
         self.map(checkpoint_on_close(&store.connection, true))?;
         Ok(store)
     }
@@ -417,7 +426,7 @@ impl<'a> Opening<'a> {
             head_file: None,
             checkpoint_at: CHECKPOINT_AT,
         };
-        let last = store.head()?.map_or(0, |head| head.seq);
+        let last = || Ok(store.head()?.map_or(0, |head| head.seq));
         self.record().check(last, |seq| {
             let hash = store.hash_of(seq);
             hash.map_err(|cause| store.error(format!("read the hash of batch {seq}"), cause))
@@ -475,8 +484,8 @@ pub enum OpenError {
     #[error("{place}: there is a database here already; choose another path, or open it")]
     Exists { place: String },
     #[error(
-        "{place}: the journal is in use by another program; a journal has one writer, and is read \
-         by others only while nobody writes: stop the other program first"
+        "{place}: the journal is in use by another program; a journal has one writer: stop the other \
+         program first"
     )]
     InUse { place: String },
     #[error(
@@ -522,14 +531,26 @@ fn store_error(place: &str, doing: impl Into<String>, cause: impl Into<Cause>) -
     }
 }
 
-/// Copies the whole log into the database. We are alone, so nothing can keep part of it back.
+/// Copies the log into the database, as far as no reader still needs it.
 fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Cause> {
     let pragma = format!("PRAGMA wal_checkpoint({mode})");
-    let (logged, copied) = connection.query_row(&pragma, [], log_pages)?;
-    if logged != copied {
-        return Err(format!("only {copied} of its {logged} pages were copied").into());
-    }
+    connection.query_row(&pragma, [], |_| Ok(()))?;
     Ok(())
+}
+
+/// The write-ahead log of a database.
+fn log(path: &Path) -> PathBuf {
+    let mut log = OsString::from(path);
+    log.push("-wal");
+    log.into()
+}
+
+/// Flushes a file to the disk, if it is there.
+fn flush(path: &Path) -> Result<(), Cause> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        file => Ok(file?.sync_all()?),
+    }
 }
 
 /// Chooses whether closing copies the log into the database and deletes it.
@@ -577,10 +598,6 @@ mod tests {
             Value::from("wal".to_owned())
         );
         assert_eq!(pragma(&store, "synchronous"), Value::from(2));
-        assert_eq!(
-            pragma(&store, "locking_mode"),
-            Value::from("exclusive".to_owned())
-        );
         assert_eq!(pragma(&store, "wal_autocheckpoint"), Value::from(0));
     }
 
@@ -601,6 +618,36 @@ mod tests {
         assert!((10_000..128 * 1024).contains(&fs::metadata(&log).unwrap().len()));
         drop(journal);
         assert!(!log.exists());
+    }
+
+    #[test]
+    fn a_log_that_a_reader_needs_grows_and_is_copied_when_it_has_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let book = BookName::new("demo").unwrap();
+        let mut store = Sqlite::create(&path, &book).unwrap();
+        store.checkpoint_at = 64 * 1024;
+        let mut journal = Journal::open(store).unwrap();
+        let mut batch = BatchBuilder::new();
+        let mut grow = || {
+            for _ in 0..50 {
+                batch.push(&[7; 10_000]).unwrap();
+                journal.append(&mut batch).unwrap();
+            }
+            fs::metadata(log(&path)).unwrap().len()
+        };
+        grow();
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        let mut grown = 0;
+        let read = reader.read(1, &mut |_| {
+            grown = grow();
+            ControlFlow::Break(())
+        });
+        read.unwrap();
+        assert!(grown > 500_000, "{grown}");
+        // It goes on from its beginning soon after.
+        assert!(grow() < grown + 100_000);
+        assert_eq!(reader.stats().unwrap().batches, 150);
     }
 
     #[test]

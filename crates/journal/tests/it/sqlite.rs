@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use tandem_journal::sqlite::OpenError;
-use tandem_journal::{Journal, Sqlite, TailError};
+use tandem_journal::{Journal, JournalError, Sqlite, TailError};
 use tempfile::TempDir;
 
 use crate::{append, demo, fill, read_all};
@@ -94,31 +94,58 @@ fn readers_share_and_change_nothing() {
 }
 
 const IN_USE: &str = "journal.db: the journal is in use by another program; a journal has one \
-                      writer, and is read by others only while nobody writes: stop the other \
-                      program first";
+                      writer: stop the other program first";
 
 #[test]
-fn a_writer_is_alone() {
+fn a_writer_is_the_only_one() {
     let place = Place::empty();
     let writer = place.create();
-    assert_eq!(place.refusal(), IN_USE);
+    let error = place.open().unwrap_err().to_string();
+    assert_eq!(place.relative(&error), IN_USE);
     let error = Sqlite::create(place.path(), &demo())
         .unwrap_err()
         .to_string();
     assert_eq!(place.relative(&error), IN_USE);
     drop(writer);
 
-    let writer = place.open().unwrap();
-    assert_eq!(place.refusal(), IN_USE);
-    drop(writer);
-
-    let reader = place.read_only().unwrap();
-    assert_eq!(
-        place.relative(&place.open().unwrap_err().to_string()),
-        IN_USE
-    );
-    drop(reader);
+    // One of before held the database itself.
+    let before = Connection::open(place.path()).unwrap();
+    before
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; COMMIT")
+        .unwrap();
+    let error = place.open().unwrap_err().to_string();
+    assert_eq!(place.relative(&error), IN_USE);
+    drop(before);
     place.open().unwrap();
+}
+
+#[test]
+fn readers_read_while_a_writer_writes() {
+    let place = Place::empty();
+    let mut writer = place.create();
+    let heads = fill(&mut writer);
+    let mut reader = place.read_only().unwrap();
+    let mut seen = 0;
+    let genesis = reader.genesis();
+    let read = reader.read(genesis, |batch| {
+        // A reader sees what was there when it began, whatever comes meanwhile.
+        append(&mut writer, &[b"later"]).unwrap();
+        seen = batch.seq;
+        Ok::<_, JournalError>(())
+    });
+    read.unwrap();
+    assert_eq!(seen, heads[3].seq);
+    assert_eq!(place.read_only().unwrap().head(), writer.head());
+    let both = [place.read_only().unwrap(), place.read_only().unwrap()];
+    assert!(both.iter().all(|reader| reader.head() == writer.head()));
+
+    // A writer that opens while somebody reads waits for nobody.
+    let last = writer.head();
+    drop(writer);
+    let mut writer = place.open().unwrap();
+    assert_eq!(writer.head(), last);
+    append(&mut writer, &[b"more"]).unwrap();
+    assert!(both.iter().all(|reader| reader.head() == last));
 }
 
 #[test]
