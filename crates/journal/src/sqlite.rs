@@ -10,6 +10,8 @@
 //! It also drops SQLite's when the same process opens and closes the database file by other means
 //! than this module: don't.
 
+mod copy;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
+pub use self::copy::{Copied, CopyError, copy};
 use crate::head::{self, HeadFile, TailError};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};
 

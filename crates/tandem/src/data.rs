@@ -21,7 +21,7 @@ pub(crate) const DEFAULT: &str = "data";
 pub(crate) const DEMO: &str = "demo";
 
 /// Name of the journal's database in a book's folder.
-const DATABASE: &str = "book.db";
+pub(crate) const DATABASE: &str = "book.db";
 
 /// Name of the folder for snapshots in a book's folder.
 const SNAPSHOTS: &str = "snapshots";

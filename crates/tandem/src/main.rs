@@ -2,6 +2,7 @@
 
 mod archive;
 mod audit;
+mod backup;
 mod bench;
 mod check;
 mod conformance;
@@ -96,6 +97,8 @@ enum Command {
     /// Exports and checks who saw and did what in a service.
     #[command(subcommand)]
     Audit(audit::Action),
+    /// Copies books in files, and what a service keeps, while they are in use.
+    Backup(backup::Options),
     /// Calls a service as one of its clients: signed, and the answer checked.
     Call(partner::Call),
     /// Measures throughput on this machine.
@@ -133,6 +136,7 @@ fn carry_out(cli: Cli) -> Outcome {
         Command::Client(options) => partner::client(&options),
         Command::Person(options) => people::add(&options),
         Command::Audit(action) => audit::audit(&action),
+        Command::Backup(options) => backup::backup(&options),
         Command::Call(options) => partner::call(&options),
         Command::Bench(options) => bench::bench(&options),
     }

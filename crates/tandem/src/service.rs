@@ -32,9 +32,14 @@ impl Place {
     }
 }
 
+/// The folder in which a service below a folder keeps its files.
+pub(crate) fn folder(data: &Path) -> PathBuf {
+    data.join(FOLDER)
+}
+
 /// Makes the folder in which a service below a folder keeps its files, if it is not there.
 pub(crate) fn make_folder(data: &Path) -> Outcome<PathBuf> {
-    let folder = data.join(FOLDER);
+    let folder = folder(data);
     make_private(&folder)?;
     Ok(folder)
 }
@@ -55,7 +60,7 @@ pub(crate) fn lock(folder: &Path) -> Outcome<File> {
 
 /// The file in which a node keeps answers to repeat, and without a server its registry.
 pub(crate) fn registry_file(data: &Path) -> PathBuf {
-    data.join(FOLDER).join("registry.db")
+    folder(data).join("registry.db")
 }
 
 /// Opens the registry: on the server that has the books, or in a file.
@@ -70,7 +75,7 @@ pub(crate) fn open_registry(data: &Path, store: Option<&str>) -> Outcome<Registr
 
 /// Opens what the vault keeps, beside the registry: the keys of persons, and their data.
 pub(crate) fn open_persons(data: &Path, store: Option<&str>) -> Outcome<(Registry, Registry)> {
-    let folder = data.join(FOLDER);
+    let folder = folder(data);
     let keys = folder.join("person-keys.db");
     let keys = open(&keys, store, "person_keys", &vault::KEYS)?;
     let persons = open(&folder.join("persons.db"), store, "persons", &vault::DATA)?;
@@ -105,7 +110,7 @@ pub(crate) fn open_answers(data: &Path) -> Outcome<registry::NodeFile> {
 
 /// Where a node keeps its audit log.
 pub(crate) fn audit_file(data: &Path) -> PathBuf {
-    data.join(FOLDER).join("audit.db")
+    folder(data).join("audit.db")
 }
 
 /// Opens it.

@@ -1,5 +1,8 @@
 //! A SQLite file: a registry that no other node has, and what each node keeps for itself.
 
+use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,6 +60,22 @@ impl NodeFile {
             connection: Arc::new(Mutex::new(connection)),
             path: None,
         })
+    }
+
+    /// Copies the file, also while a service uses it, in the place of an earlier copy.
+    pub fn copy_to(&self, to: &Path) -> super::Result<()> {
+        let failed = |error: io::Error| super::Error::Kept(format!("{}: {error}", to.display()));
+        let mut part = OsString::from(to);
+        part.push("-part");
+        let part = Path::new(&part);
+        match fs::remove_file(part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let name = part.to_string_lossy();
+        self.with(|connection| connection.execute("VACUUM INTO ?1", [&name]))?;
+        let flushed = fs::File::open(part).and_then(|file| file.sync_all());
+        flushed.and_then(|()| fs::rename(part, to)).map_err(failed)
     }
 
     /// Runs statements, one caller at a time. Statements are short: call it from async code too.

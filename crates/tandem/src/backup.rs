@@ -1,0 +1,123 @@
+//! `tandem backup`: copies of books and of what a service keeps, while they are in use.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tandem_client::key::create_private;
+use tandem_journal::sqlite;
+use tandem_web::registry::NodeFile;
+
+use crate::data::{DATABASE, DEFAULT, make_private};
+use crate::export;
+use crate::fail::{Failure, Outcome};
+use crate::service;
+
+/// What of a service is copied before its books: where the copy is behind them, events come twice,
+/// where it were ahead, some would not come.
+const BEFORE: [(&str, &str); 2] = [
+    ("registry.db", "clients, people, webhooks, answers"),
+    ("audit.db", "audit log"),
+];
+
+/// And what after them, so that nobody is in a book whose data is missing.
+const AFTER: (&str, &str) = ("persons.db", "persons");
+
+/// What is kept apart from the rest.
+const KEYS: [(&str, &str); 2] = [
+    ("person-keys.db", "keys of persons"),
+    ("signing-keys.pem", "keys that the service signs with"),
+];
+
+/// Copies books in files and what a service keeps beside them, also while they are in use. What is in
+/// the copy already is not copied again, but for the service's small files.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Folder of the books and of the service, as for `tandem serve`.
+    #[arg(long, default_value = DEFAULT)]
+    data: PathBuf,
+    /// Folder for the copies; made if it is not there.
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+    /// Folder for the copies of keys, of persons and of the service, which are to lie apart. Without it
+    /// they are not copied. The key of the vault never is.
+    #[arg(long, value_name = "FOLDER")]
+    keys_to: Option<PathBuf>,
+}
+
+/// Copies, and tells what.
+pub(crate) fn backup(options: &Options) -> Outcome {
+    let books = books(&options.data)?;
+    let service = service::folder(&options.data);
+    if books.is_empty() && !service.is_dir() {
+        return Err(Failure(format!(
+            "{}: there are no books and no service here; name their folder with --data",
+            options.data.display()
+        )));
+    }
+    make_private(&options.to)?;
+    let mut said = String::new();
+    let to = service::folder(&options.to);
+    for file in BEFORE {
+        copy_file(&service, &to, file, &mut said)?;
+    }
+    for book in books {
+        let (from, to) = (options.data.join(&book), options.to.join(&book));
+        make_private(&to)?;
+        let copied = sqlite::copy(&from.join(DATABASE), &to.join(DATABASE))?;
+        let new = copied.head.seq - copied.before;
+        said += &format!("{book}: batch {}, {new} of them new\n", copied.head.seq);
+    }
+    copy_file(&service, &to, AFTER, &mut said)?;
+    match &options.keys_to {
+        Some(folder) => {
+            for file in KEYS {
+                copy_file(&service, folder, file, &mut said)?;
+            }
+        }
+        None => {
+            let left = KEYS.iter().filter(|(file, _)| service.join(file).exists());
+            let left: Vec<_> = left.map(|(_, what)| *what).collect();
+            if !left.is_empty() {
+                let left = left.join(", ");
+                said += &format!("not copied: {left}; name a folder for them with --keys-to\n");
+            }
+        }
+    }
+    export::show(&said)
+}
+
+/// Names of the folders with books.
+fn books(data: &Path) -> Outcome<Vec<String>> {
+    let failed = |error| Failure::io(data, &error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().join(DATABASE).is_file() {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn copy_file(from: &Path, to: &Path, (file, what): (&str, &str), said: &mut String) -> Outcome {
+    let (from, to) = (from.join(file), to.join(file));
+    if !from.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        make_private(folder)?;
+    }
+    if file.ends_with(".db") {
+        let copied = NodeFile::open(&from, &[])
+            .map_err(|error| service::about(&from, &error))
+            .and_then(|database| Ok(database.copy_to(&to)?));
+        copied?;
+    } else {
+        let text = fs::read_to_string(&from).map_err(|error| Failure::io(&from, &error))?;
+        let _ = fs::remove_file(&to);
+        create_private(&to, &text).map_err(|error| Failure::io(&to, &error))?;
+    }
+    *said += &format!("service: {what}\n");
+    Ok(())
+}

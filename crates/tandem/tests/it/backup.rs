@@ -1,0 +1,102 @@
+//! Copies that are made while a service goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::common::{examples, marketplace, servicing, tandem, text};
+use super::serve::Demo;
+
+fn said(folder: &Path, words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let output = tandem(folder, &words);
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn call(folder: &Path, demo: &Demo, words: &str) -> String {
+    let who = format!(
+        "--client demo-bazaar --key demo/keys/bazaar.pem --base {}",
+        demo.base
+    );
+    said(folder, &format!("call {words} {who}"))
+}
+
+#[test]
+fn a_service_goes_on_while_it_is_copied_and_from_its_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let demo = Demo::start_with(path, |_| {});
+    let first = said(path, "backup --data demo --to copy");
+    let (service, book) = first.split_once("marketplace: batch ").unwrap();
+    assert_eq!(
+        service,
+        "service: clients, people, webhooks, answers\nservice: audit log\n"
+    );
+    assert!(
+        book.ends_with(
+            " of them new\nservice: persons\nnot copied: keys of persons, keys that the service \
+             signs with; name a folder for them with --keys-to\n"
+        ),
+        "{first}"
+    );
+    let applications = "/v1/agreements/marketplace/applications";
+    let application = examples().join("partner/application.json");
+    let application = application.display();
+    let submitted = call(
+        path,
+        &demo,
+        &format!("POST {applications} --body {application}"),
+    );
+    assert!(submitted.contains("\"state\": \"offered\""), "{submitted}");
+    let keys = "backup --data demo --to copy --keys-to copy/service";
+    let second = said(path, keys);
+    assert!(second.contains(", 1 of them new\n"), "{second}");
+    assert!(
+        second.contains("service: keys of persons\nservice: keys that the service signs with\n")
+    );
+    let verified = tandem(path, &["verify", "--data", "copy/marketplace"]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    drop(demo);
+
+    // The folder is lost; the vault's key was kept elsewhere.
+    fs::rename(
+        path.join("demo/service/vault.key"),
+        path.join("copy/service/vault.key"),
+    )
+    .unwrap();
+    fs::rename(path.join("demo/keys"), path.join("copy/keys")).unwrap();
+    fs::remove_dir_all(path.join("demo")).unwrap();
+    fs::rename(path.join("copy"), path.join("demo")).unwrap();
+    let demo = Demo::start_with(path, |_: &mut Command| {});
+    let found = call(path, &demo, &format!("GET {applications}/API-1"));
+    assert!(found.contains("\"state\": \"offered\""), "{found}");
+}
+
+#[test]
+fn what_cannot_be_copied_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir(path.join("empty")).unwrap();
+    assert_eq!(
+        said(path, "backup --data empty --to copy"),
+        "error: empty: there are no books and no service here; name their folder with --data\n"
+    );
+    assert_eq!(
+        said(path, "backup --data nowhere --to copy"),
+        "error: nowhere: No such file or directory (os error 2)\n"
+    );
+    // Two books of one name.
+    for (programme, data) in [(servicing(path), "one"), (marketplace(path, 10), "two")] {
+        let programme = programme.display();
+        said(
+            path,
+            &format!("run {programme} --data {data}/book --out out"),
+        );
+    }
+    assert!(said(path, "backup --data one --to copy").contains("book: batch "));
+    assert_eq!(
+        said(path, "backup --data two --to copy"),
+        "error: copy/book/book.db: this is no copy of two/book/book.db; name another folder for the \
+         copy\n"
+    );
+}
