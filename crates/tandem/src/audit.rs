@@ -23,6 +23,9 @@ pub(crate) enum Action {
         /// Folder of the service, as for `tandem serve`.
         #[arg(long, default_value = DEFAULT)]
         data: PathBuf,
+        /// File with settings of the service, which has the folder.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// Id of the party, as in the agreements; empty for the operator's entries, of names that
         /// nobody has and of callers whom nobody knows.
         #[arg(long)]
@@ -34,6 +37,9 @@ pub(crate) enum Action {
         /// Folder of the service [default: that of `tandem serve`, unless FILE is given]
         #[arg(long)]
         data: Option<PathBuf>,
+        /// File with settings of the service, which has the folder.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// An export.
         file: Option<PathBuf>,
     },
@@ -42,8 +48,8 @@ pub(crate) enum Action {
 /// Exports or checks.
 pub(crate) fn audit(action: &Action) -> Outcome {
     match action {
-        Action::Export { data, party } => export(&open(data)?, party),
-        Action::Verify { data, file } => verify(data.as_deref(), file.as_deref()),
+        Action::Export { data, party, .. } => export(&open(data)?, party),
+        Action::Verify { data, file, .. } => verify(data.as_deref(), file.as_deref()),
     }
 }
 

@@ -14,19 +14,13 @@ use crate::service;
 
 /// What of a service is copied before its books: where the copy is behind them, events come twice,
 /// where it were ahead, some would not come.
-const BEFORE: [(&str, &str); 2] = [
-    ("registry.db", "clients, people, webhooks, answers"),
-    ("audit.db", "audit log"),
-];
+const BEFORE: [&str; 2] = ["registry.db", "audit.db"];
 
 /// And what after them, so that nobody is in a book whose data is missing.
-const AFTER: (&str, &str) = ("persons.db", "persons");
+const AFTER: &str = "persons.db";
 
 /// What is kept apart from the rest.
-const KEYS: [(&str, &str); 2] = [
-    ("person-keys.db", "keys of persons"),
-    ("signing-keys.pem", "keys that the service signs with"),
-];
+const KEYS: [&str; 2] = ["person-keys.db", "signing-keys.pem"];
 
 /// Copies books in files and what a service keeps beside them, also while they are in use. What is in
 /// the copy already is not copied again, but for the service's small files.
@@ -42,6 +36,9 @@ pub(crate) struct Options {
     /// they are not copied. The key of the vault never is.
     #[arg(long, value_name = "FOLDER")]
     keys_to: Option<PathBuf>,
+    /// File with settings of the service, which has the folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Copies, and tells what.
@@ -65,7 +62,11 @@ pub(crate) fn backup(options: &Options) -> Outcome {
         make_private(&to)?;
         let copied = sqlite::copy(&from.join(DATABASE), &to.join(DATABASE))?;
         let new = copied.head.seq - copied.before;
-        said += &format!("{book}: batch {}, {new} of them new\n", copied.head.seq);
+        said += &format!(
+            "{}: {} batches, {new} of them new\n",
+            to.join(DATABASE).display(),
+            copied.head.seq
+        );
     }
     copy_file(&service, &to, AFTER, &mut said)?;
     match &options.keys_to {
@@ -75,11 +76,13 @@ pub(crate) fn backup(options: &Options) -> Outcome {
             }
         }
         None => {
-            let left = KEYS.iter().filter(|(file, _)| service.join(file).exists());
-            let left: Vec<_> = left.map(|(_, what)| *what).collect();
+            let left = KEYS.into_iter().filter(|file| service.join(file).exists());
+            let left: Vec<_> = left.collect();
             if !left.is_empty() {
-                let left = left.join(", ");
-                said += &format!("not copied: {left}; name a folder for them with --keys-to\n");
+                said += &format!(
+                    "not copied: {}; name a folder for them with --keys-to\n",
+                    left.join(", ")
+                );
             }
         }
     }
@@ -100,7 +103,7 @@ fn books(data: &Path) -> Outcome<Vec<String>> {
     Ok(found)
 }
 
-fn copy_file(from: &Path, to: &Path, (file, what): (&str, &str), said: &mut String) -> Outcome {
+fn copy_file(from: &Path, to: &Path, file: &str, said: &mut String) -> Outcome {
     let (from, to) = (from.join(file), to.join(file));
     if !from.exists() {
         return Ok(());
@@ -118,6 +121,6 @@ fn copy_file(from: &Path, to: &Path, (file, what): (&str, &str), said: &mut Stri
         let _ = fs::remove_file(&to);
         create_private(&to, &text).map_err(|error| Failure::io(&to, &error))?;
     }
-    *said += &format!("service: {what}\n");
+    *said += &format!("{}\n", to.display());
     Ok(())
 }

@@ -23,6 +23,9 @@ pub(crate) struct Place {
     /// PostgreSQL server of its books, as for `tandem serve`.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub(crate) store: Option<String>,
+    /// File with settings of the service, which has both.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 impl Place {

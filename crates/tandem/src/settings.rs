@@ -18,10 +18,11 @@ use crate::fail::{Failure, Outcome};
 const SERVE: &str = "serve";
 
 /// Commands that only need to know where the service is, and the options that say it.
-const OTHERS: [(&str, &[&str]); 3] = [
+const OTHERS: [(&str, &[&str]); 4] = [
     ("client", &[DATA, "store"]),
     ("person", &[DATA, "store"]),
     ("audit", &[DATA]),
+    ("backup", &[DATA]),
 ];
 
 /// Option that names this folder.
@@ -374,6 +375,7 @@ mod tests {
             &["person", "anna", "--name=Anna", "--party=river"],
             &["audit", "export", "--party=river"],
             &["audit", "verify"],
+            &["backup", "--to=copy"],
         ] {
             assert_eq!(found(words, &data, None), ["--data=books"], "{words:?}");
             assert_eq!(found(words, &[], Some(FILE)), ["--data=books"], "{words:?}");

@@ -27,15 +27,12 @@ fn a_service_goes_on_while_it_is_copied_and_from_its_copy() {
     let path = folder.path();
     let demo = Demo::start_with(path, |_| {});
     let first = said(path, "backup --data demo --to copy");
-    let (service, book) = first.split_once("marketplace: batch ").unwrap();
-    assert_eq!(
-        service,
-        "service: clients, people, webhooks, answers\nservice: audit log\n"
-    );
+    let (service, book) = first.split_once("copy/marketplace/book.db: ").unwrap();
+    assert_eq!(service, "copy/service/registry.db\ncopy/service/audit.db\n");
     assert!(
         book.ends_with(
-            " of them new\nservice: persons\nnot copied: keys of persons, keys that the service \
-             signs with; name a folder for them with --keys-to\n"
+            " of them new\ncopy/service/persons.db\nnot copied: person-keys.db, signing-keys.pem; \
+             name a folder for them with --keys-to\n"
         ),
         "{first}"
     );
@@ -51,9 +48,7 @@ fn a_service_goes_on_while_it_is_copied_and_from_its_copy() {
     let keys = "backup --data demo --to copy --keys-to copy/service";
     let second = said(path, keys);
     assert!(second.contains(", 1 of them new\n"), "{second}");
-    assert!(
-        second.contains("service: keys of persons\nservice: keys that the service signs with\n")
-    );
+    assert!(second.ends_with("copy/service/person-keys.db\ncopy/service/signing-keys.pem\n"));
     let verified = tandem(path, &["verify", "--data", "copy/marketplace"]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     drop(demo);
@@ -93,7 +88,7 @@ fn what_cannot_be_copied_is_said() {
             &format!("run {programme} --data {data}/book --out out"),
         );
     }
-    assert!(said(path, "backup --data one --to copy").contains("book: batch "));
+    assert!(said(path, "backup --data one --to copy").contains("copy/book/book.db: "));
     assert_eq!(
         said(path, "backup --data two --to copy"),
         "error: copy/book/book.db: this is no copy of two/book/book.db; name another folder for the \
