@@ -9,6 +9,12 @@ use std::path::PathBuf;
 pub(crate) use self::write::archive;
 use crate::data::BookOption;
 
+/// Folder of a book's archives, unless --out names another.
+pub(crate) const ARCHIVES: &str = "archive";
+
+/// How the name of an archive ends until it is whole.
+pub(crate) const UNFINISHED: &str = ".unfinished";
+
 /// Options of `tandem archive`.
 #[derive(clap::Args)]
 pub(crate) struct Options {

@@ -7,6 +7,7 @@ use tandem_client::key::create_private;
 use tandem_journal::sqlite;
 use tandem_web::registry::NodeFile;
 
+use crate::archive::{ARCHIVES, UNFINISHED};
 use crate::data::{DATABASE, DEFAULT, make_private};
 use crate::export;
 use crate::fail::{Failure, Outcome};
@@ -67,6 +68,8 @@ pub(crate) fn backup(options: &Options) -> Outcome {
             to.join(DATABASE).display(),
             copied.head.seq
         );
+        // What the journal names is there before it is named.
+        copy_archives(&from.join(ARCHIVES), &to.join(ARCHIVES), &mut said)?;
     }
     copy_file(&service, &to, AFTER, &mut said)?;
     match &options.keys_to {
@@ -101,6 +104,48 @@ fn books(data: &Path) -> Outcome<Vec<String>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Copies the archives that are whole and not in the copy yet; none of them ever changes.
+fn copy_archives(from: &Path, to: &Path, said: &mut String) -> Outcome {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    make_private(to)?;
+    let failed = |error| Failure::io(from, &error);
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let (archive, copy) = (from.join(&name), to.join(&name));
+        if name.to_string_lossy().ends_with(UNFINISHED) || copy.exists() {
+            continue;
+        }
+        let mut part = name;
+        part.push(UNFINISHED);
+        let part = to.join(part);
+        if part.exists() {
+            fs::remove_dir_all(&part).map_err(|error| Failure::io(&part, &error))?;
+        }
+        copy_folder(&archive, &part)?;
+        fs::rename(&part, &copy).map_err(|error| Failure::io(&copy, &error))?;
+        *said += &format!("{}\n", copy.display());
+    }
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Outcome {
+    make_private(to)?;
+    let failed = |error| Failure::io(from, &error);
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to)?;
+            continue;
+        }
+        let copied = fs::copy(&from, &to).and_then(|_| fs::File::open(&to)?.sync_all());
+        copied.map_err(|error| Failure::io(&to, &error))?;
+    }
+    Ok(())
 }
 
 fn copy_file(from: &Path, to: &Path, file: &str, said: &mut String) -> Outcome {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tandem_domain::book::{Archiving, Book, Command, MOST_AT_ONCE};
 use tandem_journal::Journal;
 
-use super::Options;
+use super::{ARCHIVES, Options, UNFINISHED};
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::words::counted;
@@ -21,11 +21,11 @@ pub(crate) fn archive(options: &Options) -> Outcome {
     }
     let folder = match &options.out {
         Some(out) => out.clone(),
-        None => place.folder().join("archive"),
+        None => place.folder().join(ARCHIVES),
     };
     let today = engine.book().business_date();
     let (name, path) = free(&folder, &today.to_string());
-    let unfinished = folder.join(format!("{name}.unfinished"));
+    let unfinished = folder.join(format!("{name}{UNFINISHED}"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(|error| Failure::io(&unfinished, &error))?;
     }

@@ -45,10 +45,23 @@ fn a_service_goes_on_while_it_is_copied_and_from_its_copy() {
         &format!("POST {applications} --body {application}"),
     );
     assert!(submitted.contains("\"state\": \"offered\""), "{submitted}");
+    for archive in ["2022-06-30", "2022-07-31.unfinished"] {
+        let month = path
+            .join("demo/marketplace/archive")
+            .join(archive)
+            .join("loans");
+        fs::create_dir_all(&month).unwrap();
+        fs::write(month.join("1.parquet"), archive).unwrap();
+    }
     let keys = "backup --data demo --to copy --keys-to copy/service";
     let second = said(path, keys);
     assert!(second.contains(", 1 of them new\n"), "{second}");
     assert!(second.ends_with("copy/service/person-keys.db\ncopy/service/signing-keys.pem\n"));
+    assert_eq!(second.matches("/archive/").count(), 1, "{second}");
+    let archive = path.join("copy/marketplace/archive");
+    let loans = archive.join("2022-06-30/loans/1.parquet");
+    assert_eq!(fs::read_to_string(loans).unwrap(), "2022-06-30");
+    assert_eq!(fs::read_dir(archive).unwrap().count(), 1);
     let verified = tandem(path, &["verify", "--data", "copy/marketplace"]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     drop(demo);
