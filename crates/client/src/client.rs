@@ -252,7 +252,7 @@ impl ApiClient {
             _ => request.body(body).map(|request| self.http.run(request)),
         };
         let sent = sent.map_err(|error| error.to_string())?;
-        let mut answer = sent.map_err(|error| format!("{uri}: {error}"))?;
+        let mut answer = sent.map_err(|error| format!("{uri}: {}", explain(&error.to_string())))?;
         let body = answer
             .body_mut()
             .with_config()
@@ -264,4 +264,38 @@ impl ApiClient {
             body: body.map_err(|error| format!("{uri}: {error}"))?,
         })
     }
+}
+
+/// What is behind an error of TLS, and what to do. Others are shown as they are.
+fn explain(error: &str) -> String {
+    let known = [
+        (
+            "UnknownIssuer",
+            "the service's certificate is by an authority that is not known here: trust the \
+             authority's certificate (`--authority FILE`)",
+        ),
+        (
+            "CaUsedAsEndEntity",
+            "the service shows the certificate of an authority, which no service may use: it needs \
+             one of its own that the authority signed",
+        ),
+        (
+            "not valid for name",
+            "the service's certificate is for another name: call it by a name in the certificate, or \
+             have one made for this name",
+        ),
+        (
+            "certificate expired",
+            "the service's certificate is no longer valid: it must be renewed",
+        ),
+        (
+            "invalid HTTP version",
+            "what is there does not speak HTTP: write https:// if it speaks TLS",
+        ),
+    ];
+    let known = known.into_iter().find(|(sign, _)| error.contains(sign));
+    known.map_or_else(
+        || error.to_owned(),
+        |(_, words)| format!("{words} ({error})"),
+    )
 }

@@ -119,7 +119,11 @@ fn a_service_is_called_over_tls() {
     let certified = ["--authority", &server, "--certificate", &own];
     assert_eq!(call(&certified), "");
     for (more, expected) in [
-        (vec![], "invalid peer certificate: UnknownIssuer"),
+        (
+            vec![],
+            "the service's certificate is by an authority that is not known here: trust the \
+             authority's certificate (`--authority FILE`) (io: invalid peer certificate: UnknownIssuer)",
+        ),
         (
             vec!["--authority", "ours.pem"],
             "error: ours.pem: there is no certificate (PEM)",
@@ -131,6 +135,33 @@ fn a_service_is_called_over_tls() {
     ] {
         let said = call(&more);
         assert!(said.ends_with(expected), "{said}");
+    }
+    let port = served.base.rsplit(':').next().unwrap();
+    for (base, expected) in [
+        (
+            format!("http://127.0.0.1:{port}"),
+            "what is there does not speak HTTP: write https:// if it speaks TLS",
+        ),
+        (
+            format!("https://0.0.0.0:{port}"),
+            "the service's certificate is for another name: call it by a name in the certificate",
+        ),
+    ] {
+        let call = ["call", "GET", "/v1/agreements", "--base", &base];
+        let ours = [
+            "--client",
+            "ours",
+            "--key",
+            "ours.pem",
+            "--authority",
+            &server,
+        ];
+        let said = tandem(folder, &[&call[..], &ours].concat());
+        assert!(
+            text(&said.stderr).contains(expected),
+            "{}",
+            text(&said.stderr)
+        );
     }
 }
 
