@@ -69,7 +69,10 @@ impl Record<'_> {
     pub(crate) fn lock(&self) -> Result<Option<HeadFile>, TailError> {
         let file = HeadFile::open(self.path).map_err(|cause| self.error(cause))?;
         match file.file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => {
+                file.must_be_in_place().map_err(|cause| self.error(cause))?;
+                Ok(Some(file))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(cause)) => Err(self.error(cause).into()),
         }
@@ -144,6 +147,7 @@ pub enum TailError {
 #[derive(Debug)]
 pub(crate) struct HeadFile {
     file: File,
+    path: PathBuf,
 }
 
 impl HeadFile {
@@ -154,7 +158,25 @@ impl HeadFile {
             .create(true)
             .truncate(false)
             .open(path)?;
-        Ok(Self { file })
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// Checks that the file is still the one that another writer would lock.
+    pub(crate) fn must_be_in_place(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let one = |file: fs::Metadata| (file.dev(), file.ino());
+            let there = fs::metadata(&self.path).ok().map(one);
+            if there != Some(one(self.file.metadata()?)) {
+                return Err(io::Error::other(format!(
+                    "{} was deleted or replaced while the journal is open",
+                    self.path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn write(&mut self, head: Head) -> io::Result<()> {

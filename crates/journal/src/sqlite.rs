@@ -23,7 +23,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
-pub use self::copy::{Copied, CopyError, copy};
+pub use self::copy::{Copied, CopyError, copy, copy_database};
 use crate::head::{self, HeadFile, TailError};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};
 
@@ -74,11 +74,14 @@ impl Sqlite {
         opening.must_not_be_deleted()?;
         let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = opening.connect(create)?;
-        let head_file = opening.lock(&connection)?;
+        opening.must_be_writable(&connection)?;
         opening.must_be_empty(&connection)?;
-        opening.make_durable(&connection)?;
-        opening.fill(&mut connection, book)?;
-        opening.writer(connection, head_file)
+        opening.locked(|head_file| {
+            opening.must_be_empty(&connection)?;
+            opening.make_durable(&connection)?;
+            opening.fill(&mut connection, book)?;
+            opening.writer(connection, head_file)
+        })
     }
 
     /// Opens a journal and holds it for writing.
@@ -86,10 +89,12 @@ impl Sqlite {
         let opening = Opening::new(path.as_ref());
         opening.must_exist()?;
         let connection = opening.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let head_file = opening.lock(&connection)?;
+        opening.must_be_writable(&connection)?;
         opening.must_be_journal(&connection)?;
-        opening.make_durable(&connection)?;
-        opening.writer(connection, head_file)
+        opening.locked(|head_file| {
+            opening.make_durable(&connection)?;
+            opening.writer(connection, head_file)
+        })
     }
 
     /// Opens a journal and holds it for writing, or creates it. Who is killed while it creates one
@@ -116,7 +121,7 @@ impl Sqlite {
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.fatal(
             "copy its log into the database",
-            checkpoint(&self.connection, "PASSIVE"),
+            checkpoint(&self.connection),
         )
     }
 
@@ -210,7 +215,11 @@ impl Store for Sqlite {
             seq: batch.seq,
             hash: batch.hash,
         };
-        self.fatal(format!("write batch {}", batch.seq), self.insert(batch))?;
+        let write = || format!("write batch {}", batch.seq);
+        if let Some(file) = &self.head_file {
+            self.fatal(write(), file.must_be_in_place())?;
+        }
+        self.fatal(write(), self.insert(batch))?;
         if let Some(file) = &mut self.head_file {
             let written = file.write(head);
             self.fatal("write the head file", written)?;
@@ -358,14 +367,28 @@ impl<'a> Opening<'a> {
         Ok(connection)
     }
 
-    /// Makes this the only writer, for as long as the head file is kept.
-    fn lock(&self, connection: &Connection) -> Result<HeadFile, OpenError> {
-        // SQLite opens a file that may not be written to for reading, and says so much later.
-        if self.map(connection.is_readonly(rusqlite::MAIN_DB))? {
-            return Err(self.read_only());
+    /// SQLite opens a file that may not be written to for reading, and says so much later.
+    fn must_be_writable(&self, connection: &Connection) -> Result<(), OpenError> {
+        match self.map(connection.is_readonly(rusqlite::MAIN_DB))? {
+            true => Err(self.read_only()),
+            false => Ok(()),
         }
+    }
+
+    /// Opens a journal as its only writer, for as long as the head file is kept. Where it is refused,
+    /// no head file is left that was not there.
+    fn locked(
+        &self,
+        open: impl FnOnce(HeadFile) -> Result<Sqlite, OpenError>,
+    ) -> Result<Sqlite, OpenError> {
+        let is_new = !self.head_file.exists();
         let place = self.place.clone();
-        self.record().lock()?.ok_or(OpenError::InUse { place })
+        let head_file = self.record().lock()?.ok_or(OpenError::InUse { place })?;
+        let opened = open(head_file);
+        if is_new && opened.is_err() {
+            let _ = std::fs::remove_file(&self.head_file);
+        }
+        opened
     }
 
     /// Sets the connection up so that a commit returns only after it is flushed to the disk.
@@ -403,7 +426,7 @@ impl<'a> Opening<'a> {
         store.fatal("flush its log", flush(&log(self.path)))?;
         store.fatal(
             "copy its log into the database",
-            checkpoint(&store.connection, "TRUNCATE"),
+            checkpoint(&store.connection),
         )?;
         self.record()
             .note(&mut head_file, &store.book, store.head()?)?;
@@ -535,10 +558,8 @@ fn store_error(place: &str, doing: impl Into<String>, cause: impl Into<Cause>) -
 }
 
 /// Copies the log into the database, as far as no reader still needs it.
-fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Cause> {
-    let pragma = format!("PRAGMA wal_checkpoint({mode})");
-    connection.query_row(&pragma, [], |_| Ok(()))?;
-    Ok(())
+fn checkpoint(connection: &Connection) -> Result<(), Cause> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
 }
 
 /// The write-ahead log of a database.

@@ -52,27 +52,43 @@ pub(crate) fn backup(options: &Options) -> Outcome {
             options.data.display()
         )));
     }
-    make_private(&options.to)?;
-    let mut said = String::new();
     let to = service::folder(&options.to);
+    let keys_to = options.keys_to.as_deref();
+    let mut locks = Vec::new();
+    for folder in [Some(options.to.as_path()), keys_to].into_iter().flatten() {
+        make_private(folder)?;
+        if [&options.data, &service]
+            .iter()
+            .any(|own| is_same(own, folder))
+        {
+            return Err(Failure(format!(
+                "{}: this is what is to be copied; name another folder for the copy",
+                folder.display()
+            )));
+        }
+        let others = "another backup writes to this folder; wait for it, or name another";
+        locks.push(service::lock_against(folder, others)?);
+    }
+    let mut said = String::new();
     for file in BEFORE {
         copy_file(&service, &to, file, &mut said)?;
     }
     for book in books {
         let (from, to) = (options.data.join(&book), options.to.join(&book));
         make_private(&to)?;
-        let copied = sqlite::copy(&from.join(DATABASE), &to.join(DATABASE))?;
-        let new = copied.head.seq - copied.before;
-        said += &format!(
-            "{}: {} batches, {new} of them new\n",
-            to.join(DATABASE).display(),
-            copied.head.seq
-        );
+        let (journal, copy) = (from.join(DATABASE), to.join(DATABASE));
+        // A server may have it.
+        if journal.exists() {
+            let copied = sqlite::copy(&journal, &copy)?;
+            let (all, before) = (copied.head.seq, copied.before);
+            let new = all - before;
+            said += &format!("{}: {all} batches, {new} of them new\n", copy.display());
+        }
         // What the journal names is there before it is named.
         copy_archives(&from.join(ARCHIVES), &to.join(ARCHIVES), &mut said)?;
     }
     copy_file(&service, &to, AFTER, &mut said)?;
-    match &options.keys_to {
+    match keys_to {
         Some(folder) => {
             for file in KEYS {
                 copy_file(&service, folder, file, &mut said)?;
@@ -92,13 +108,20 @@ pub(crate) fn backup(options: &Options) -> Outcome {
     export::show(&said)
 }
 
-/// Names of the folders with books.
+/// True for two names of one folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
+}
+
+/// Names of the folders with books, or archives of books.
 fn books(data: &Path) -> Outcome<Vec<String>> {
     let failed = |error| Failure::io(data, &error);
     let mut found = Vec::new();
     for entry in fs::read_dir(data).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.path().join(DATABASE).is_file() {
+        let folder = entry.path();
+        if folder.join(DATABASE).is_file() || folder.join(ARCHIVES).is_dir() {
             found.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -163,8 +186,10 @@ fn copy_file(from: &Path, to: &Path, file: &str, said: &mut String) -> Outcome {
         copied?;
     } else {
         let text = fs::read_to_string(&from).map_err(|error| Failure::io(&from, &error))?;
-        let _ = fs::remove_file(&to);
-        create_private(&to, &text).map_err(|error| Failure::io(&to, &error))?;
+        let part = to.with_extension("part");
+        let _ = fs::remove_file(&part);
+        let written = create_private(&part, &text).and_then(|()| fs::rename(&part, &to));
+        written.map_err(|error| Failure::io(&to, &error))?;
     }
     *said += &format!("{}\n", to.display());
     Ok(())

@@ -24,7 +24,7 @@ use crate::instruct;
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
-use crate::service::{about, open_registry, registry_file};
+use crate::service::{open_registry, registry_file};
 use crate::table::ApplicationRow;
 use crate::verify::Verifier;
 use crate::words::counted;
@@ -109,12 +109,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
 
 /// Runs a programme up to a day, by default half a year after its last application, if its book
 /// is not as far.
-pub(crate) fn fill(
-    programme: &Programme,
-    place: &Place,
-    store: Option<&str>,
-    until: Option<Day>,
-) -> Outcome {
+pub(crate) fn fill(programme: &Programme, place: &Place, until: Option<Day>) -> Outcome {
     let applications = programme.applications(None)?;
     let last = applications.rows.iter().map(|row| row.date).max();
     let until = until.or_else(|| Some(last? + HALF_A_YEAR));
@@ -123,7 +118,7 @@ pub(crate) fn fill(
     let mut run = Run::open(place, programme, applications, payments, instructions)?;
     run.live(until)?;
     run.snapshot(place);
-    run.keep_refused(place, store)
+    run.keep_refused(place, None)
 }
 
 /// In days.
@@ -390,7 +385,7 @@ impl Run {
         let agreement = &version.agreement.file;
         let (id, servicer) = (&agreement.id, &agreement.roles.servicer);
         let kept = refusals::keep(&registry, id, servicer, &self.refused);
-        kept.map_err(|error| about(&file, &error))
+        kept.map_err(|error| Failure(format!("the registry: {error}")))
     }
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot

@@ -29,7 +29,8 @@ use crate::data::{DEFAULT, DEMO, Place, make_private};
 use crate::fail::{Failure, Outcome};
 use crate::programme::Programme;
 use crate::service::{
-    about, audit_file, lock, make_folder, open_answers, open_audit, open_persons, open_registry,
+    self, about, audit_file, lock, make_folder, open_answers, open_audit, open_persons,
+    open_registry,
 };
 use crate::{partner, run};
 
@@ -72,8 +73,8 @@ pub(crate) struct Options {
     #[arg(long)]
     sandbox: bool,
     /// A sandbox with the programmes' own applications and payments in it, and with clients and
-    /// people to try it as.
-    #[arg(long)]
+    /// people to try it as; in files of its own.
+    #[arg(long, conflicts_with = "store")]
     demo: bool,
     /// With --demo: the last day that is closed [default: half a year after the last application].
     #[arg(long, value_name = "DATE", requires = "demo")]
@@ -225,7 +226,7 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let audit = Audit::open(entries, options.audit_days, &metrics);
     let audit = audit.map_err(|error| about(&audit_file(data), &error))?;
     let webhooks = Webhooks::new(&registry, vault.sealer(), allow_private);
-    let webhooks = webhooks.map_err(|error| Failure(error.to_string()))?;
+    let webhooks = webhooks.map_err(|error| Failure(format!("the registry: {error}")))?;
     let service = Arc::new(Service {
         webhooks: Arc::new(webhooks),
         audit: Arc::new(audit),
@@ -367,11 +368,17 @@ fn open(
     base: &str,
 ) -> Outcome<(Arc<Desk>, std::thread::JoinHandle<()>)> {
     let name = BookName::new(programme.version.agreement.file.id.as_str())?;
+    if [service::FOLDER, KEYS].contains(&name.as_str()) {
+        return Err(Failure(format!(
+            "a service cannot have a book `{name}`: a folder of its own has this name; give the \
+             agreement another id"
+        )));
+    }
     let folder = options.data().join(name.as_str());
     let (store, node) = (options.store.as_deref(), options.node.as_deref());
     let place = Place::of(&name, Some(&folder), store, node)?;
     if options.demo {
-        run::fill(programme, &place, store, options.until)?;
+        run::fill(programme, &place, options.until)?;
     }
     let setup = Setup {
         rows: folder.join("rows.db"),

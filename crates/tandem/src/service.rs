@@ -12,7 +12,7 @@ use crate::data::{DEFAULT, make_private};
 use crate::fail::{Failure, Outcome};
 
 /// Folder of the service's own files below that of the books.
-const FOLDER: &str = "service";
+pub(crate) const FOLDER: &str = "service";
 
 /// Where a service is.
 #[derive(clap::Args)]
@@ -49,14 +49,19 @@ pub(crate) fn make_folder(data: &Path) -> Outcome<PathBuf> {
 
 /// Keeps the service's own files to one service, as long as it is held.
 pub(crate) fn lock(folder: &Path) -> Outcome<File> {
+    lock_against(
+        folder,
+        "another service runs in this folder; stop it, or name another with --data",
+    )
+}
+
+/// Keeps a folder to one program, as long as it is held; others are told why not.
+pub(crate) fn lock_against(folder: &Path, others: &str) -> Outcome<File> {
     let path = folder.join("lock");
     let file = File::create(&path).map_err(|error| Failure::io(&path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure(format!(
-            "{}: another service runs in this folder; stop it, or name another with --data",
-            folder.display()
-        ))),
+        Err(TryLockError::WouldBlock) => Err(about(folder, &others)),
         Err(TryLockError::Error(error)) => Err(Failure::io(&path, &error)),
     }
 }

@@ -51,7 +51,10 @@ enum Place {
 impl Registry {
     /// Opens a file, makes it if it is not there, and makes the tables that are not there.
     pub fn open(path: &Path, tables: &[&str]) -> Result<Registry> {
-        let file = NodeFile::open(path, tables)?;
+        Registry::of(NodeFile::open(path, tables)?)
+    }
+
+    fn of(file: NodeFile) -> Result<Registry> {
         // What is erased leaves nothing behind.
         file.with(|connection| connection.pragma_update(None, "secure_delete", true))?;
         Ok(Registry(Place::File(file)))
@@ -77,11 +80,11 @@ impl Registry {
     /// The same by a connection of its own, which waits for no other's statements; one that ends
     /// with the process has no more than one connection.
     pub fn another(&self) -> Result<Registry> {
-        Ok(Registry(match &self.0 {
-            Place::File(file) => Place::File(file.another()?),
+        match &self.0 {
+            Place::File(file) => Registry::of(file.another()?),
             #[cfg(feature = "postgres")]
-            Place::Server(schema) => Place::Server(Box::new(schema.another())),
-        }))
+            Place::Server(schema) => Ok(Registry(Place::Server(Box::new(schema.another())))),
+        }
     }
 
     /// The file, if it is one.
@@ -172,6 +175,9 @@ impl Tables<'_> {
                 }
                 Ok(found)
             }
+            // No text there can have this letter.
+            #[cfg(feature = "postgres")]
+            Tables::Server(_) if values.iter().any(Value::has_nul) => Ok(Vec::new()),
             #[cfg(feature = "postgres")]
             Tables::Server(link) => link.query(sql, values)?.iter().map(read).collect(),
         }

@@ -115,6 +115,12 @@ pub enum VaultError {
          name that one with --old-vault-key"
     )]
     OtherKey,
+    /// Nodes that share a vault started at once, each with a key of its own.
+    #[error(
+        "another node was first and made the vault's key; bring its file here in the place of the \
+         one that was made"
+    )]
+    OtherFirst,
     /// The key is to be changed, to itself.
     #[error("the old key of the vault is its key; name another with --vault-key")]
     SameKey,
@@ -191,8 +197,7 @@ impl Vault {
             registry.change(|tables| {
                 if let [(_, check), ..] = &CHECK.rows(tables, 1)?[..] {
                     let is_own = vault.sealer.open(&CHECK.name(&[]), &bytes(check)).is_some();
-                    // Another node was first with a key of its own.
-                    return is_own.then_some(()).ok_or(VaultError::OtherKey);
+                    return is_own.then_some(()).ok_or(VaultError::OtherFirst);
                 }
                 let check = vault.sealer.seal(&CHECK.name(&[]), b"");
                 let check = check.map_err(|_| VaultError::Random)?;
@@ -520,6 +525,11 @@ mod tests {
         assert_eq!(said(&KeySource::File(mistyped.clone())), expected);
         assert!(!mistyped.exists());
         let zeros = command("head -c 32 /dev/zero | base64");
+        assert_eq!(
+            VaultError::OtherFirst.to_string(),
+            "another node was first and made the vault's key; bring its file here in the place of \
+             the one that was made"
+        );
         let wrong = change(path, &zeros, Some(&other));
         assert!(matches!(wrong, Err(VaultError::OtherKey)));
     }

@@ -251,7 +251,7 @@ impl Connection {
 /// A server that may forget what it confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the server runs with {setting} = off, so it may lose what it has confirmed; a journal needs \
+    "the server runs with {setting} = off, so it may lose what it has confirmed; Tandem needs \
      {setting} = on: set it for this database or user, or in postgresql.conf"
 )]
 pub(super) struct NotDurable {

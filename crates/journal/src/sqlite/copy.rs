@@ -1,9 +1,11 @@
-//! Copies of a journal that is in use.
+//! Copies of databases that are in use.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
-use std::path::Path;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
 
 use super::{OpenError, Sqlite};
 use crate::{Head, Journal, JournalError, Store, StoreError};
@@ -17,7 +19,7 @@ pub struct Copied {
     pub before: u64,
 }
 
-/// Why a journal could not be copied.
+/// Why a database could not be copied.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum CopyError {
@@ -29,56 +31,102 @@ pub enum CopyError {
     Store(#[from] StoreError),
     #[error("{to}: this is no copy of {from}; name another folder for the copy")]
     Other { from: String, to: String },
+    #[error(
+        "{to}: the copy has batch {has}, but {from} ends at batch {head}: batches were lost there, or \
+         an older copy was restored; keep this copy, and name another folder for the next"
+    )]
+    Ahead {
+        from: String,
+        to: String,
+        has: u64,
+        head: u64,
+    },
     #[error("{to}: cannot write the copy: {cause}")]
-    Write { to: String, cause: io::Error },
+    Write {
+        to: String,
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Copies a journal, also while another program writes it; or adds to a copy what came since, each
 /// batch checked. The copy is durable when this returns.
 pub fn copy(from: &Path, to: &Path) -> Result<Copied, CopyError> {
     let source = Sqlite::open_read_only(from)?;
-    if !to.exists() {
-        whole(&source, to)?;
+    let is_new = !to.exists();
+    if is_new {
+        copy_database(&source.connection, to)?;
     }
     let mut copy = Sqlite::open(to)?;
-    let other = || CopyError::Other {
-        from: from.display().to_string(),
-        to: to.display().to_string(),
+    let names = || (from.display().to_string(), to.display().to_string());
+    let other = || {
+        let (from, to) = names();
+        CopyError::Other { from, to }
     };
     if copy.book() != source.book() || copy.secret().as_bytes() != source.secret().as_bytes() {
         return Err(other());
     }
     let mut source = Journal::open(source)?;
     let last = copy.head()?.unwrap_or_else(|| source.genesis());
+    // What a first copy has may be newer than what was looked at when the source was opened.
+    source.refresh()?;
     match source.check_point(last) {
-        Err(JournalError::Foreign { .. } | JournalError::Ahead { .. }) => return Err(other()),
+        Err(JournalError::Foreign { .. }) => return Err(other()),
+        Err(JournalError::Ahead { after, head, .. }) => {
+            let ((from, to), has) = (names(), after);
+            return Err(CopyError::Ahead {
+                from,
+                to,
+                has,
+                head,
+            });
+        }
         checked => checked?,
     }
     source.read(last, |batch| Ok::<_, CopyError>(copy.append(batch)?))?;
     Ok(Copied {
         head: source.head(),
-        before: last.seq,
+        before: if is_new { 0 } else { last.seq },
     })
 }
 
-/// Makes the copy at once, under another name until it is whole.
-fn whole(source: &Sqlite, to: &Path) -> Result<(), CopyError> {
+/// Copies a database whole, also while others use it, in the place of an earlier copy. Until it is
+/// whole and durable it has another name; only its owner may read it.
+pub fn copy_database(from: &Connection, to: &Path) -> Result<(), CopyError> {
     let write = |cause| CopyError::Write {
         to: to.display().to_string(),
         cause,
     };
-    let mut part = OsString::from(to);
-    part.push("-part");
-    let part = Path::new(&part);
-    match fs::remove_file(part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(write(error)),
-        _ => {}
-    }
+    let io = |cause: io::Error| write(cause.into());
+    let part = beside(to, "-part");
+    gone(&part).map_err(io)?;
     let name = part.to_string_lossy();
-    let copied = source.connection.execute("VACUUM INTO ?1", [&name]);
-    copied.map_err(|cause| source.error("be copied", cause))?;
-    File::open(part)
+    let copied = from.execute("VACUUM INTO ?1", [&name]);
+    copied.map_err(|cause| write(cause.into()))?;
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&part, mode).map_err(io)?;
+    }
+    File::open(&part)
         .and_then(|file| file.sync_all())
-        .and_then(|()| fs::rename(part, to))
-        .map_err(write)
+        .map_err(io)?;
+    // A log of what was here before would be taken for the copy's own.
+    for log in ["-wal", "-shm"] {
+        gone(&beside(to, log)).map_err(io)?;
+    }
+    fs::rename(&part, to).map_err(io)
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+/// Deletes a file, if it is there.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

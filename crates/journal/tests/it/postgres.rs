@@ -421,7 +421,7 @@ fn a_server_that_may_forget_is_refused() {
             .to_string()
             .replace(&place.address().to_string(), "SERVER"),
         "SERVER: cannot connect: the server runs with synchronous_commit = off, so it may lose \
-         what it has confirmed; a journal needs synchronous_commit = on: set it for this database \
+         what it has confirmed; Tandem needs synchronous_commit = on: set it for this database \
          or user, or in postgresql.conf"
     );
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tandem_journal::sqlite::OpenError;
+use tandem_journal::sqlite::{OpenError, copy};
 use tandem_journal::{Journal, JournalError, Sqlite, TailError};
 use tempfile::TempDir;
 
@@ -102,7 +103,7 @@ fn a_writer_is_the_only_one() {
     let writer = place.create();
     let error = place.open().unwrap_err().to_string();
     assert_eq!(place.relative(&error), IN_USE);
-    let error = Sqlite::create(place.path(), &demo())
+    let error = Sqlite::open_or_create(place.path(), &demo())
         .unwrap_err()
         .to_string();
     assert_eq!(place.relative(&error), IN_USE);
@@ -141,11 +142,40 @@ fn readers_read_while_a_writer_writes() {
 
     // A writer that opens while somebody reads waits for nobody.
     let last = writer.head();
-    drop(writer);
-    let mut writer = place.open().unwrap();
-    assert_eq!(writer.head(), last);
-    append(&mut writer, &[b"more"]).unwrap();
+    let mut writer = Some(writer);
+    let mut reader = place.read_only().unwrap();
+    let mut waited = Duration::ZERO;
+    let read = reader.read(genesis, |_| {
+        drop(writer.take());
+        let begun = Instant::now();
+        let mut next = place.open().unwrap();
+        waited += begun.elapsed();
+        assert!(next.head().seq >= last.seq);
+        append(&mut next, &[b"more"]).unwrap();
+        Ok::<_, JournalError>(())
+    });
+    read.unwrap();
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
     assert!(both.iter().all(|reader| reader.head() == last));
+}
+
+/// Whoever deletes the lock lets another in; the one before writes nothing more.
+#[test]
+fn a_writer_whose_head_file_is_gone_writes_nothing_more() {
+    let place = Place::filled();
+    let mut writer = place.open().unwrap();
+    fs::remove_file(place.file("journal.db-head")).unwrap();
+    let mut other = place.open().unwrap();
+    append(&mut other, &[b"other"]).unwrap();
+    let said = append(&mut writer, &[b"lost"]).unwrap_err().to_string();
+    let (said, _) = said.split_once("; nothing more is taken").unwrap();
+    assert_eq!(
+        place.relative(said),
+        "journal.db: cannot write batch 5: journal.db-head was deleted or replaced while the journal \
+         is open"
+    );
+    drop(writer);
+    append(&mut other, &[b"more"]).unwrap();
 }
 
 #[test]
@@ -312,4 +342,44 @@ fn a_place_that_may_not_be_written_to_is_an_error() {
         "journal.db: the journal or its directory may not be written to, which SQLite needs even \
          to read it; change the permissions, or copy the journal to another directory"
     );
+}
+
+#[test]
+fn a_copy_is_made_while_a_writer_writes_and_takes_what_is_new() {
+    let place = Place::filled();
+    let mut writer = place.open().unwrap();
+    let to = place.file("copy.db");
+    let first = copy(&place.path(), &to).unwrap();
+    assert_eq!((first.head, first.before), (writer.head(), 0));
+    append(&mut writer, &[b"new"]).unwrap();
+    let second = copy(&place.path(), &to).unwrap();
+    assert_eq!((second.head, second.before), (writer.head(), 4));
+    let mut copied = Journal::open(Sqlite::open_read_only(&to).unwrap()).unwrap();
+    assert_eq!(read_all(&mut copied).unwrap().len(), 5);
+    drop(copied);
+    // What was left unfinished, or of another database under the name, does no harm.
+    fs::write(place.file("other.db-part"), "cut off").unwrap();
+    fs::write(place.file("other.db-wal"), "of another").unwrap();
+    copy(&place.path(), &place.file("other.db")).unwrap();
+    drop(writer);
+
+    let said = |from: &Path, to: &Path| {
+        let said = copy(from, to).unwrap_err().to_string();
+        place.relative(&said)
+    };
+    let mut ahead = Journal::open(Sqlite::open(&to).unwrap()).unwrap();
+    append(&mut ahead, &[b"more"]).unwrap();
+    drop(ahead);
+    assert_eq!(
+        said(&place.path(), &to),
+        "copy.db: the copy has batch 6, but journal.db ends at batch 5: batches were lost there, or an \
+         older copy was restored; keep this copy, and name another folder for the next"
+    );
+    append(&mut place.open().unwrap(), &[b"otherwise"]).unwrap();
+    let other = "copy.db: this is no copy of journal.db; name another folder for the copy";
+    assert_eq!(said(&place.path(), &to), other);
+    let place = Place::filled();
+    Sqlite::create(place.file("copy.db"), &demo()).unwrap();
+    let said = copy(&place.path(), &place.file("copy.db")).unwrap_err();
+    assert_eq!(place.relative(&said.to_string()), other);
 }

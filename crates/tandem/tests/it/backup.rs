@@ -93,6 +93,30 @@ fn what_cannot_be_copied_is_said() {
         said(path, "backup --data nowhere --to copy"),
         "error: nowhere: No such file or directory (os error 2)\n"
     );
+    for own in ["one", "one/service"] {
+        fs::create_dir_all(path.join("one/service")).unwrap();
+        let (to, keys) = if own == "one" {
+            (own, "keys")
+        } else {
+            ("copy", own)
+        };
+        assert_eq!(
+            said(
+                path,
+                &format!("backup --data one --to {to} --keys-to {keys}")
+            ),
+            format!(
+                "error: {own}: this is what is to be copied; name another folder for the copy\n"
+            )
+        );
+    }
+    let busy = fs::File::create(path.join("copy/lock")).unwrap();
+    busy.lock().unwrap();
+    assert_eq!(
+        said(path, "backup --data one --to copy"),
+        "error: copy: another backup writes to this folder; wait for it, or name another\n"
+    );
+    drop(busy);
     // Two books of one name.
     for (programme, data) in [(servicing(path), "one"), (marketplace(path, 10), "two")] {
         let programme = programme.display();

@@ -220,19 +220,20 @@ impl Access {
 
     /// A client that is registered and not disabled.
     fn client(&self, client_id: &str, now: i64) -> Result<Option<Arc<Client>>, ClientError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, client)) = clients.get(client_id)
+        let known = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, client)) = known().get(client_id)
             && (now - CLIENT_AGE..=now).contains(read)
         {
             return Ok(Some(Arc::clone(client)));
         }
-        clients.remove(client_id);
+        // Nobody waits meanwhile for what is known.
         let found = Client::find(&self.registry, client_id)?.filter(|client| !client.disabled);
-        Ok(found.map(|client| {
-            let client = Arc::new(client);
-            clients.insert(client_id.to_owned(), (now, Arc::clone(&client)));
-            client
-        }))
+        let found = found.map(Arc::new);
+        match &found {
+            Some(client) => known().insert(client_id.to_owned(), (now, Arc::clone(client))),
+            None => known().remove(client_id),
+        };
+        Ok(found)
     }
 
     /// Room for a call whose body may have so many bytes, until it is given back.

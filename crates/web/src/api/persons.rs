@@ -19,6 +19,12 @@ use crate::vault::VaultError;
 
 fn failed(error: &VaultError) -> Problem {
     tracing::error!("{error}");
+    if let VaultError::Registry(_) = error {
+        return Problem::new(
+            problem::UNAVAILABLE,
+            "the registry cannot be reached; try again",
+        );
+    }
     Problem::new(
         problem::INTERNAL,
         "something failed here; the log of the service has it",

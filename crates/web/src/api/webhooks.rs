@@ -246,6 +246,12 @@ fn delivery(sent: Sent) -> Delivery {
 
 fn failed(error: &WebhookError) -> Problem {
     tracing::error!("{error}");
+    if let WebhookError::Registry(_) = error {
+        return Problem::new(
+            problem::UNAVAILABLE,
+            "the registry cannot be reached; try again",
+        );
+    }
     Problem::new(
         problem::INTERNAL,
         "something failed here; the log of the service has it",

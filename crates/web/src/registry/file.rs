@@ -1,14 +1,12 @@
 //! A SQLite file: a registry that no other node has, and what each node keeps for itself.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
+use tandem_journal::sqlite::{CopyError, copy_database};
 
 /// How long a statement waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,19 +61,8 @@ impl NodeFile {
     }
 
     /// Copies the file, also while a service uses it, in the place of an earlier copy.
-    pub fn copy_to(&self, to: &Path) -> super::Result<()> {
-        let failed = |error: io::Error| super::Error::Kept(format!("{}: {error}", to.display()));
-        let mut part = OsString::from(to);
-        part.push("-part");
-        let part = Path::new(&part);
-        match fs::remove_file(part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let name = part.to_string_lossy();
-        self.with(|connection| connection.execute("VACUUM INTO ?1", [&name]))?;
-        let flushed = fs::File::open(part).and_then(|file| file.sync_all());
-        flushed.and_then(|()| fs::rename(part, to)).map_err(failed)
+    pub fn copy_to(&self, to: &Path) -> Result<(), CopyError> {
+        copy_database(&self.lock(), to)
     }
 
     /// Runs statements, one caller at a time. Statements are short: call it from async code too.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use postgres::types::private::BytesMut;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Statement};
+use postgres::{Client, SimpleQueryMessage, Statement};
 use tandem_journal::postgres::{Connection, Server, explain};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -31,8 +31,9 @@ const LOCK: &str = "
     CREATE TABLE IF NOT EXISTS registry_lock (one INTEGER PRIMARY KEY);
     INSERT INTO registry_lock (one) VALUES (1) ON CONFLICT DO NOTHING";
 
-/// Begins a change.
-const BEGIN: &str = "BEGIN; SELECT one FROM registry_lock FOR UPDATE";
+/// Begins a change. What is read after the lock is what the change before left.
+const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT one FROM registry_lock FOR UPDATE";
 
 /// How often tables are made that another node makes at the same time, and the pause between.
 const TRIES: u32 = 5;
@@ -84,10 +85,22 @@ impl Schema {
 /// Makes a schema and its tables, and gives its name.
 fn make(server: &Server, area: &str, tables: &[&str]) -> Result<String, String> {
     let mut client = connect(server)?.client;
-    let current = client.query_one("SELECT current_schema()", &[]);
-    let current: Option<String> = current.and_then(|row| row.try_get(0)).map_err(words)?;
-    let prefix = current.filter(|name| name != "public");
-    let name = format!("{}_{area}", prefix.as_deref().unwrap_or("tandem"));
+    let path = "SELECT current_schema(), current_setting('search_path')";
+    let path = client.query_one(path, &[]).map_err(words)?;
+    let current: Option<String> = path.try_get(0).map_err(words)?;
+    let first: String = path.try_get(1).map_err(words)?;
+    let first = first.split(',').next().unwrap_or_default();
+    let first = first.trim().trim_matches('"');
+    let prefix = match first {
+        "$user" | "public" => "tandem",
+        chosen if current.as_deref() == Some(chosen) => chosen,
+        chosen => {
+            return Err(format!(
+                "schema {chosen}, which the address chooses, is not there; make it first"
+            ));
+        }
+    };
+    let name = format!("{prefix}_{area}");
     let tables = [LOCK].iter().chain(tables).map(|sql| in_dialect(sql));
     let tables: Vec<_> = tables.collect();
     let mut tries = 1;
@@ -201,8 +214,16 @@ impl Link {
     }
 
     pub(super) fn begin(&self) -> registry::Result<Change<'_>> {
-        self.ask(Ask::Begin)?;
-        Ok(Change(self))
+        let locked = self.ask(Ask::Begin)?;
+        let change = Change(self);
+        match locked {
+            Answer::Done(1) => Ok(change),
+            _ => Err(Error::Kept(
+                "the row of table registry_lock is gone, which keeps nodes apart: start the service \
+                 again, which makes it"
+                    .to_owned(),
+            )),
+        }
     }
 
     pub(super) fn execute(&self, sql: &str, values: &[Value]) -> registry::Result<usize> {
@@ -287,7 +308,7 @@ impl Session {
             return Err("there is no connection".to_owned());
         };
         let done = match ask {
-            Ask::Begin => prepared.run(BEGIN),
+            Ask::Begin => prepared.begin(),
             Ask::Commit => return self.commit(),
             Ask::Roll => prepared.run("ROLLBACK"),
             Ask::Execute(sql, values) => prepared.execute(sql, values),
@@ -302,12 +323,11 @@ impl Session {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        // Nothing of a change counts in which a statement failed, whatever its caller makes of that.
-        if self.changing || is_over(&error) || prepared.connection.client.is_closed() {
+        // Nothing of a change counts in which a statement failed, whatever its caller makes of that,
+        // and one that failed to begin or end may still be open.
+        let is_open = self.changing || matches!(ask, Ask::Begin | Ask::Roll);
+        if is_open || is_over(&error) || prepared.connection.client.is_closed() {
             self.connection = None;
-        } else if matches!(ask, Ask::Begin) {
-            // It may have begun, and waited for the lock.
-            let _ = prepared.run("ROLLBACK");
         }
         Err(words(error))
     }
@@ -360,6 +380,13 @@ impl Prepared {
     fn run(&mut self, sql: &str) -> Result<Answer, postgres::Error> {
         self.connection.client.batch_execute(sql)?;
         Ok(Answer::Done(0))
+    }
+
+    fn begin(&mut self) -> Result<Answer, postgres::Error> {
+        let answered = self.connection.client.simple_query(BEGIN)?;
+        let rows = answered.iter();
+        let rows = rows.filter(|one| matches!(one, SimpleQueryMessage::Row(_)));
+        Ok(Answer::Done(rows.count()))
     }
 
     fn prepare(&mut self, sql: &str) -> Result<Statement, postgres::Error> {

@@ -141,6 +141,38 @@ mod on_a_server {
     }
 
     #[test]
+    fn what_is_not_as_it_must_be_is_said() {
+        let Some(server) = tandem_pgtest::Server::shared() else {
+            return;
+        };
+        let schema = server.schema();
+        let registry = open(&tandem_pgtest::address(&[server], &schema));
+        let find = "select name from thing where name = ?1";
+        let found =
+            registry.read(|tables| tables.row(find, values!["A\0"], |row| row.get::<String>(0)));
+        assert_eq!(found.unwrap(), None);
+        server.sql(
+            &schema,
+            &format!("delete from {schema}_things.registry_lock"),
+        );
+        let said = registry.change(|tables| add(tables, "Ann")).unwrap_err();
+        assert_eq!(
+            said.to_string(),
+            "the row of table registry_lock is gone, which keeps nodes apart: start the service \
+             again, which makes it"
+        );
+        let address = tandem_pgtest::address(&[server], "elsewhere");
+        let said = Registry::on(&address.parse().unwrap(), "things", &[TABLE]);
+        let said = said.err().unwrap().to_string();
+        assert!(
+            said.ends_with(
+                ": schema elsewhere, which the address chooses, is not there; make it first"
+            ),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn while_no_server_answers_it_is_said_and_then_it_goes_on() {
         let Some(server) = tandem_pgtest::Server::start() else {
             return;

@@ -18,6 +18,14 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
+impl Value {
+    /// True for text with U+0000, which not every database takes.
+    #[cfg(feature = "postgres")]
+    pub(super) fn has_nul(&self) -> bool {
+        matches!(self, Value::Text(text) if text.contains('\0'))
+    }
+}
+
 /// The values of a statement, in the order of their numbers.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::registry::Value::from($value)),*] };
