@@ -113,7 +113,8 @@ impl Decision {
                     && (Rate::ZERO..=Rate::ONE).contains(rate)
             }
             Outcome::Decline(given) | Outcome::Refer(given) => {
-                given.iter().all(|&reason| usize::from(reason) < reasons)
+                let is_known = |&reason: &u8| usize::from(reason) < reasons;
+                given.len() <= reasons && given.iter().all(is_known)
             }
         }
     }

@@ -41,8 +41,12 @@ pub enum EngineError {
     /// The engine was stopped, by a failure or by its owner, before the commands were durable.
     #[error("the engine has stopped; open the book again to go on from what is durable")]
     Stopped,
-    /// An event is larger than a batch can be.
-    #[error("an event of {0} bytes is larger than a journal batch can be; send smaller documents")]
+    /// An event is larger than a batch can be. The book refuses what would have such an event, so it
+    /// is a bug.
+    #[error(
+        "an event of {0} bytes is larger than a journal batch can be, which no command should be able \
+         to bring about: report it, with the command"
+    )]
     EventTooLarge(usize),
     /// The system gives no thread.
     #[error("cannot start a thread for the writer: {0}; allow this program more, or stop others")]
@@ -142,7 +146,8 @@ fn too_large(error: PushError) -> EngineError {
 
 #[cfg(test)]
 mod tests {
-    use tandem_domain::book::Documents;
+    use tandem_domain::calendar::Day;
+    use tandem_domain::money::Rate;
     use tandem_journal::{BookName, Memory};
 
     use super::*;
@@ -162,30 +167,27 @@ mod tests {
         let name = BookName::new("example").expect("a good name");
         let journal = Journal::open(Memory::new(name)).expect("an empty journal");
         let mut engine = Engine::open(journal).expect("an empty book");
-        let example = |file: &str| {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/lending-club/");
-            std::fs::read_to_string(format!("{folder}{file}")).expect("the example is there")
+        // No command has such an event, so it is put there.
+        engine.events.push(Event::Fixed {
+            index: "x".repeat(600_000),
+            day: Day(0),
+            rate: Rate::ZERO,
+        });
+        let fix = || {
+            [Command::Fix {
+                index: "LPR1Y".to_owned(),
+                day: Day(0),
+                rate: Rate::ZERO,
+            }]
         };
-        let documents = Documents {
-            agreement: format!("{}\n# {}", example("agreement.toml"), "x".repeat(600_000)),
-            policies: vec![
-                example("policies/house.toml"),
-                example("policies/investors.toml"),
-            ],
-            rulebook: None,
-            calendar: None,
-        };
-        let sign = || [Command::Sign(Box::new(documents.clone()))];
-        let error = engine
-            .submit(sign())
-            .expect_err("larger than a batch")
-            .to_string();
-        assert!(
-            error.ends_with("is larger than a journal batch can be; send smaller documents"),
-            "{error}"
+        let error = engine.submit(fix()).expect_err("larger than a batch");
+        assert_eq!(
+            error.to_string(),
+            "an event of 600010 bytes is larger than a journal batch can be, which no command should \
+             be able to bring about: report it, with the command"
         );
         assert_eq!(
-            engine.submit(sign()).expect_err("it stopped").to_string(),
+            engine.submit(fix()).expect_err("it stopped").to_string(),
             "the engine has stopped; open the book again to go on from what is durable"
         );
     }

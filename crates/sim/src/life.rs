@@ -4,14 +4,13 @@
 use fastrand::Rng;
 use tandem_domain::agreement::{Component, Prepayment};
 use tandem_domain::book::{
-    Application, Archiving, Book, Command, Instruction, Loan, Replacement, Slice,
+    Application, Archiving, Book, Command, Instruction, Loan, MOST_DOCUMENTS, Replacement, Slice,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Sale, Status};
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::party::PartyId;
-use tandem_journal::MAX_EVENT;
 
 use crate::disk::{Damage, Fault};
 use crate::papers::{self, Papers};
@@ -222,9 +221,9 @@ impl Life {
         }
     }
 
-    /// The next version of the agreement: other limits, another term here and there. With
-    /// `padding` the agreement has so many bytes of comment.
-    fn sign(&mut self, padding: usize) -> Command {
+    /// The next version of the agreement: other limits, another term here and there. A comment fills
+    /// the documents up to so many bytes.
+    fn sign(&mut self, bytes: usize) -> Command {
         self.version += 1;
         let mut papers = self.base.clone();
         if self.version > 1 {
@@ -241,21 +240,19 @@ impl Life {
             }
         }
         let mut documents = papers.documents();
-        if padding > 0 {
-            let rest = documents.agreement.len() + documents.policies.concat().len();
-            let padding = padding.saturating_sub(rest);
+        if let Some(padding) = bytes.checked_sub(documents.bytes() + 2) {
             documents.agreement += &format!("# {}", "x".repeat(padding));
         }
         Command::Sign(Box::new(documents))
     }
 
     /// Commands whose events do not fit into one batch of the journal: the first fills it almost,
-    /// the second has several events, so a crash can come between them.
+    /// the second has several events, so a crash can come between them. Now and then the first is too
+    /// long, and refused.
     fn straddle(&mut self, book: &Book) -> [Command; 2] {
-        // The event has up to 35 bytes more than its documents.
-        let left = self.rng.usize(40..220);
+        let bytes = MOST_DOCUMENTS + 20 - self.rng.usize(..120);
         let several = self.rng.u32(..4);
-        let sign = self.sign(MAX_EVENT - left);
+        let sign = self.sign(bytes);
         match several {
             0 => [sign, self.replace(book)],
             _ => [sign, self.close()],

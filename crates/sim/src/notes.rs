@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_domain::book::{Answer, Application, ApplicationState, Book, Command, Refusal, Slice};
+use tandem_domain::book::{
+    Answer, Application, ApplicationState, Book, Command, MOST_DOCUMENTS, Refusal, Slice,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::Action;
 use tandem_domain::money::Amount;
@@ -58,6 +60,15 @@ impl Notes {
         ensure(retry != Some(false) || refused, REUSE, || {
             format!("{command:?} was answered {answer:?}")
         })?;
+        if let Command::Sign(documents) = command {
+            let long = documents.bytes() > MOST_DOCUMENTS;
+            let refused = matches!(answer, Err(Refusal::LongDocuments { .. }));
+            let closing = matches!(answer, Err(Refusal::Closing(_)));
+            ensure(refused == long || closing, LENGTH, || {
+                let bytes = documents.bytes();
+                format!("documents of {bytes} bytes were answered {answer:?}")
+            })?;
+        }
         let Ok(answer) = answer else {
             return Ok(());
         };
@@ -155,6 +166,7 @@ pub(crate) const LOST: &str = "nothing acknowledged is lost";
 pub(crate) const TWICE: &str = "nothing happens twice";
 const RETRY: &str = "a retry is recognised";
 const REUSE: &str = "a used key is refused";
+const LENGTH: &str = "documents that are too long are refused, and no others";
 
 fn noted(instruction: &tandem_domain::book::Instruction) -> (String, Day, Action) {
     let application = instruction.application.clone();

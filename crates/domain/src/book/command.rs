@@ -69,6 +69,17 @@ pub enum Command {
     },
 }
 
+/// Most bytes of documents that are signed together. With what else their event has, 128 bytes at
+/// most, they fit into a batch of the journal.
+pub const MOST_DOCUMENTS: usize = 512 * 1024 - 128;
+
+/// Most bytes of a text in an application, and of a name that comes with a command.
+pub const LONGEST_TEXT: usize = 1_000;
+
+/// Most bytes that the values of an application take together: in its event, and in the list of
+/// who is shown which part of it. What else is there fits into the rest of a batch.
+pub const MOST_VALUES: usize = 500_000;
+
 /// The documents of a cooperation, as text. They go into the journal as they are.
 #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 #[cbor(array)]
@@ -85,6 +96,16 @@ pub struct Documents {
     /// The calendar of business days (TOML); without one, all days but weekends.
     #[n(3)]
     pub calendar: Option<String>,
+}
+
+impl Documents {
+    /// How many bytes they have together; at most [`MOST_DOCUMENTS`] are signed.
+    pub fn bytes(&self) -> usize {
+        let others = [&self.rulebook, &self.calendar];
+        let others = others.into_iter().flatten();
+        let texts = [&self.agreement].into_iter().chain(&self.policies);
+        texts.chain(others).map(String::len).sum()
+    }
 }
 
 /// An application for a loan, with what each lender said to it.
@@ -166,6 +187,16 @@ pub enum Refusal {
     /// Nothing is signed yet.
     #[error("no agreement is signed; sign one first")]
     NotSigned,
+    /// The documents are too long.
+    #[error(
+        "the documents have {bytes} bytes together, at most {MOST_DOCUMENTS} can be signed; shorten them by {least}"
+    )]
+    LongDocuments {
+        /// Their bytes.
+        bytes: usize,
+        /// How many must go.
+        least: usize,
+    },
     /// The documents cannot be read.
     #[error("the documents are not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
     InvalidDocuments(Vec<Problem>),
@@ -193,12 +224,27 @@ pub enum Refusal {
     Closing(Day),
     /// A lender's decision cannot be meant.
     #[error(
-        "decision {0} is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list"
+        "decision {0} is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list, and there are no more than that has"
     )]
     BadDecision(usize),
     /// A value is too long.
-    #[error("`{0}` is too long; a text has at most 1,000 bytes")]
-    LongValue(String),
+    #[error("`{name}` is too long: it has {bytes} bytes; a text has at most {LONGEST_TEXT}")]
+    LongValue {
+        /// What it is the value of.
+        name: String,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// The values of an application are too long together.
+    #[error(
+        "the application's {count} values take {bytes} bytes together, at most {MOST_VALUES} are possible; shorten its texts"
+    )]
+    LongApplication {
+        /// How many values there are.
+        count: usize,
+        /// Bytes that they take.
+        bytes: usize,
+    },
     /// The key was used before for something else.
     #[error("key `{0}` was used before with other content; use a new key")]
     KeyUsed(String),
@@ -403,13 +449,15 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Refusal::NotSigned => "not_signed",
+            Refusal::LongDocuments { .. } => "long_documents",
             Refusal::InvalidDocuments(_) => "invalid_documents",
             Refusal::VersionUsed { .. } => "version_used",
             Refusal::VersionOutOfOrder { .. } => "version_out_of_order",
             Refusal::NotAnAmendment(_) => "not_an_amendment",
             Refusal::Closing(_) => "closing",
             Refusal::BadDecision(_) => "bad_decision",
-            Refusal::LongValue(_) => "long_value",
+            Refusal::LongValue { .. } => "long_value",
+            Refusal::LongApplication { .. } => "long_application",
             Refusal::KeyUsed(_) => "key_used",
             Refusal::BadKey(_) => "bad_key",
             Refusal::WrongValues { .. } => "wrong_values",

@@ -1,6 +1,8 @@
 //! Deciding commands: pure, from the state and the command alone.
 
-use super::command::{Application, Command, Documents, Refusal};
+use super::command::{
+    Application, Command, Documents, LONGEST_TEXT, MOST_DOCUMENTS, MOST_VALUES, Refusal,
+};
 use super::event::{Decided, DeclineReason, Event, Verdict};
 use super::hashes::Hashes;
 use super::keys::KeyHash;
@@ -47,17 +49,18 @@ impl Book {
     }
 
     fn decide_sign(&self, documents: Documents) -> Result<Option<Event>, Refusal> {
+        let mut versions = self.versions.iter();
+        if versions.any(|known| known.documents == documents) {
+            return Ok(None);
+        }
+        let bytes = documents.bytes();
+        if let Some(least) = bytes.checked_sub(MOST_DOCUMENTS).filter(|&more| more > 0) {
+            return Err(Refusal::LongDocuments { bytes, least });
+        }
         let version = Version::parse(documents.clone()).map_err(Refusal::InvalidDocuments)?;
         let file = &version.agreement.file;
         if let Some(last) = self.versions.last() {
             let signed = &last.agreement.file;
-            if self
-                .versions
-                .iter()
-                .any(|known| known.documents == documents)
-            {
-                return Ok(None);
-            }
             if self
                 .versions
                 .iter()
@@ -142,16 +145,20 @@ impl Book {
                 expected,
             });
         }
-        for ((name, _), value) in version
-            .agreement
-            .scope
-            .fields
-            .iter()
-            .zip(&application.values)
-        {
-            if matches!(value, Value::Text(text) if text.len() > LONGEST_TEXT) {
-                return Err(Refusal::LongValue(name.clone()));
+        let mut bytes = 0;
+        let fields = &version.agreement.scope.fields;
+        for ((name, _), value) in fields.iter().zip(&application.values) {
+            bytes += SURROUND;
+            if let Value::Text(text) = value {
+                check_text(name, text)?;
+                bytes += text.len();
             }
+        }
+        if bytes > MOST_VALUES {
+            return Err(Refusal::LongApplication {
+                count: expected,
+                bytes,
+            });
         }
         for (place, decision) in application.decisions.iter().enumerate() {
             if !decision.is_usable(version.policies[place].reasons.len()) {
@@ -415,8 +422,19 @@ impl Book {
 const APPLICATION_KEY: usize = 64;
 pub(super) const INSTRUCTION_KEY: usize = 80;
 
-/// Most bytes of a text in an application.
-pub(super) const LONGEST_TEXT: usize = 1_000;
+/// Most bytes that a value takes besides its text: a number or the head of a text, and four bytes
+/// that say how long a part of the event is and who is shown it.
+const SURROUND: usize = 9 + 4;
+
+pub(super) fn check_text(name: &str, text: &str) -> Result<(), Refusal> {
+    match text.len() {
+        0..=LONGEST_TEXT => Ok(()),
+        bytes => Err(Refusal::LongValue {
+            name: name.to_owned(),
+            bytes,
+        }),
+    }
+}
 
 pub(super) fn check_key(key: &str, longest: usize) -> Result<(), Refusal> {
     // A key has no more characters than bytes.

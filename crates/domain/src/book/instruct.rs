@@ -2,7 +2,7 @@
 //! its value date, and refused for one precise reason.
 
 use super::command::{Answer, Instruction, Refusal, Replacement};
-use super::decide::{INSTRUCTION_KEY, Ready, check_key};
+use super::decide::{INSTRUCTION_KEY, Ready, check_key, check_text};
 use super::event::Event;
 use super::hashes::digest;
 use super::keys::KeyHash;
@@ -183,6 +183,7 @@ impl Book {
         day: Day,
         rate: Rate,
     ) -> Result<Option<Event>, Refusal> {
+        check_text("index", &index)?;
         within("a reference rate", rate, Rate(-Rate::ONE.0), Rate::ONE)?;
         let known = self.fixings(&index).last();
         if known.is_some_and(|last| last.day == day && last.rate == rate) {

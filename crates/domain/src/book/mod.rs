@@ -28,7 +28,8 @@ pub mod words;
 pub use archive::MOST_AT_ONCE;
 pub use attest::Finding;
 pub use command::{
-    Answer, Application, Archiving, Command, Documents, Instruction, Refusal, Replacement, Slice,
+    Answer, Application, Archiving, Command, Documents, Instruction, LONGEST_TEXT, MOST_DOCUMENTS,
+    MOST_VALUES, Refusal, Replacement, Slice,
 };
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
 pub use hashes::Hashes;

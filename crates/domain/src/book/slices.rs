@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::Book;
 use super::command::{Refusal, Slice};
-use super::decide::{INSTRUCTION_KEY, LONGEST_TEXT, Request, check_key};
+use super::decide::{INSTRUCTION_KEY, Request, check_key, check_text};
 use super::event::{Event, Sliced};
 use super::hashes::digest;
 use crate::agreement::{Agreement, Limit, is_short_name};
@@ -235,12 +235,7 @@ impl Book {
         if !amount.is_positive() || amount > Amount::MAX {
             return Err(Refusal::BadAmount);
         }
-        if subject
-            .as_ref()
-            .is_some_and(|subject| subject.len() > LONGEST_TEXT)
-        {
-            return Err(Refusal::LongValue(clause));
-        }
+        check_text(&clause, subject.as_deref().unwrap_or_default())?;
         let own = &agreement.file.id;
         if book == *own || !is_short_name(&book) {
             return Err(Refusal::BadSlice(format!(

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Book, Command, Documents, Event, Refusal, Version};
+use tandem_domain::book::{Book, Command, Documents, Event, MOST_DOCUMENTS, Refusal, Version};
 use tandem_domain::document::Problem;
 use tandem_domain::field::Value;
 use tandem_domain::ledger::Entry;
@@ -127,6 +127,9 @@ fn every_refusal_has_its_code_and_text() {
     let mut wrong = papers.documents();
     wrong.agreement = wrong.agreement.replace("format = 1", "format = 2");
     refusals.push(refused(&mut empty, Command::Sign(Box::new(wrong))));
+    let mut long = papers.documents();
+    long.agreement += &format!("# {}", "x".repeat(MOST_DOCUMENTS - 1 - long.bytes()));
+    refusals.push(refused(&mut empty, Command::Sign(Box::new(long))));
 
     let mut desk = Desk::new(&papers);
     let sign = |papers: Papers| Command::Sign(Box::new(papers.documents()));
@@ -164,7 +167,9 @@ fn every_refusal_has_its_code_and_text() {
         maximum: Amount(1),
         rate: Rate(Rate::ONE.0 + 1),
     };
-    applications.extend([long, greedy]);
+    let mut talkative = application("A");
+    talkative.decisions[1].outcome = Outcome::Decline(vec![0; 200]);
+    applications.extend([long, greedy, talkative]);
     for application in applications {
         refusals.push(refused(&mut desk, Command::Apply(Box::new(application))));
     }
@@ -190,6 +195,12 @@ fn every_refusal_has_its_code_and_text() {
     refusals.push(desk.pay("P", "A", Amount(1), today, true).unwrap_err());
     refusals.push(desk.pay("Q", "A", Amount(1), today, true).unwrap_err());
     refusals.push(refused(&mut desk, close("2024-01-16")));
+    let fix = Command::Fix {
+        index: "x".repeat(1_001),
+        day: today,
+        rate: Rate::ZERO,
+    };
+    refusals.push(refused(&mut desk, fix));
     let ended = Event::DayEnded { day: today };
     desk.book.apply(&ended, &mut |_: &Entry| {});
     refusals.push(desk.accept("A").unwrap_err());
@@ -201,6 +212,7 @@ fn every_refusal_has_its_code_and_text() {
     let expected = [
         "not_signed: no agreement is signed; sign one first",
         "invalid_documents: the documents are not valid: line 3, format: this program reads format 1",
+        "long_documents: the documents have 524161 bytes together, at most 524160 can be signed; shorten them by 1",
         "version_used: version 1 of agreement `river-cloud` is signed with other content; a change needs version 2",
         "version_out_of_order: version 3 does not follow version 1, the last one signed",
         "not_an_amendment: the id has changed; an amendment keeps id, currency and parties, and may add parties at the end",
@@ -214,8 +226,9 @@ fn every_refusal_has_its_code_and_text() {
         "missing_field: `region` is missing or not of its kind; every application states it",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
         "bad_amount: the amount must be above zero and at most 10,000,000,000,000.00",
-        "long_value: `region` is too long; a text has at most 1,000 bytes",
-        "bad_decision: decision 2 is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list",
+        "long_value: `region` is too long: it has 1001 bytes; a text has at most 1000",
+        "bad_decision: decision 2 is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list, and there are no more than that has",
+        "bad_decision: decision 2 is not usable: a rate lies between 0% and 100%, an amount above zero, a reason in the policy's list, and there are no more than that has",
         "key_used: key `A` was used before with other content; use a new key",
         "no_loan: application `A` has no loan: it is offered",
         "unknown_application: there is no application `Z`",
@@ -228,6 +241,7 @@ fn every_refusal_has_its_code_and_text() {
         "key_used: key `P` was used before with other content; use a new key",
         "loan_repaid: loan `A` is repaid; only chargebacks and reversals are possible",
         "not_the_business_date: 2024-01-16 cannot be closed: the business date is 2024-01-15",
+        "long_value: `index` is too long: it has 1001 bytes; a text has at most 1000",
         "closing: the close of 2024-01-15 was interrupted; close the day first",
     ];
     for (found, expected) in found.iter().zip(expected) {

@@ -405,7 +405,7 @@ fn what_is_wrong_with_a_slice_is_said() {
         (
             home,
             send(slice("7.3", Some(&"x".repeat(1_001)), "north", 1)),
-            "long_value: `7.3` is too long; a text has at most 1,000 bytes",
+            "long_value: `7.3` is too long: it has 1001 bytes; a text has at most 1000",
         ),
         (
             home,

@@ -427,24 +427,6 @@ fn stopping_drains_the_queue_and_takes_nothing_more() {
 }
 
 #[test]
-fn an_event_that_fits_into_no_batch_ends_the_writer() {
-    let scene = Scene::new();
-    let mut client = scene.writer.client();
-    let (writer, _) = scene.open_the_gate();
-    let mut documents = documents();
-    documents.agreement = documents
-        .agreement
-        .replace("version = 1\n", "version = 2\n");
-    documents.agreement += &format!("\n# {}", "x".repeat(600_000));
-    let sign = Command::Sign(Box::new(documents));
-    assert!(matches!(client.submit([sign]), Err(EngineError::Stopped)));
-    assert!(matches!(
-        writer.stop(),
-        Err(EngineError::EventTooLarge(600_000..))
-    ));
-}
-
-#[test]
 fn a_client_that_leaves_holds_nobody_up() {
     let scene = Scene::new();
     let mut stays = scene.writer.client();

@@ -162,7 +162,7 @@ async fn a_form_that_is_none_does_nothing() {
         .await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
     page.says("The form cannot be read");
-    page.says("It is too large or not a form. Nothing was done.");
+    page.says("It is not a form, or has more than 256 KiB as it is sent. Nothing was done.");
 }
 
 #[tokio::test]
