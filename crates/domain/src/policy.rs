@@ -191,11 +191,7 @@ impl Policy {
 
     /// Decides an application from its values (in the agreement's order).
     pub fn decide(&self, values: &[Value]) -> Decision {
-        let score = self
-            .file
-            .scorecard
-            .as_ref()
-            .map(|card| card.base + self.points(values));
+        let score = self.score(values);
         let declined = matching(&self.decline, values, 0);
         if !declined.is_empty() {
             return Decision {
@@ -210,19 +206,36 @@ impl Policy {
                 outcome: Outcome::Refer(referred),
             };
         }
+        let outcome = match self.terms(score, values) {
+            Some((maximum, rate)) => Outcome::Approve { maximum, rate },
+            None => Outcome::Decline(vec![(self.reasons.len() - 1) as u8]),
+        };
+        Decision { score, outcome }
+    }
+
+    /// What a person may approve of an application that was referred: the most, and the lowest rate.
+    /// It is what the policy would offer if it referred nothing; none if it would decline.
+    pub fn authority(&self, values: &[Value]) -> Option<(Amount, Rate)> {
+        let declined = self.decline.iter().any(|row| row.holds(values));
+        let score = self.score(values);
+        (!declined).then(|| self.terms(score, values)).flatten()
+    }
+
+    /// What the offer table gives.
+    fn terms(&self, score: Option<i64>, values: &[Value]) -> Option<(Amount, Rate)> {
         let points = score.map_or(Value::Missing, Value::Number);
         let offer = self
             .offers
             .iter()
             .find(|offer| offer.when.holds_with(values, &points));
-        let approved = offer
+        offer
             .and_then(|offer| offer.terms(values))
-            .filter(|(maximum, _)| maximum.is_positive());
-        let outcome = match approved {
-            Some((maximum, rate)) => Outcome::Approve { maximum, rate },
-            None => Outcome::Decline(vec![(self.reasons.len() - 1) as u8]),
-        };
-        Decision { score, outcome }
+            .filter(|(maximum, _)| maximum.is_positive())
+    }
+
+    fn score(&self, values: &[Value]) -> Option<i64> {
+        let card = self.file.scorecard.as_ref()?;
+        Some(card.base + self.points(values))
     }
 
     fn points(&self, values: &[Value]) -> i64 {

@@ -132,6 +132,17 @@ impl Disclosure {
                 let parties = seen.map_or(0, |seen| seen.concerned(decided));
                 self.applications.push(parties);
             }
+            Event::Underwritten {
+                application,
+                decided,
+                ..
+            } => {
+                let seen = self.versions.get(usize::from(decided.version));
+                let parties = seen.map_or(0, |seen| seen.concerned(decided));
+                if let Some(concerned) = self.applications.get_mut(*application as usize) {
+                    *concerned = parties;
+                }
+            }
             Event::Disbursed { application } => {
                 let parties = self.application(*application);
                 self.loans.push(parties);
@@ -220,10 +231,21 @@ impl Disclosure {
     /// When an application was decided under a version that was not observed.
     pub fn encode(&self, event: &Event, body: &mut Vec<u8>, parts: &mut Vec<(usize, Readers)>) {
         let start = body.len();
+        let offer = |decided: &Decided| matches!(decided.verdict, Verdict::Offered { .. });
+        let seen = |decided: &Decided| &self.versions[usize::from(decided.version)];
         match event {
-            Event::Decided(decided) if matches!(decided.verdict, Verdict::Offered { .. }) => {
-                let seen = &self.versions[usize::from(decided.version)];
-                encode_offer(decided, seen, body, parts).expect("encoding into memory cannot fail");
+            Event::Decided(decided) if offer(decided) => {
+                encode_offer(None, decided, seen(decided), body, parts)
+                    .expect("encoding into memory cannot fail");
+            }
+            Event::Underwritten {
+                application,
+                lender,
+                decided,
+            } if offer(decided) => {
+                let by = Some((*application, *lender));
+                encode_offer(by, decided, seen(decided), body, parts)
+                    .expect("encoding into memory cannot fail");
             }
             _ => {
                 minicbor::encode(event, Cbor(body)).expect("encoding into memory cannot fail");
@@ -253,7 +275,9 @@ impl Disclosure {
             | Event::Settled { .. }
             | Event::Fixed { .. }
             | Event::Withdrawn { .. } => {}
-            Event::Decided(_) | Event::Archived { .. } => parts.push((end, Readers::Only(0))),
+            Event::Decided(_) | Event::Underwritten { .. } | Event::Archived { .. } => {
+                parts.push((end, Readers::Only(0)));
+            }
             Event::Disbursed { application } => concerning(self.application(*application)),
             Event::Instructed { loan, .. }
             | Event::ChargedOff { loan, .. }
@@ -346,7 +370,7 @@ impl Disclosure {
         all.extend(&known.addressed);
         let bytes = all.values().copied().collect::<Vec<_>>().concat();
         let mut event: Event = minicbor::decode(&bytes).map_err(unreadable)?;
-        if let Event::Decided(decided) = &event {
+        if let Event::Decided(decided) | Event::Underwritten { decided, .. } = &event {
             let seen = self.versions.get(usize::from(decided.version));
             let expected = seen.map(|seen| (seen.values(), seen.lenders.len()));
             if expected != Some((decided.values.len(), decided.decisions.len())) {
@@ -426,8 +450,12 @@ impl Disclosure {
                     }));
                 }
             }
-            1 => {
-                let mut d = Decoder::new(part(2));
+            kind @ (1 | 16) => {
+                // Whose person decided: a lender that there cannot be.
+                if kind == 16 {
+                    standins.extend([vec![0x18, 0xff], Vec::new()]);
+                }
+                let mut d = Decoder::new(part(standins.len() + 1));
                 d.skip()?;
                 standins.push(vec![0]);
                 if let Some(seen) = self.versions.get(usize::from(d.u16()?)) {
@@ -467,8 +495,10 @@ impl Disclosure {
 }
 
 /// Encodes an offer, which is what is most often written, piece by piece: the same bytes as its
-/// encoding as a whole has.
+/// encoding as a whole has. `by` is the place of an application that waited for a person, and that of
+/// the lender whose person decided.
 fn encode_offer(
+    by: Option<(u32, u8)>,
     decided: &Decided,
     seen: &Seen,
     body: &mut Vec<u8>,
@@ -477,7 +507,19 @@ fn encode_offer(
     let concerned = seen.concerned(decided);
     let mut e = Encoder::new(Cbor(body));
     let mut end = |e: &Encoder<Cbor<'_>>, readers| parts.push((e.writer().0.len(), readers));
-    e.array(2)?.u8(1)?.array(1)?.array(8)?.str(&decided.key)?;
+    match by {
+        None => e.array(2)?.u8(1)?.array(1)?,
+        Some((application, lender)) => {
+            e.array(2)?.u8(16)?.array(3)?.u32(application)?;
+            end(&e, Readers::Shared);
+            // Whom the others need a person's word of is not theirs to know.
+            let own = seen.lenders.get(usize::from(lender)).copied();
+            e.u8(lender)?;
+            end(&e, Readers::Only(own.unwrap_or(0) & concerned));
+            &mut e
+        }
+    };
+    e.array(8)?.str(&decided.key)?;
     end(&e, Readers::Shared);
     // From the digest of all values one could find out those that one may not see.
     e.u64(decided.body)?;

@@ -270,6 +270,16 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
                 "decides an application that does not fit its agreement",
             )
         }
+        Event::Underwritten {
+            application,
+            lender,
+            decided,
+        } => (
+            book.referral(*application).is_some()
+                && book.waits(*application, decided)
+                && usize::from(*lender) < decided.decisions.len(),
+            "decides an application that does not wait for a person",
+        ),
         Event::Withdrawn { application } | Event::Disbursed { application } => {
             let record = book.application_at(*application);
             let offered = record.is_some_and(|record| record.state == ApplicationState::Offered);

@@ -199,7 +199,10 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
             Value::Text(region) => region,
             _ => "",
         };
-        let most = book.most(limit, limit.subject(own, decided.borrower.as_deref()));
+        let most = book.most(
+            book.in_force(decided.version, limit),
+            limit.subject(own, decided.borrower.as_deref()),
+        );
         ensure(used <= most, "limits are kept", || {
             let (clause, most) = (&limit.clause, most.0);
             format!(

@@ -5,12 +5,14 @@ use fastrand::Rng;
 use tandem_domain::agreement::{Component, Prepayment};
 use tandem_domain::book::{
     Application, Archiving, Book, Command, Instruction, Loan, MOST_DOCUMENTS, Replacement, Slice,
+    Underwriting,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Sale, Status};
 use tandem_domain::money::{Amount, Rate};
 use tandem_domain::party::PartyId;
+use tandem_domain::policy::Outcome;
 
 use crate::disk::{Damage, Fault};
 use crate::papers::{self, Papers};
@@ -202,7 +204,8 @@ impl Life {
             30..33 => Command::Withdraw {
                 application: self.recent_application(),
             },
-            33..73 => self.instruct(book),
+            33..39 => self.underwrite(book),
+            39..73 => self.instruct(book),
             73..78 => Command::Reverse {
                 key: self.instruction_key(),
                 of: format!("P{}", self.recent(self.instructions, 30)),
@@ -279,8 +282,39 @@ impl Life {
         let Some((_, version)) = book.current() else {
             return Command::Accept { application: key };
         };
-        let application = papers::application(version, &key, &amount, months, &options);
+        let mut application = papers::application(version, &key, &amount, months, &options);
+        if self.rng.u32(..3) == 0 {
+            // Lenders that leave it to their people.
+            for decision in &mut application.decisions {
+                if self.rng.u32(..4) > 0 {
+                    decision.outcome = Outcome::Refer(vec![0]);
+                }
+            }
+        }
         Command::Apply(Box::new(application))
+    }
+
+    /// A person at a lender decides on an application that waits; now and then on one that does not,
+    /// twice, too late, or what its policy does not let it decide.
+    fn underwrite(&mut self, book: &Book) -> Command {
+        let waiting: Vec<_> = (book.referrals().map(|(_, decided)| decided.key.clone())).collect();
+        let application = match self.rng.usize(..waiting.len() + 1) {
+            place if place < waiting.len() => waiting[place].clone(),
+            _ => self.recent_application(),
+        };
+        let outcome = match self.rng.u32(..8) {
+            0..5 => Outcome::Approve {
+                maximum: Amount(self.rng.i64(1..100_000)),
+                rate: Rate(self.rng.i64(9_000_000..16_000_000)),
+            },
+            5..7 => Outcome::Decline(vec![0; self.rng.usize(..2)]),
+            _ => Outcome::Refer(vec![0]),
+        };
+        Command::Underwrite(Underwriting {
+            application,
+            lender: ["river", "cloud", "trust"][self.rng.usize(..3)].to_owned(),
+            outcome,
+        })
     }
 
     fn instruct(&mut self, book: &Book) -> Command {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Application, Command, words};
+use tandem_domain::book::{Application, Command, Underwriting, words};
 use tandem_domain::money::Amount;
+use tandem_domain::policy::Outcome;
 
 use crate::disk::{Damage, Fault};
 
@@ -121,6 +122,24 @@ impl Words<'_> {
             Command::Apply(application) => self.application(application, f),
             Command::Accept { application } => write!(f, "accept {application}"),
             Command::Withdraw { application } => write!(f, "withdraw {application}"),
+            Command::Underwrite(underwriting) => {
+                let Underwriting {
+                    application,
+                    lender,
+                    outcome,
+                } = underwriting;
+                match outcome {
+                    Outcome::Approve { maximum, rate } => {
+                        let maximum = self.1.currency().show(*maximum);
+                        write!(
+                            f,
+                            "{lender} approves {application} up to {maximum} at {rate}"
+                        )
+                    }
+                    Outcome::Decline(_) => write!(f, "{lender} declines {application}"),
+                    Outcome::Refer(_) => write!(f, "{lender} refers {application} again"),
+                }
+            }
             Command::Instruct(instruction) => {
                 let action = words::write(&instruction.action, self.1);
                 let (key, day) = (&instruction.key, instruction.value_date);

@@ -460,7 +460,9 @@ impl<W: Writer> World<W> {
 
     fn check_limits(&self, event: &Event) -> Result<(), Violation> {
         match event {
-            Event::Decided(decided) => check::limits(&self.twin, decided),
+            Event::Decided(decided) | Event::Underwritten { decided, .. } => {
+                check::limits(&self.twin, decided)
+            }
             _ => Ok(()),
         }
     }
@@ -489,6 +491,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Apply(_) => "apply",
         Command::Accept { .. } => "accept",
         Command::Withdraw { .. } => "withdraw",
+        Command::Underwrite(_) => "underwrite",
         Command::Instruct(instruction) => instruction.action.name(),
         Command::Reverse { .. } => "reverse",
         Command::ReplaceLender(_) => "replace lender",

@@ -92,7 +92,9 @@ struct Story<'k> {
     text: String,
     application: Option<u32>,
     loan: Option<u32>,
-    /// True once the offer lapsed.
+    /// True once there was an offer.
+    offered: bool,
+    /// True once the offer, or what a person had to decide, lapsed.
     lapsed: bool,
     /// The loan's position and class as they were before the event at hand.
     before: Option<(Position, u8)>,
@@ -110,6 +112,7 @@ impl Story<'_> {
             text: String::new(),
             application: None,
             loan: None,
+            offered: false,
             lapsed: false,
             before: None,
             done: Vec::new(),
@@ -124,6 +127,16 @@ impl Story<'_> {
             Event::Decided(decided) if decided.key == self.key => {
                 self.application = Some((book.application_count() - 1) as u32);
                 self.decided(decided, book);
+            }
+            Event::Underwritten {
+                application,
+                lender: place,
+                decided,
+            } if Some(*application) == self.application => {
+                let version = &book.versions()[usize::from(decided.version)];
+                let lender = lender(&version.agreement, usize::from(*place));
+                self.event(today, format_args!("A person at {lender} decides"));
+                self.judged(decided, version);
             }
             Event::Withdrawn { application } if Some(*application) == self.application => {
                 self.event(today, "The offer is given back");
@@ -237,6 +250,12 @@ impl Story<'_> {
         }
         self.values(decided, &version.agreement);
         self.blank();
+        self.judged(decided, version);
+    }
+
+    /// What each lender says, and what comes of it.
+    fn judged(&mut self, decided: &Decided, version: &Version) {
+        let file = &version.agreement.file;
         self.decisions(decided, version);
         self.blank();
         for barred in &decided.barred {
@@ -252,6 +271,7 @@ impl Story<'_> {
                 rate,
                 valid_to,
             } => {
+                self.offered = true;
                 self.funding(decided, parts, *rate, version);
                 self.note(format_args!("The offer stands until {valid_to}."));
             }
@@ -266,12 +286,15 @@ impl Story<'_> {
                 };
                 self.note(format_args!("Declined: {words}"));
             }
-            Verdict::Referred(places) => {
+            Verdict::Referred(places, valid_to) => {
                 let names = places
                     .iter()
                     .map(|&place| lender(&version.agreement, usize::from(place)));
                 let names = names.collect::<Vec<_>>().join(", ");
-                self.note(format_args!("Referred: it waits for a person at {names}"));
+                let until = valid_to.map_or_else(String::new, |day| format!(", until {day}"));
+                self.note(format_args!(
+                    "Referred: it waits for a person at {names}{until}"
+                ));
             }
         }
     }
@@ -613,7 +636,13 @@ impl Story<'_> {
             .map(|place| book.application_in(place).state);
         if state == Some(ApplicationState::Lapsed) && !self.lapsed {
             self.lapsed = true;
-            self.event(today, "The offer lapses");
+            self.event(
+                today,
+                match self.offered {
+                    true => "The offer lapses",
+                    false => "The referral lapses: not all decided in time",
+                },
+            );
         }
         let Some((loan, agreement)) = self.of(book) else {
             return;
@@ -1091,6 +1120,14 @@ mod tests {
                 text.lines().all(|line| line.chars().count() <= 100),
                 "{text}"
             );
+            golden(&text, &format!("history-{key}"));
+        }
+    }
+
+    #[test]
+    fn what_people_decide_is_told() {
+        for key in ["D-1", "D-2", "D-3"] {
+            let text = tell(sample::referred().journal(), key).unwrap();
             golden(&text, &format!("history-{key}"));
         }
     }

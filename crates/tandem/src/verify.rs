@@ -177,6 +177,8 @@ pub(crate) struct Verifier {
     offers: BTreeMap<u32, Vec<Part>>,
     /// What can still be drawn and who is to pay it out, by place of the loan.
     undrawn: BTreeMap<u32, Vec<(PartyId, Amount)>>,
+    /// What lenders decided on applications that wait for a person.
+    referred: BTreeMap<u32, Vec<Decision>>,
     lent: Exposure,
     today: Exposure,
     regions: Vec<Exposure>,
@@ -193,6 +195,11 @@ impl Verifier {
         }
         match step.event {
             Event::Decided(decided) => self.decided(decided, step.book),
+            Event::Underwritten {
+                application,
+                lender,
+                decided,
+            } => self.underwritten(*application, usize::from(*lender), decided, step.book),
             Event::Withdrawn { application } => self.end_offer(*application, step.book),
             Event::Disbursed { application } => {
                 self.counts.loans += 1;
@@ -431,16 +438,63 @@ impl Verifier {
                 )
             });
         }
-        if let Verdict::Offered { parts, .. } = &decided.verdict {
-            self.offered(decided, parts, book);
+        let application = (book.application_count() - 1) as u32;
+        self.stand(application, decided, book);
+    }
+
+    /// A person decides what the lender's policy left to it, within what that would offer; what the
+    /// others said stands.
+    fn underwritten(&mut self, application: u32, lender: usize, decided: &Decided, book: &Book) {
+        self.counts.decisions += 1;
+        let version = &book.versions()[usize::from(decided.version)];
+        let key = &decided.key;
+        let mut before = self.referred.remove(&application).unwrap_or_default();
+        if let (Some(before), Some(decision)) =
+            (before.get_mut(lender), decided.decisions.get(lender))
+        {
+            let name = &version.policies[lender].file.lender;
+            self.require(
+                matches!(before.outcome, Answer::Refer(_)),
+                DECISIONS,
+                || {
+                    format!(
+                        "application {key}, lender {name}: a person decided what was not referred"
+                    )
+                },
+            );
+            if let Answer::Approve { maximum, rate } = decision.outcome {
+                let authority = version.policies[lender].authority(&decided.values);
+                let within =
+                    authority.is_some_and(|(most, least)| maximum <= most && rate >= least);
+                self.require(within, DECISIONS, || {
+                    format!(
+                        "application {key}, lender {name}: a person approved more than its policy"
+                    )
+                });
+            }
+            before.outcome = decision.outcome.clone();
+        }
+        self.require(before == decided.decisions, DECISIONS, || {
+            format!("application {key}: a person changed what other lenders had decided")
+        });
+        self.stand(application, decided, book);
+    }
+
+    /// Keeps an offer that was made, or what was said of an application that waits.
+    fn stand(&mut self, application: u32, decided: &Decided, book: &Book) {
+        match &decided.verdict {
+            Verdict::Offered { parts, .. } => self.offered(application, decided, parts, book),
+            Verdict::Referred(..) => {
+                (self.referred).insert(application, decided.decisions.clone());
+            }
+            Verdict::Declined(_) => {}
         }
     }
 
     /// An offer adds to what its lenders have at stake; no limit may be exceeded by it. (Nothing
     /// else adds: a loan that is disbursed takes the place of its offer.)
-    fn offered(&mut self, decided: &Decided, parts: &[Part], book: &Book) {
+    fn offered(&mut self, application: u32, decided: &Decided, parts: &[Part], book: &Book) {
         self.counts.offers += 1;
-        let application = (book.application_count() - 1) as u32;
         let version = &book.versions()[usize::from(decided.version)];
         let agreement = &version.agreement;
         self.offers.insert(application, parts.to_vec());
@@ -457,11 +511,12 @@ impl Verifier {
                 None => &agreement.lenders,
             };
             let used = self.used(limit, &own, decided, bound, book);
-            self.require(used <= limit.amount.amount, LIMITS, || {
+            let most = book.in_force(decided.version, limit).amount;
+            self.require(used <= most.amount, LIMITS, || {
                 let used = agreement.currency().show(used);
                 format!(
-                    "clause {}: application {} brings {used}, above {}",
-                    limit.clause, decided.key, limit.amount
+                    "clause {}: application {} brings {used}, above {most}",
+                    limit.clause, decided.key
                 )
             });
         }
@@ -714,8 +769,41 @@ mod tests {
 
     #[test]
     fn a_book_in_which_everything_was_done_passes_every_check() {
-        let (checks, text) = read(sample::eventful().journal(), &ProgressBar::hidden()).unwrap();
-        assert!(checks.iter().all(|check| check.passed), "{text}");
+        for mut engine in [sample::eventful(), sample::referred()] {
+            let (checks, text) = read(engine.journal(), &ProgressBar::hidden()).unwrap();
+            assert!(checks.iter().all(|check| check.passed), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_could_not_decide_is_found() {
+        type Forgery = fn(&mut Decided);
+        let forgeries: [(Forgery, &str); 2] = [
+            (
+                |decided| {
+                    decided.decisions[1].outcome = Answer::Approve {
+                        maximum: Amount(1_200_001),
+                        rate: Rate::ONE,
+                    };
+                },
+                "application D-1, lender river-bank: a person approved more than its policy",
+            ),
+            (
+                |decided| decided.decisions[0].outcome = Answer::Decline(vec![0]),
+                "application D-1: a person changed what other lenders had decided",
+            ),
+        ];
+        for (forge, expected) in forgeries {
+            let journal = forged_of(&mut sample::referred(), 12, |events| {
+                let decided = events.iter_mut().find_map(|event| match event {
+                    Event::Underwritten { decided, .. } => Some(decided),
+                    _ => None,
+                });
+                forge(decided.expect("a person's decision"));
+            });
+            let (_, text) = verified(journal).unwrap();
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     /// The sample's journal with the first `keep` events after an edit of them, under a chain of

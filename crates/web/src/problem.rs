@@ -152,6 +152,9 @@ impl From<&Refusal> for Problem {
             Refusal::KeyUsed(_) => KEY_REUSED,
             Refusal::Closing(_) | Refusal::NotSigned => UNAVAILABLE,
             Refusal::NoOffer { .. }
+            | Refusal::NoReferral { .. }
+            | Refusal::NotReferredBy { .. }
+            | Refusal::AlreadyUnderwritten { .. }
             | Refusal::NoLoan { .. }
             | Refusal::LoanRepaid(_)
             | Refusal::LoanChargedOff(_)

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, OpenFlags};
-use tandem_domain::book::{Book, Decided, Event};
+use tandem_domain::book::{Book, Decided, Event, Verdict};
 use tandem_engine::disclosure::{Disclosure, Parties};
 use tandem_engine::{Engine, ReplayError, Replica, Written};
 use tandem_journal::snapshot::SnapshotError;
@@ -147,8 +147,16 @@ impl Reader {
         let events = parcels.into_iter().flat_map(|written| written.events);
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         for ((number, row), (_, event)) in (last + 1 - rows.len() as u64..).zip(&rows).zip(events) {
-            if let (Event::Decided(decided), Some(place)) = (event, row.application()) {
-                recent.push_back((place, number, Arc::from(decided)));
+            match (event, row.application()) {
+                (Event::Decided(decided), Some(place)) => {
+                    recent.push_back((place, number, Arc::from(decided)));
+                }
+                (Event::Underwritten { decided, .. }, Some(place)) => {
+                    if let Ok(at) = recent.binary_search_by_key(&place, |(place, ..)| *place) {
+                        recent[at] = (place, number, Arc::from(decided));
+                    }
+                }
+                _ => {}
             }
         }
         let over = recent.len().saturating_sub(RECENT);
@@ -217,7 +225,7 @@ impl Reader {
         self.rows(|rows| EventRow::after(rows, parties, after, most))
     }
 
-    /// The decision on an application, and the number of its event.
+    /// The decision on an application, the last if people decided on it, and the number of its event.
     pub fn decided(&self, application: u32) -> Result<Option<(u64, Arc<Decided>)>, ReadError> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         if let Ok(at) = recent.binary_search_by_key(&application, |(place, ..)| *place) {
@@ -226,9 +234,19 @@ impl Reader {
         }
         drop(recent);
         // It is what an application begins with.
-        let first = self.rows(|rows| EventRow::first_of(rows, application))?;
-        Ok(first.and_then(|row| match row.event {
-            Event::Decided(decided) => Some((row.number, Arc::from(decided))),
+        let mut found = self.rows(|rows| EventRow::first_of(rows, application))?;
+        let referred = |row: &EventRow| match &row.event {
+            Event::Decided(decided) => matches!(decided.verdict, Verdict::Referred(..)),
+            _ => false,
+        };
+        if found.as_ref().is_some_and(referred) {
+            let last = self.rows(|rows| EventRow::underwritten(rows, application))?;
+            found = last.or(found);
+        }
+        Ok(found.and_then(|row| match row.event {
+            Event::Decided(decided) | Event::Underwritten { decided, .. } => {
+                Some((row.number, Arc::from(decided)))
+            }
             _ => None,
         }))
     }

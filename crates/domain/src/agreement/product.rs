@@ -36,6 +36,10 @@ pub struct Product {
     pub rounding: Rounding,
     /// Days that an offer stands open for the borrower, the day it was made included.
     pub offer_valid_days: u16,
+    /// Days in which a person can decide on an application that a lender referred, the day it came
+    /// in included.
+    #[serde(default = "week")]
+    pub referral_valid_days: u16,
     /// From one due date to the next, for example `P1M` or `P2W`.
     #[serde(default = "monthly")]
     pub cycle: Period,
@@ -101,6 +105,10 @@ fn monthly() -> Period {
     Period::MONTH
 }
 
+fn week() -> u16 {
+    7
+}
+
 fn principal_first() -> Vec<Component> {
     use Component::{Fee, Interest, Penalty, Principal};
     vec![Principal, Interest, Penalty, Fee]
@@ -126,6 +134,7 @@ impl Product {
             prepayment: Prepayment::ShortenTerm,
             rounding: Rounding::HalfUp,
             offer_valid_days: 1,
+            referral_valid_days: week(),
             cycle: monthly(),
             due_day: None,
             first_period_days: 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::event::DeclineReason;
+use super::hashes::digest;
 use super::keys::{KeyHash, Names};
 use super::snapshot::Kept;
 use super::{ApplicationRecord, ApplicationState, Clause, Offer};
@@ -92,6 +93,17 @@ impl Applications {
         self.digest = self.digest.wrapping_sub(row.digest(place));
         (row.state, row.detail) = state.packed();
         self.digest = self.digest.wrapping_add(row.digest(place));
+    }
+
+    /// An application that waited is decided, on this day.
+    pub(super) fn decide_again(&mut self, place: u32, state: ApplicationState, day: Day) {
+        self.set_state(place, state);
+        self.rows[place as usize].decided_on = day;
+    }
+
+    /// Adds something that belongs to applications to the digest of all of them.
+    pub(super) fn mix(&mut self, added: &impl minicbor::Encode<()>) {
+        self.digest = self.digest.wrapping_add(digest(added));
     }
 
     /// From now on keeps what changes in these places, until it is packed.

@@ -125,6 +125,11 @@ impl Book {
             Event::Archived { loans, .. } => self.apply_archived(loans),
             Event::SliceSent(sliced) => self.apply_slice(sliced, false),
             Event::SliceReceived(sliced) => self.apply_slice(sliced, true),
+            Event::Underwritten {
+                application,
+                lender,
+                decided,
+            } => self.apply_underwritten(*application, *lender, decided),
             Event::DayEnded { day } => self.apply_day_ended(*day, entries),
             Event::Planned(plan) => {
                 self.ledgers.window = Obligations::default();
@@ -158,34 +163,7 @@ impl Book {
         let place = self.application_count() as u32;
         let borrower = decided.borrower.as_deref().map(|key| self.borrower(key));
         let region = self.region(region(&decided.values), hashes.region);
-        let state = match &decided.verdict {
-            Verdict::Declined(reason) => ApplicationState::Declined(*reason),
-            Verdict::Referred(_) => ApplicationState::Referred,
-            Verdict::Offered {
-                parts,
-                rate,
-                valid_to,
-            } => {
-                let months = decided.values[1].number().unwrap_or_default() as u16;
-                self.open_offers.entry(*valid_to).or_default().push(place);
-                let offer = Offer {
-                    parts: parts.clone(),
-                    rate: *rate,
-                    months,
-                    valid_to: *valid_to,
-                };
-                self.applications.offers.insert(place, offer);
-                ApplicationState::Offered
-            }
-        };
-        if let Verdict::Offered { parts, .. } = &decided.verdict {
-            let amounts = self.lender_amounts(decided.version, parts);
-            self.reserve(region, amounts, 1);
-            for (party, part) in self.lender_amounts(decided.version, parts) {
-                self.today[party] += part;
-            }
-        }
-        let (state, detail) = state.packed();
+        let (state, detail) = self.stand(place, decided).packed();
         let last = borrower.map(|borrower| &mut self.borrowers[borrower as usize]);
         let row = Row {
             body: decided.body,
@@ -198,6 +176,19 @@ impl Book {
             state,
         };
         self.applications.push(&decided.key, hashes.key, row);
+        self.reserve_offer(place, decided);
+    }
+
+    /// Reserves what lenders offer on an application.
+    pub(super) fn reserve_offer(&mut self, place: u32, decided: &Decided) {
+        if let Verdict::Offered { parts, .. } = &decided.verdict {
+            let region = self.applications.rows[place as usize].region;
+            let amounts = self.lender_amounts(decided.version, parts);
+            self.reserve(region, amounts, 1);
+            for (party, part) in self.lender_amounts(decided.version, parts) {
+                self.today[party] += part;
+            }
+        }
     }
 
     fn borrower(&mut self, key: &str) -> u32 {
@@ -468,6 +459,9 @@ impl Book {
             for application in applications {
                 self.close_offer(application, ApplicationState::Lapsed);
             }
+        }
+        for application in self.referrals.lapse(day) {
+            (self.applications).set_state(application, ApplicationState::Lapsed);
         }
     }
 

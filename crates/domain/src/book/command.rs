@@ -7,7 +7,7 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::loan::Action;
 use crate::money::{Amount, Money, Rate};
-use crate::policy::Decision;
+use crate::policy::{Decision, Outcome};
 
 /// A request to change the book.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub enum Command {
         /// The application.
         application: String,
     },
+    /// A person at a lender that referred an application decides on it.
+    Underwrite(Underwriting),
     /// Something is done to a loan.
     Instruct(Instruction),
     /// An instruction is taken back, as if it had never been given.
@@ -119,6 +121,17 @@ pub struct Application {
     pub values: Vec<Value>,
     /// The lenders' decisions, in the agreement's leftover order.
     pub decisions: Vec<Decision>,
+}
+
+/// What a person at a lender decides on an application that its policy referred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Underwriting {
+    /// The application.
+    pub application: String,
+    /// The lender, by its party id.
+    pub lender: String,
+    /// Approved up to an amount at a rate, or declined with reasons of the lender's policy.
+    pub outcome: Outcome,
 }
 
 /// Something that is done to a loan: a payment of the borrower, a change of its plan, a sale.
@@ -278,6 +291,37 @@ pub enum Refusal {
         /// Its state.
         state: &'static str,
     },
+    /// The application does not wait for a person.
+    #[error("application `{application}` waits for no decision: it is {state}")]
+    NoReferral {
+        /// The application.
+        application: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// The lender has decided when the application came in.
+    #[error(
+        "application `{application}` was not referred by `{lender}`; it waits for another lender"
+    )]
+    NotReferredBy {
+        /// The application.
+        application: String,
+        /// The lender.
+        lender: String,
+    },
+    /// A person at the lender has decided otherwise before.
+    #[error(
+        "`{lender}` has decided on application `{application}` before, and otherwise; a decision stands"
+    )]
+    AlreadyUnderwritten {
+        /// The application.
+        application: String,
+        /// The lender.
+        lender: String,
+    },
+    /// A person's decision is outside of what the lender's policy lets people decide.
+    #[error("the decision is not possible: {0}")]
+    BeyondPolicy(String),
     /// The application has no loan.
     #[error("application `{application}` has no loan: it is {state}")]
     NoLoan {
@@ -465,6 +509,10 @@ impl Refusal {
             Refusal::BadAmount => "bad_amount",
             Refusal::UnknownApplication(_) => "unknown_application",
             Refusal::NoOffer { .. } => "no_offer",
+            Refusal::NoReferral { .. } => "no_referral",
+            Refusal::NotReferredBy { .. } => "not_referred_by",
+            Refusal::AlreadyUnderwritten { .. } => "already_underwritten",
+            Refusal::BeyondPolicy(_) => "beyond_policy",
             Refusal::NoLoan { .. } => "no_loan",
             Refusal::LoanRepaid(_) => "loan_repaid",
             Refusal::LoanChargedOff(_) => "loan_charged_off",

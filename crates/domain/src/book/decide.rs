@@ -30,6 +30,7 @@ impl Book {
             Command::Sign(documents) => self.decide_sign(*documents),
             Command::Apply(application) => self.decide_application(*application, hashes),
             Command::Accept { application } => self.decide_accept(&application, hashes.key),
+            Command::Underwrite(underwriting) => self.decide_underwriting(underwriting, hashes),
             Command::Withdraw { application } => self.decide_withdraw(&application, hashes.key),
             Command::Reverse { key, of } => self.decide_reversal(key, &of, hashes.key),
             Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
@@ -165,24 +166,27 @@ impl Book {
                 return Err(Refusal::BadDecision(place + 1));
             }
         }
-        let request = self.request(&application, hashes)?;
-        let (verdict, barred) = self.judge(version, &application, &request);
-        Ok(Some(Event::Decided(Box::new(Decided {
+        let mut decided = Decided {
             key: application.key,
             body: hashes.body,
             borrower: application.borrower,
             version: place,
             values: application.values,
             decisions: application.decisions,
-            barred,
-            verdict,
-        }))))
+            barred: Vec::new(),
+            verdict: Verdict::Referred(Vec::new(), None),
+        };
+        let request = self.request(&decided, hashes)?;
+        let (verdict, barred) = self.judge(version, &decided, &request);
+        (decided.verdict, decided.barred) = (verdict, barred);
+        Ok(Some(Event::Decided(Box::new(decided))))
     }
 
-    fn judge(
+    /// What comes of an application by what its lenders decided, and who of them may not lend.
+    pub(super) fn judge(
         &self,
         version: &Version,
-        application: &Application,
+        application: &Decided,
         request: &Request<'_>,
     ) -> (Verdict, Vec<super::Barred>) {
         let agreement = &version.agreement;
@@ -227,7 +231,11 @@ impl Book {
         });
         let verdict = match funded {
             None if referred.is_empty() => Verdict::Declined(DeclineReason::Funding),
-            None => Verdict::Referred(referred),
+            None => {
+                let waits = i32::from(product.referral_valid_days);
+                let valid_to = self.business_date.previous() + waits;
+                Verdict::Referred(referred, Some(valid_to))
+            }
             Some(decided) => self.price_and_gate(version, request, &decided, months),
         };
         (verdict, barred)
@@ -355,7 +363,7 @@ impl Book {
         self.place_hashed(key, KeyHash::of(key))
     }
 
-    fn place_hashed(&self, key: &str, hash: KeyHash) -> Result<u32, Refusal> {
+    pub(super) fn place_hashed(&self, key: &str, hash: KeyHash) -> Result<u32, Refusal> {
         self.applications
             .find_hashed(key, hash)
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
@@ -388,12 +396,14 @@ pub(super) struct Request<'a> {
     pub(super) region_place: Option<u32>,
     /// The borrower, if the application names one; otherwise it is nobody's but its own.
     pub(super) borrower: Option<&'a str>,
+    /// Place of the agreement version that governs it.
+    pub(super) version: u16,
 }
 
 impl Book {
-    fn request<'a>(
+    pub(super) fn request<'a>(
         &self,
-        application: &'a Application,
+        application: &'a Decided,
         hashes: Hashes,
     ) -> Result<Request<'a>, Refusal> {
         let number = |place: usize, name| {
@@ -414,6 +424,7 @@ impl Book {
             region,
             region_place: self.region_names.find_hashed(region, hashes.region),
             borrower: application.borrower.as_deref(),
+            version: application.version,
         })
     }
 }

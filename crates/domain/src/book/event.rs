@@ -157,6 +157,20 @@ pub enum Event {
         #[n(1)]
         loans: Vec<u32>,
     },
+    /// A person at a lender that referred an application decided on it.
+    #[n(16)]
+    Underwritten {
+        /// Place of the application.
+        #[n(0)]
+        application: u32,
+        /// Place of the lender in leftover order.
+        #[n(1)]
+        lender: u8,
+        /// The application as it stands now, with the decision in the place of the policy's. Its
+        /// verdict is what follows.
+        #[n(2)]
+        decided: Box<Decided>,
+    },
 }
 
 /// Room of a limit that went to another book or came from one.
@@ -273,9 +287,10 @@ pub enum Verdict {
     /// It was declined.
     #[n(1)]
     Declined(#[n(0)] DeclineReason),
-    /// It waits for a person at a lender: places of the lenders that referred it.
+    /// It waits for a person at a lender: places of the lenders that referred it and have not decided,
+    /// and the last business date on which they can.
     #[n(2)]
-    Referred(#[n(0)] Vec<u8>),
+    Referred(#[n(0)] Vec<u8>, #[n(1)] Option<Day>),
 }
 
 /// Why an application was declined.
@@ -376,6 +391,10 @@ mod tests {
             verdict: Verdict::Declined(DeclineReason::Term),
             ..decided.clone()
         };
+        let referred = |valid_to| Decided {
+            verdict: Verdict::Referred(vec![1], valid_to),
+            ..declined.clone()
+        };
         let transaction = Transaction {
             day: Day(3),
             action: Action::Repay(Amount(4)),
@@ -449,8 +468,20 @@ mod tests {
                 "82018188614109f60083f6056178828203820082040582f682018182010281820182018102820083818201020203",
             ),
             (
-                Event::Decided(Box::new(declined)),
+                Event::Decided(Box::new(declined.clone())),
                 "82018188614109f600808080820181820080",
+            ),
+            (
+                Event::Decided(Box::new(referred(None))),
+                "82018188614109f6008080808202818101",
+            ),
+            (
+                Event::Underwritten {
+                    application: 7,
+                    lender: 1,
+                    decided: Box::new(referred(Some(Day(3)))),
+                },
+                "821083070188614109f600808080820282810103",
             ),
             (
                 paid,

@@ -4,7 +4,7 @@
 use super::decide::Request;
 use super::event::Clause;
 use super::{ApplicationState, Book, Exposure, Version};
-use crate::agreement::{Amortisation, LimitScope};
+use crate::agreement::{Amortisation, Limit, LimitScope};
 use crate::cost;
 use crate::funding::{self, Part};
 use crate::ledger::Account;
@@ -56,7 +56,10 @@ impl Book {
                         .used(request, limit.per, limit.region.as_deref(), &[party])
                         .is_some_and(|used| {
                             used + part
-                                > self.most(limit, limit.subject(request.region, request.borrower))
+                                > self.most(
+                                    self.in_force(request.version, limit),
+                                    limit.subject(request.region, request.borrower),
+                                )
                         })
             });
         if let Some((index, _)) = over_limit {
@@ -101,7 +104,10 @@ impl Book {
                     .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
                     .is_some_and(|used| {
                         used + request.amount
-                            > self.most(limit, limit.subject(request.region, request.borrower))
+                            > self.most(
+                                self.in_force(request.version, limit),
+                                limit.subject(request.region, request.borrower),
+                            )
                     })
         });
         if let Some((index, _)) = over_limit {
@@ -126,9 +132,7 @@ impl Book {
                 Check::BulletTerm { months: most } => {
                     agreement.file.product.amortisation == Amortisation::Bullet && months > most
                 }
-                Check::AllInCost { cap } => {
-                    self.costs_more(version, request.amount, rate, months, cap)
-                }
+                Check::AllInCost { cap } => self.costs_more(version, request, rate, months, cap),
                 Check::MinimumShareEach { share } => {
                     let minimum = request.amount.at(share, Rounding::Down);
                     let too_small =
@@ -158,14 +162,15 @@ impl Book {
     fn costs_more(
         &self,
         version: &Version,
-        principal: Amount,
+        request: &Request<'_>,
         rate: Rate,
         months: u16,
         cap: Rate,
     ) -> bool {
+        let principal = request.amount;
         let agreement = &version.agreement;
         let product = &agreement.file.product;
-        let known = self.timeline(months);
+        let known = self.timeline(request.version, months);
         let new;
         let timeline = match known {
             Some(timeline) => timeline,
@@ -196,6 +201,18 @@ impl Book {
             .iter()
             .flat_map(move |book| book.in_force(day));
         in_force.map(|(place, rule)| (Clause::Rule(place as u8), rule))
+    }
+
+    /// A limit of a version (by its place) as the agreement in force has it: what was agreed on since
+    /// holds for applications that came in before, unless the limit is gone.
+    pub fn in_force<'a>(&'a self, version: u16, limit: &'a Limit) -> &'a Limit {
+        let kind = |of: &'a Limit| (&of.clause, &of.lender, of.per, &of.region);
+        let same = |version: &'a Version| {
+            let mut limits = version.agreement.file.limit.iter();
+            limits.find(|other| kind(other) == kind(limit))
+        };
+        let now = self.current().filter(|(place, _)| *place != version);
+        now.and_then(|(_, version)| same(version)).unwrap_or(limit)
     }
 
     /// What `parties` have lent and offered within the scope of a limit; none if the request is

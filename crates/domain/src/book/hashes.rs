@@ -1,7 +1,7 @@
 //! Hashes of keys and commands. They need no book, so another thread than the book's can work them
 //! out.
 
-use super::command::{Application, Command, Instruction};
+use super::command::{Application, Command, Instruction, Underwriting};
 use super::event::Event;
 use super::keys::KeyHash;
 use crate::field::Value;
@@ -10,7 +10,8 @@ use crate::packed::Cbor;
 /// The hashes that deciding a command or applying an event takes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hashes {
-    /// Of the key under which it comes; if it takes an offer or gives it back, the application's.
+    /// Of the key under which it comes; if it takes an offer, gives it back or decides on a referral,
+    /// the application's.
     pub(super) key: KeyHash,
     /// Of the region of an application.
     pub(super) region: KeyHash,
@@ -36,6 +37,9 @@ impl Command {
             }
             Command::Accept { application: key }
             | Command::Withdraw { application: key }
+            | Command::Underwrite(Underwriting {
+                application: key, ..
+            })
             | Command::Instruct(Instruction { key, .. })
             | Command::Reverse { key, .. } => Hashes::of_key(key),
             _ => Hashes::default(),

@@ -246,9 +246,9 @@ impl Book {
         Ok(answer)
     }
 
-    /// The steps of a loan that is disbursed on the business date, if they are known.
-    pub(super) fn timeline(&self, months: u16) -> Option<&Timeline> {
-        let key = (self.current()?.0, self.business_date, months);
+    /// The steps of a loan under a version that is disbursed on the business date, if they are known.
+    pub(super) fn timeline(&self, version: u16, months: u16) -> Option<&Timeline> {
+        let key = (version, self.business_date, months);
         let place = self.series_places.get(&key)?;
         Some(&self.series[*place as usize].timeline)
     }

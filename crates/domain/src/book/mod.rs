@@ -23,13 +23,14 @@ mod portfolio;
 mod posting;
 mod slices;
 mod snapshot;
+mod underwrite;
 pub mod words;
 
 pub use archive::MOST_AT_ONCE;
 pub use attest::Finding;
 pub use command::{
     Answer, Application, Archiving, Command, Documents, Instruction, LONGEST_TEXT, MOST_DOCUMENTS,
-    MOST_VALUES, Refusal, Replacement, Slice,
+    MOST_VALUES, Refusal, Replacement, Slice, Underwriting,
 };
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
 pub use hashes::Hashes;
@@ -48,6 +49,7 @@ use archive::Archived;
 use keys::{Index, KeyHash, Names};
 use loans::{Loans, PackedTerms};
 use slices::Slices;
+use underwrite::Referrals;
 
 use crate::agreement::{Agreement, Amortisation};
 use crate::calendar::{BusinessCalendar, Day};
@@ -195,7 +197,7 @@ pub enum ApplicationState {
     Referred,
     /// Offered and neither taken nor given back.
     Offered,
-    /// Offered, not taken in time.
+    /// Offered and not taken in time, or left to a person and not decided in time.
     Lapsed,
     /// Offered and given back.
     Withdrawn,
@@ -388,6 +390,7 @@ pub struct Book {
     to_charge_off: std::collections::VecDeque<u32>,
     /// Open offers by their last day.
     open_offers: BTreeMap<Day, Vec<u32>>,
+    referrals: Referrals,
     regions: Vec<Exposure>,
     region_names: Names,
     /// The last application of each borrower.

@@ -172,6 +172,7 @@ impl Book {
             region,
             region_place: self.region_names.find(region),
             borrower: subject,
+            version: 0,
         };
         let lender = agreement.limit_lenders[place].map(|lender| agreement.lenders[lender]);
         let one = lender.map(|lender| [lender]);

@@ -13,6 +13,7 @@ use super::applications::Row;
 use super::archive::Archived;
 use super::keys::{Index, MOST};
 use super::slices::Slices;
+use super::underwrite::Referrals;
 use super::{ApplicationState, Book, Documents, Exposure, Offer, Pool, Spent, Version};
 use crate::calendar::Day;
 use crate::funding::Part;
@@ -23,7 +24,7 @@ use crate::party::MAX_PARTIES;
 use crate::share::MAX_SHARES;
 
 /// The format of the pieces.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Loans and applications in one piece.
 const ROWS: u32 = 4_096;
@@ -148,6 +149,7 @@ impl Book {
             put(out, application.into());
             pack_offer(offer, out);
         }
+        self.referrals.pack(out);
         out.extend_from_slice(&self.applications.digest.to_le_bytes());
         out.extend_from_slice(&self.loans.digest().to_le_bytes());
         put(out, self.carried_out as i64);
@@ -232,6 +234,7 @@ impl Book {
             open.push(application);
             book.applications.offers.insert(application, offer);
         }
+        book.referrals = Referrals::unpack(from)?;
         book.applications.digest = u64::from_le_bytes(array(from.take(8)?)?);
         let digest = u128::from_le_bytes(array(from.take(16)?)?);
         book.loans.set_digest(digest);
@@ -350,12 +353,20 @@ impl Restore {
         let names_hold = book.borrowers.len() == book.borrower_names.len();
         let offers = book.applications.offers.keys().next_back();
         let offers_hold = offers.is_none_or(|&last| (last as usize) < book.application_count());
+        let referrals_hold = book
+            .referrals()
+            .all(|(place, decided)| book.waits(place, decided));
         let mut named = book.to_charge_off.iter().chain(book.spent.keys());
         let loans_hold = named.all(|&loan| loan < loans);
         let gone = (0..loans).filter(|&loan| book.is_archived(loan)).count();
         let archive_holds = gone == book.archived.loans as usize;
-        let holds =
-            complete && archive_holds && states_hold && names_hold && offers_hold && loans_hold;
+        let holds = complete
+            && archive_holds
+            && states_hold
+            && names_hold
+            && offers_hold
+            && loans_hold
+            && referrals_hold;
         holds.then_some(book).ok_or(Damaged)
     }
 }
@@ -379,12 +390,12 @@ pub(super) fn amounts(from: &mut Reader<'_>) -> Result<[Amount; MAX_PARTIES], Da
     Ok(from.row()?.map(Amount))
 }
 
-fn put_cbor(out: &mut Vec<u8>, value: &impl minicbor::Encode<()>) {
+pub(super) fn put_cbor(out: &mut Vec<u8>, value: &impl minicbor::Encode<()>) {
     let bytes = minicbor::to_vec(value).expect("encoding into memory cannot fail");
     put_bytes(out, &bytes);
 }
 
-fn cbor<'b, T: minicbor::Decode<'b, ()>>(from: &mut Reader<'b>) -> Result<T, Damaged> {
+pub(super) fn cbor<'b, T: minicbor::Decode<'b, ()>>(from: &mut Reader<'b>) -> Result<T, Damaged> {
     minicbor::decode(from.prefixed()?).map_err(|_| Damaged)
 }
 
@@ -519,7 +530,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::book::{Application, Command, Series};
+    use crate::book::{Application, Command, Decided, Series, Verdict};
     use crate::field::Value;
     use crate::loan::Timeline;
 
@@ -587,7 +598,7 @@ mod tests {
     #[test]
     fn a_book_whose_parts_name_what_is_not_there_is_refused() {
         assert_eq!(restored(book()).unwrap().digest(), book().digest());
-        let forgeries: [Forgery; 9] = [
+        let forgeries: [Forgery; 10] = [
             ("a day beyond all calendars", |book| {
                 book.business_date = Day(i32::MAX);
             }),
@@ -616,6 +627,19 @@ mod tests {
             }),
             ("a spent key of another loan", |book| {
                 book.spent.insert(1, Vec::<Spent>::new());
+            }),
+            ("a referral of what does not wait", |book| {
+                let decided = Decided {
+                    key: "A-1".to_owned(),
+                    body: book.applications.rows[0].body,
+                    borrower: None,
+                    version: 0,
+                    values: vec![Value::Missing; book.versions[0].agreement.scope.fields.len()],
+                    decisions: book.versions[0].decisions(&[]),
+                    barred: Vec::new(),
+                    verdict: Verdict::Referred(vec![0], Some(Day(0))),
+                };
+                book.referrals.open(0, &decided);
             }),
             ("an application of another loan", |book| {
                 let disbursed = ApplicationState::Disbursed(1);

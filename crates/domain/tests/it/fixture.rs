@@ -284,7 +284,7 @@ impl Desk {
     /// The verdict of the last application.
     pub(crate) fn verdict(&self) -> &Verdict {
         let decided = self.events.iter().rev().find_map(|event| match event {
-            Event::Decided(decided) => Some(decided),
+            Event::Decided(decided) | Event::Underwritten { decided, .. } => Some(decided),
             _ => None,
         });
         &decided.unwrap().verdict
@@ -301,7 +301,7 @@ impl Desk {
         let version = self.version();
         let name = |place: usize| &version.agreement.party(version.agreement.lenders[place]).id;
         let decided = self.events.iter().rev().find_map(|event| match event {
-            Event::Decided(decided) => Some(decided),
+            Event::Decided(decided) | Event::Underwritten { decided, .. } => Some(decided),
             _ => None,
         });
         let decided = decided.unwrap();
@@ -314,12 +314,13 @@ impl Desk {
                 };
                 format!("{kind}{}", version.decline_reason(*reason))
             }
-            Verdict::Referred(places) => {
+            Verdict::Referred(places, valid_to) => {
                 let names: Vec<_> = places
                     .iter()
                     .map(|&place| name(place.into()).as_str())
                     .collect();
-                format!("referred to {}", names.join(", "))
+                let until = valid_to.map_or("ever".to_owned(), |day| day.to_string());
+                format!("referred to {} until {until}", names.join(", "))
             }
         };
         for barred in &decided.barred {

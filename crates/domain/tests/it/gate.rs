@@ -345,9 +345,12 @@ fn who_declines_and_who_refers() {
         ),
         (
             vec!["river: refer", "cloud: refer"],
-            "referred to river, cloud",
+            "referred to river, cloud until 2024-01-21",
         ),
-        (vec!["river: decline", "cloud: refer"], "referred to cloud"),
+        (
+            vec!["river: decline", "cloud: refer"],
+            "referred to cloud until 2024-01-21",
+        ),
         (
             vec!["river: decline", "cloud: decline"],
             "declined: the lenders that accept are too few or cover too little",

@@ -16,5 +16,6 @@ mod golden;
 mod papers;
 mod policy;
 mod properties;
+mod referrals;
 mod scenario;
 mod slices;

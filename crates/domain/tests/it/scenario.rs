@@ -10,6 +10,7 @@
 //! | `close` | closes the day |
 //! | `apply <key> <amount> <months> [<name>=<value> …]` | asks for a loan |
 //! | `accept <key>`, `withdraw <key>` | takes an offer or gives it back |
+//! | `approve <key> <lender> <most> <rate>`, `decline <key> <lender> <code> …` | a person decides a referral |
 //! | `lend <key> <amount> <months> …` | asks and accepts |
 //! | `pay <key> <amount> [prepay [shorten\|reduce\|next]]` | money from a borrower |
 //! | `settle\|draw\|refund\|chargeback\|credit <key> <amount>` | instructions with an amount; `payoff` is one |
@@ -35,11 +36,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tandem_domain::agreement::{Component, Prepayment};
-use tandem_domain::book::{Answer, Archiving, Command, Refusal, Replacement, Verdict, words};
+use tandem_domain::book::{
+    Answer, Archiving, Command, Refusal, Replacement, Underwriting, Verdict, words,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Account;
 use tandem_domain::loan::{Action, Own, Payoff, Sale, Status, schedule};
 use tandem_domain::money::{Amount, Currency, Money, Rate};
+use tandem_domain::policy::Outcome;
 
 use crate::fixture::{Desk, Papers, day};
 use crate::golden;
@@ -85,6 +89,11 @@ fn offers() {
 }
 
 #[test]
+fn referrals() {
+    golden::check("scenarios/referrals", run);
+}
+
+#[test]
 fn sharing() {
     golden::check("scenarios/sharing", run);
 }
@@ -120,6 +129,7 @@ fn every_folder_has_its_test() {
         "losses",
         "offers",
         "pairs",
+        "referrals",
         "repayment",
         "settlement",
         "sharing",
@@ -195,6 +205,18 @@ impl Scene {
             ["withdraw", key] => {
                 let answer = self.desk.withdraw(key);
                 self.answer(answer);
+            }
+            ["approve", key, lender, maximum, rate] => {
+                let outcome = Outcome::Approve {
+                    maximum: format!("{maximum} CNY").parse::<Money>().unwrap().amount,
+                    rate: rate.parse().unwrap(),
+                };
+                self.underwrite(key, lender, outcome);
+            }
+            ["decline", key, lender, codes @ ..] => {
+                let reasons = codes.iter().map(|code| self.reason(key, lender, code));
+                let outcome = Outcome::Decline(reasons.collect());
+                self.underwrite(key, lender, outcome);
             }
             ["reverse", of, options @ ..] => {
                 let (_, _, key) = self.options(options);
@@ -288,6 +310,11 @@ impl Scene {
 
     fn apply(&mut self, key: &str, amount: &str, months: &str, options: &[&str]) {
         let answer = self.desk.apply(key, amount, months, options);
+        self.decided(answer);
+    }
+
+    /// Says what came of an application, if it was decided.
+    fn decided(&mut self, answer: Result<Answer, Refusal>) {
         if answer == Ok(Answer::Done) {
             let mut text = self.desk.decided();
             if let Verdict::Offered { rate, valid_to, .. } = self.desk.verdict() {
@@ -296,6 +323,26 @@ impl Scene {
             writeln!(self.out, "{text}").unwrap();
         }
         self.answer(answer);
+    }
+
+    fn underwrite(&mut self, key: &str, lender: &str, outcome: Outcome) {
+        let answer = self.desk.run(&Command::Underwrite(Underwriting {
+            application: key.to_owned(),
+            lender: lender.to_owned(),
+            outcome,
+        }));
+        self.decided(answer);
+    }
+
+    /// The place of a reason of the policy under which an application was referred.
+    fn reason(&self, key: &str, lender: &str, code: &str) -> u8 {
+        let record = self.desk.book.application(key).unwrap();
+        let version = &self.desk.book.versions()[usize::from(record.version)];
+        let mut policies = version.policies.iter();
+        let policy = policies.find(|policy| policy.file.lender == lender);
+        let mut reasons = policy.into_iter().flat_map(|policy| &policy.reasons);
+        let place = reasons.position(|(known, _)| known == code);
+        place.map_or(u8::MAX, |place| place as u8)
     }
 
     /// Takes `on <day>` and `as <payment>` out of an instruction.

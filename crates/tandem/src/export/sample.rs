@@ -6,16 +6,19 @@
 //! | A-2 | pays once ahead of time, then no more: written off, compensated, partly recovered |
 //! | A-3 | active and one instalment behind; a lender took no part, it was over its limit |
 //! | B-1 | declined by both lenders |
-//! | B-2 | referred |
+//! | B-2 | referred, and nobody decides in time |
 //! | B-3 | ineligible |
 //! | B-4 | the offer lapses |
 //! | B-5 | the offer is given back |
 
-use tandem_domain::book::{Answer, Application, Command, Documents, Instruction, words};
+use tandem_domain::book::{
+    Answer, Application, Command, Documents, Instruction, Underwriting, words,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::loan::Action;
 use tandem_domain::money::{Amount, Rate};
+use tandem_domain::policy::Outcome;
 use tandem_engine::Engine;
 use tandem_journal::{BookName, Journal, Memory, Store};
 
@@ -239,6 +242,59 @@ fn eventful_commands(engine: &Engine<Memory>, today: &str) -> Vec<Command> {
         "2024-05-06" => vec![done("D-10", "C-1", "settle 9000.00 CNY")],
         _ => Vec::new(),
     }
+}
+
+/// A third book, in which people decide on what their bank referred.
+///
+/// | key | what becomes of it |
+/// |---|---|
+/// | D-1 | River Bank's person approves; disbursed |
+/// | D-2 | declines |
+/// | D-3 | nobody decides in time |
+pub(crate) fn referred() -> Engine<Memory> {
+    let mut engine = empty();
+    submit(&mut engine, Command::Sign(Box::new(documents())));
+    for key in ["D-1", "D-2", "D-3"] {
+        let values = vec![
+            Value::Number(3_000_000),
+            Value::Number(6),
+            Value::Text("north".into()),
+            Value::Number(12_000_000),
+            Value::Missing,
+            Value::Text("drill".into()),
+        ];
+        let apply = application(&engine, key, values);
+        submit(&mut engine, apply);
+    }
+    let decide = |key: &str, outcome| {
+        Command::Underwrite(Underwriting {
+            application: key.to_owned(),
+            lender: "river-bank".to_owned(),
+            outcome,
+        })
+    };
+    while engine.book().business_date() < day("2024-03-20") {
+        let today = engine.book().business_date();
+        let commands = match &*today.to_string() {
+            "2024-01-11" => vec![
+                decide(
+                    "D-1",
+                    Outcome::Approve {
+                        maximum: Amount(1_000_000),
+                        rate: Rate(13_500_000),
+                    },
+                ),
+                decide("D-2", Outcome::Decline(vec![2])),
+                accept("D-1"),
+            ],
+            _ => Vec::new(),
+        };
+        for command in commands {
+            submit(&mut engine, command);
+        }
+        submit(&mut engine, Command::CloseDay { day: today });
+    }
+    engine
 }
 
 fn application<S: Store>(engine: &Engine<S>, key: &str, values: Vec<Value>) -> Command {

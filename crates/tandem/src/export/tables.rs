@@ -116,10 +116,12 @@ impl Growing {
         })
     }
 
-    fn decided(&mut self, decided: &Decided, book: &Book) -> Outcome {
+    /// What lenders decided; only one of them, if it was its person.
+    fn decided(&mut self, decided: &Decided, only: Option<usize>, book: &Book) -> Outcome {
         let version = &book.versions()[usize::from(decided.version)];
+        let all = version.policies.iter().zip(&decided.decisions).enumerate();
         for (place, (policy, decision)) in
-            version.policies.iter().zip(&decided.decisions).enumerate()
+            all.filter(|(place, _)| only.is_none_or(|only| only == *place))
         {
             let codes = |places: &[u8]| {
                 let given = places
@@ -461,6 +463,7 @@ impl<F: Format> Export for Tables<F> {
         };
         let written = match step.event {
             Event::Decided(_) => self.has_application(self.values.len() as u32 - 1),
+            Event::Underwritten { application, .. } => self.has_application(*application),
             Event::Instructed { loan, .. }
             | Event::ChargedOff { loan, .. }
             | Event::Reversed { loan, .. } => self.has(Some(*loan)),
@@ -474,7 +477,10 @@ impl<F: Format> Export for Tables<F> {
         }
         match step.event {
             _ if !written => Ok(()),
-            Event::Decided(decided) => growing.decided(decided, book),
+            Event::Decided(decided) => growing.decided(decided, None, book),
+            Event::Underwritten {
+                lender, decided, ..
+            } => growing.decided(decided, Some(usize::from(*lender)), book),
             Event::Instructed {
                 key,
                 loan,

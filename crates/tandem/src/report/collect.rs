@@ -48,9 +48,15 @@ impl Collector {
         }
         match step.event {
             Event::Decided(decided) => self.decisions.add(decided, step.book),
+            Event::Underwritten {
+                application,
+                lender,
+                decided,
+            } => (self.decisions).underwritten(*application, *lender, decided, step.book),
             Event::Disbursed { application } => {
                 let record = &step.book.application_in(*application);
-                self.decisions.month(record.decided_on).disbursed += 1;
+                let came = self.decisions.came(*application, record.decided_on);
+                self.decisions.month(came).disbursed += 1;
             }
             Event::Instructed {
                 transaction,
@@ -191,6 +197,8 @@ pub(super) struct Decisions {
     pub(super) barred: BTreeMap<(u16, u8, Clause), u32>,
     /// Why applications were declined as a whole.
     pub(super) declined: BTreeMap<(u16, DeclineReason), u32>,
+    /// When those came in that people decided on, or have to.
+    referred: BTreeMap<u32, Day>,
 }
 
 /// Applications of a month, or of all months.
@@ -257,7 +265,11 @@ impl Decisions {
         match &decided.verdict {
             Verdict::Offered { .. } => month.offered += 1,
             Verdict::Declined(_) => month.declined += 1,
-            Verdict::Referred(_) => month.referred += 1,
+            Verdict::Referred(..) => {
+                month.referred += 1;
+                let place = book.application_count() as u32 - 1;
+                self.referred.insert(place, book.business_date());
+            }
         }
         if let Verdict::Declined(reason) = decided.verdict {
             *self.declined.entry((place, reason)).or_default() += 1;
@@ -296,6 +308,49 @@ impl Decisions {
                 .barred
                 .entry((place, barred.lender, barred.clause))
                 .or_default() += 1;
+        }
+    }
+}
+
+impl Decisions {
+    /// The day on which an application came in, if people decided on it; else that of its decision.
+    fn came(&self, application: u32, decided_on: Day) -> Day {
+        let referred = self.referred.get(&application);
+        referred.copied().unwrap_or(decided_on)
+    }
+
+    /// What a person decides takes the place of the referral, in the month in which it came in.
+    fn underwritten(&mut self, application: u32, lender: u8, decided: &Decided, book: &Book) {
+        let came = self.came(application, book.business_date());
+        let month = self.month(came);
+        match &decided.verdict {
+            Verdict::Offered { .. } => month.offered += 1,
+            Verdict::Declined(_) => month.declined += 1,
+            Verdict::Referred(..) => {}
+        }
+        let waits = matches!(decided.verdict, Verdict::Referred(..));
+        month.referred -= u32::from(!waits);
+        let lenders = &book.versions()[usize::from(decided.version)]
+            .agreement
+            .lenders;
+        let at = usize::from(lender);
+        let (party, outcome) = (lenders[at], &decided.decisions[at].outcome);
+        let tally = &mut month.lenders[party.index()];
+        tally.referred -= 1;
+        match outcome {
+            Outcome::Approve { .. } => tally.accepted += 1,
+            Outcome::Decline(reasons) | Outcome::Refer(reasons) => {
+                tally.declined += 1;
+                for &reason in reasons {
+                    let place = (decided.version, lender, reason);
+                    let given = self.reasons.entry(place).or_default();
+                    given.times += 1;
+                    given.alone += u32::from(reasons.len() == 1);
+                }
+            }
+        }
+        if let Verdict::Declined(reason) = decided.verdict {
+            *self.declined.entry((decided.version, reason)).or_default() += 1;
         }
     }
 }

@@ -51,8 +51,17 @@ impl Limits {
     pub(super) fn observe(&mut self, step: &Step<'_>) {
         match step.event {
             Event::Decided(decided) => {
+                let last = step.book.application_count() as u32 - 1;
                 self.refused(decided, step.book);
-                self.offered(decided, step.book);
+                self.offered(last, decided, step.book);
+            }
+            Event::Underwritten {
+                application,
+                decided,
+                ..
+            } => {
+                self.refused(decided, step.book);
+                self.offered(*application, decided, step.book);
             }
             Event::Disbursed { application } => {
                 self.open.remove(application);
@@ -140,14 +149,13 @@ impl Limits {
         }
     }
 
-    fn offered(&mut self, decided: &Decided, book: &Book) {
+    fn offered(&mut self, application: u32, decided: &Decided, book: &Book) {
         let Verdict::Offered {
             parts, valid_to, ..
         } = &decided.verdict
         else {
             return;
         };
-        let application = book.application_count() as u32 - 1;
         let offer = (decided.version, parts.clone(), *valid_to);
         self.lend(application, &offer, 1, book);
         self.open.insert(application, offer);

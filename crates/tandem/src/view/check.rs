@@ -173,7 +173,7 @@ impl Rebuilding<'_> {
                 self.all_loans += 1;
                 self.disclosure.pass_loan();
             }
-            [0x82, 2 | 4 | 6 | 11 | 13 | 14 | 15] => {}
+            [0x82, 2 | 4 | 6 | 11 | 13 | 14 | 15 | 16] => {}
             _ => {
                 return Err(
                     "events of its kind are shown to every party, but it is left out".to_owned(),
@@ -246,6 +246,19 @@ impl Rebuilding<'_> {
                 self.applications.insert(self.all_applications, own);
                 self.all_applications += 1;
                 self.borrowers |= decided.borrower.is_some();
+            }
+            Event::Underwritten {
+                application,
+                decided,
+                ..
+            } => {
+                // What it was before is not shown, so here it is new.
+                let own = self.applications.len() as u32;
+                if self.applications.insert(*application, own).is_some() {
+                    return Err("its application was decided before".to_owned());
+                }
+                self.borrowers |= decided.borrower.is_some();
+                *event = Event::Decided(decided.clone());
             }
             Event::Withdrawn { application } => {
                 *application = self.own_application(*application)?

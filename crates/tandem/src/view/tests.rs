@@ -5,7 +5,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use tandem_domain::book::{Answer, Command, Event, Slice, Verdict};
 use tandem_domain::ledger::Account;
-use tandem_domain::money::Amount;
+use tandem_domain::money::{Amount, Rate};
 use tandem_domain::policy::Outcome;
 use tandem_engine::Engine;
 use tandem_engine::disclosure::Disclosure;
@@ -128,6 +128,29 @@ fn every_view_of_a_book_in_which_everything_was_done_verifies() {
     // Of the loans it is shown the one of which it bought a share, from its beginning.
     assert_eq!((bought.loans, bought.all_loans), (1, 2));
     assert_eq!(bought.figures.loans[0].0, "C-1");
+}
+
+#[test]
+fn what_a_person_decided_is_shown_once_it_is_an_offer() {
+    let mut engine = sample::referred();
+    let found = every_view_verifies(sample::referred());
+    let shown = |id: &str| found.iter().find(|found| found.title.party == id).unwrap();
+    assert_eq!(
+        (shown("river-bank").loans, shown("cloud-bank").loans),
+        (1, 1)
+    );
+    for party in ["river-bank", "cloud-bank"] {
+        let bytes = view(&mut engine, party);
+        let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+        assert!(contains(b"D-1"));
+        assert!(!contains(b"D-2") && !contains(b"D-3"));
+        // What the one bank's person approved is not the other's to know.
+        let decision = minicbor::to_vec(Outcome::Approve {
+            maximum: Amount(1_000_000),
+            rate: Rate(13_500_000),
+        });
+        assert_eq!(contains(&decision.unwrap()), party == "river-bank");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use tandem_domain::book::{Book, Event};
+use tandem_domain::book::{Book, Decided, Event, Verdict};
 use tandem_domain::party::PartyId;
 use tandem_engine::disclosure::{Disclosure, only};
 use tandem_engine::{Step, replay};
@@ -159,10 +159,15 @@ impl Showing<'_> {
 
     fn shows(&mut self, event: &Event) -> bool {
         match event {
-            Event::Decided(_) => {
+            Event::Decided(decided) => {
                 self.decided += 1;
-                self.applications[self.decided - 1]
+                is_offer(decided) && self.applications[self.decided - 1]
             }
+            Event::Underwritten {
+                application,
+                decided,
+                ..
+            } => is_offer(decided) && self.applications[*application as usize],
             Event::Withdrawn { application } | Event::Disbursed { application } => {
                 self.applications[*application as usize]
             }
@@ -182,4 +187,9 @@ impl Showing<'_> {
             | Event::Fixed { .. } => true,
         }
     }
+}
+
+/// Only what was offered concerns anybody: of what waits for a person nobody is shown anything.
+fn is_offer(decided: &Decided) -> bool {
+    matches!(decided.verdict, Verdict::Offered { .. })
 }

@@ -350,7 +350,7 @@ fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Versio
             Tone::Bad,
             decline_words(visit, version, *reason),
         )),
-        Verdict::Referred(places) => {
+        Verdict::Referred(places, _) => {
             let own = places
                 .iter()
                 .any(|&place| agreement.lenders[usize::from(place)] == scope.party);

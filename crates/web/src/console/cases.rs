@@ -248,7 +248,7 @@ fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>
             continue;
         }
         if let Some((_, decided)) = signed.desk.reader().decided(place)?
-            && let Verdict::Referred(places) = &decided.verdict
+            && let Verdict::Referred(places, _) = &decided.verdict
         {
             asked.insert(place, places.clone());
         }

@@ -1,7 +1,7 @@
 //! The rows of the file, and how they are found.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row as Found, ToSql, params};
-use tandem_domain::book::Event;
+use tandem_domain::book::{Event, Verdict};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::money::Amount;
@@ -68,13 +68,18 @@ impl Row {
                 disclosure.slice(sliced)
             }
             (Event::Archived { .. }, ..) => 0,
-            (Event::Decided(decided), ..) => {
-                // Who brought it and who judged it know of it anyway, also if nothing comes of it.
+            (Event::Decided(decided) | Event::Underwritten { decided, .. }, ..) => {
+                // Who brought it and who judged it know of it anyway, also if nothing comes of it. While
+                // it waits, other lenders are not told what one of them has decided.
                 let agreement = &step.book.versions()[usize::from(decided.version)].agreement;
-                let judges = agreement
-                    .lenders
-                    .iter()
-                    .fold(0, |set, lender| set | only(*lender));
+                let by = match (step.event, &decided.verdict) {
+                    (Event::Underwritten { lender, .. }, Verdict::Referred(..)) => Some(*lender),
+                    _ => None,
+                };
+                let judges = (0..).zip(&agreement.lenders);
+                let judges = judges
+                    .filter(|(place, _)| by.is_none_or(|by| by == *place))
+                    .fold(0, |set, (_, lender)| set | only(*lender));
                 let offered = application.map_or(0, |place| disclosure.application(place));
                 offered | judges | only(agreement.platform)
             }
@@ -120,6 +125,7 @@ name_events! {
     shown {
         Event::Signed { .. } => "agreement.signed",
         Event::Decided(_) => "application.decided",
+        Event::Underwritten { .. } => "application.underwritten",
         Event::Withdrawn { .. } => "offer.withdrawn",
         Event::Disbursed { .. } => "loan.disbursed",
         Event::Instructed { .. } => "loan.instructed",
@@ -144,7 +150,9 @@ fn subject(step: &Step<'_>) -> (Option<u32>, Option<u32>) {
     let last = |count: usize| count.checked_sub(1).map(|place| place as u32);
     match step.event {
         Event::Decided(_) => (last(step.book.application_count()), None),
-        Event::Withdrawn { application } => (Some(*application), None),
+        Event::Withdrawn { application } | Event::Underwritten { application, .. } => {
+            (Some(*application), None)
+        }
         Event::Disbursed { application } => (Some(*application), last(step.book.loan_count())),
         Event::Instructed { loan, .. }
         | Event::Reversed { loan, .. }
@@ -308,6 +316,16 @@ impl EventRow {
         application: u32,
     ) -> rusqlite::Result<Option<EventRow>> {
         let tail = "WHERE application = ?1 ORDER BY number LIMIT 1";
+        Ok(EventRow::all(file, tail, [application])?.into_iter().next())
+    }
+
+    /// What a person decided last on an application.
+    pub(super) fn underwritten(
+        file: &Connection,
+        application: u32,
+    ) -> rusqlite::Result<Option<EventRow>> {
+        let tail = "WHERE application = ?1 AND kind = 'application.underwritten'
+                    ORDER BY number DESC LIMIT 1";
         Ok(EventRow::all(file, tail, [application])?.into_iter().next())
     }
 

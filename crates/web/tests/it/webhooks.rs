@@ -356,6 +356,7 @@ fn each_refusal_of_a_webhook_says_why() {
             json!({"url": "https://example.com/", "events": ["loan.disbursed", "loan.lost"]}),
             "/events/1",
             "there are no events `loan.lost`; there are agreement.signed, application.decided, \
+             application.underwritten, \
              offer.withdrawn, loan.disbursed, loan.instructed, loan.reversed, loan.charged_off, \
              day.ended, settlement.planned, settlement.settled, day.adjusted, day.closed, \
              rate.fixed, slice.sent, slice.received",

@@ -53,6 +53,11 @@ impl Reader<'_> {
             "product.offer_valid_days",
             "an offer stands for at least one day",
         );
+        self.require(
+            product.referral_valid_days >= 1,
+            "product.referral_valid_days",
+            "a referral waits for at least one day",
+        );
     }
 
     /// When and how principal and interest fall due.

@@ -42,7 +42,11 @@ pub(super) fn documents() -> Documents {
         std::fs::read_to_string(format!("{folder}{file}")).unwrap()
     };
     Documents {
-        agreement: read("agreement.toml"),
+        // What is referred waits until after all that happens here.
+        agreement: read("agreement.toml").replace(
+            "offer_valid_days = 3",
+            "offer_valid_days = 3\nreferral_valid_days = 90",
+        ),
         policies: ["cloud", "harbour", "river"]
             .map(|lender| read(&format!("policies/{lender}.toml")))
             .into(),
