@@ -20,6 +20,7 @@ use tandem_domain::policy::Outcome;
 use super::decider::decided;
 use super::list::{Cursor, Listed, PageQuery, known};
 use super::shape::{Application, ApplicationRequest, Decision, List, Money, Offer, Part, Reason};
+use super::underwriting::referral;
 use super::view::{Role, Seen, View};
 use super::{Api, Body, Here, Params, escape};
 use crate::problem::{FieldError, Problem};
@@ -267,6 +268,7 @@ pub fn show(view: &View, key: &str) -> Result<Application, Problem> {
                 _ => Vec::new(),
             },
             decisions: decisions(seen, version, &decided),
+            referral: referral(seen, version, &decided, record.state),
             offer: offer(version, &decided).filter(|_| seen.offer(place)),
         })
     })

@@ -16,6 +16,7 @@ mod reference;
 mod refused;
 mod sandbox;
 pub mod shape;
+mod underwriting;
 pub mod view;
 mod webhooks;
 
@@ -103,6 +104,10 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route(
             "/applications/{reference}/withdrawal",
             post(applications::withdraw),
+        )
+        .route(
+            "/applications/{reference}/decision",
+            post(underwriting::decide),
         )
         .route("/loans", get(loans::list))
         .route("/loans/{reference}", get(loans::get))

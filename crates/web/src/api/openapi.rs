@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{applications, books, bulk, events, loans, persons, sandbox, webhooks};
+use super::{applications, books, bulk, events, loans, persons, sandbox, underwriting, webhooks};
 use crate::access::SCOPES;
 use crate::problem::Problem;
 
@@ -37,6 +37,7 @@ const COMMON: &str = include_str!("common.json");
         applications::get,
         applications::accept,
         applications::withdraw,
+        underwriting::decide,
         bulk::applications,
         bulk::payments,
         loans::list,

@@ -166,9 +166,50 @@ pub struct Application {
     /// The decisions that the caller may see: a lender's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decisions: Vec<Decision>,
+    /// For whose people it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Referral>,
     /// What is offered, or was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<Offer>,
+}
+
+/// An application waits for people at lenders that referred it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Referral {
+    /// Lenders whose people have not decided: the platform sees all, a lender itself.
+    pub lenders: Vec<String>,
+    /// Last business date on which they can.
+    #[schema(format = Date)]
+    pub valid_to: String,
+}
+
+/// What a person at a lender decides on an application that waits for it.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnderwritingRequest {
+    /// Approved or declined.
+    pub outcome: UnderwritingOutcome,
+    /// To approve: the most that the lender funds; no more than what its policy would offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<Money>,
+    /// To approve: its yearly rate; no less than its policy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "12.5%")]
+    pub rate: Option<String>,
+    /// To decline: codes of its policy, one at least.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnderwritingOutcome {
+    /// The lender funds up to `maximum` at `rate`.
+    Approve,
+    /// It does not, for `reasons`.
+    Decline,
 }
 
 /// What a lender decided.

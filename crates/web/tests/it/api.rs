@@ -423,6 +423,137 @@ fn a_stream_loses_no_good_line() {
     assert_eq!((seen, pages), (1_195, 6));
 }
 
+/// What a lender refers waits for its people. The platform sees for whom, and nobody else why.
+#[test]
+fn people_decide_what_was_referred() {
+    let running = Running::start();
+    let (mut platform, mut river) = (running.client("bazaar"), running.client("river"));
+    let (mut cloud, mut servicer) = (running.client("cloud"), running.client("cloud"));
+    for key in ["A-1", "A-2", "A-3"] {
+        let mut asked = application(key);
+        asked["fields"]["debt_to_income"] = Value::Null;
+        let (status, referred) = platform.post("/applications", &asked);
+        assert_eq!((status, &referred["state"]), (201, &json!("referred")));
+        assert_eq!(
+            referred["referral"],
+            json!({"lenders": ["river"], "valid_to": "2022-01-07"})
+        );
+        assert_eq!(referred["decisions"], Value::Null);
+    }
+    // The lender sees which rules fired; another lender neither that nor for whom it waits.
+    let (_, own) = river.get("/applications/A-1");
+    assert_eq!(own["referral"]["lenders"], json!(["river"]));
+    assert_eq!(own["decisions"][0]["reasons"][0]["code"], "R-REF");
+    let (_, others) = cloud.get("/applications/A-1");
+    assert_eq!(others["referral"], Value::Null);
+    assert_eq!(others["decisions"][0]["outcome"], "approve");
+
+    let approve = |maximum, rate: &str| json!({"outcome": "approve", "maximum": money(maximum), "rate": rate});
+    let to = |key: &str| format!("/applications/{key}/decision");
+    let (status, refused) = platform.post(&to("A-1"), &approve(1, "12.9%"));
+    assert_eq!((status, &refused["code"]), (403, &json!("forbidden")));
+    assert_eq!(
+        refused["detail"],
+        "only a lender that referred an application decides on it"
+    );
+    for (request, pointer, detail) in [
+        (
+            json!({"outcome": "approve", "rate": "12%"}),
+            "/maximum",
+            "an approval has the most that is lent",
+        ),
+        (
+            json!({"outcome": "approve", "maximum": money(1)}),
+            "/rate",
+            "an approval has a rate, like \"12.5%\"",
+        ),
+        (
+            json!({"outcome": "approve", "maximum": money(1), "rate": "12%", "reasons": ["R-REF"]}),
+            "/reasons",
+            "reasons are for a decline",
+        ),
+        (
+            json!({"outcome": "decline"}),
+            "/reasons",
+            "a decline has one reason at least, by its code in the policy",
+        ),
+        (
+            json!({"outcome": "decline", "reasons": ["R-REF", "H99"]}),
+            "/reasons/1",
+            "the policy has no reason `H99`",
+        ),
+        (
+            json!({"outcome": "decline", "reasons": ["R-REF"], "rate": "1%"}),
+            "/rate",
+            "a decline has no rate",
+        ),
+    ] {
+        let (status, refused) = river.post(&to("A-1"), &request);
+        assert_eq!(status, 422, "{refused}");
+        assert_eq!(
+            refused["errors"],
+            json!([{"pointer": pointer, "detail": detail}])
+        );
+    }
+    let (status, refused) = cloud.post(&to("A-1"), &approve(1, "99%"));
+    assert_eq!((status, &refused["code"]), (409, &json!("not_referred_by")));
+    for request in [approve(15_000_001, "15%"), approve(5_000_000, "1%")] {
+        let (status, refused) = river.post(&to("A-1"), &request);
+        assert_eq!((status, &refused["code"]), (422, &json!("beyond_policy")));
+    }
+
+    let request = approve(5_000_000, "13%");
+    let (status, offered) = river.post(&to("A-1"), &request);
+    assert_eq!(
+        (status, &offered["state"]),
+        (200, &json!("offered")),
+        "{offered}"
+    );
+    assert_eq!(offered["referral"], Value::Null);
+    assert_eq!(offered["decisions"][0]["outcome"], "approve");
+    // The same again is known, another decision is not taken.
+    assert_eq!(river.post(&to("A-1"), &request), (200, offered));
+    let (status, refused) = river.post(&to("A-1"), &approve(4_000_000, "13%"));
+    assert_eq!(
+        (status, &refused["code"]),
+        (409, &json!("already_underwritten"))
+    );
+    let (_, taken) = platform.post("/applications/A-1/acceptance", &Value::Null);
+    assert_eq!(taken["state"], "disbursed");
+
+    let declined = river.post(
+        &to("A-2"),
+        &json!({"outcome": "decline", "reasons": ["R-DTI"]}),
+    );
+    assert_eq!(declined.1["state"], "declined");
+    let (_, told) = platform.get("/applications/A-2");
+    let said = "Monthly debts take too much of the income.";
+    assert!(told["reasons"].as_array().unwrap().contains(&json!(said)));
+    // Those whom it concerns are told, of the third nothing more.
+    let kinds = |who: &mut crate::service::Party| {
+        let (_, events) = who.get("/events?limit=200");
+        let events = events.as_array().unwrap().iter();
+        let by_people = events.filter(|event| event["type"] == "application.underwritten");
+        by_people.count()
+    };
+    assert_eq!(
+        (kinds(&mut platform), kinds(&mut river), kinds(&mut cloud)),
+        (2, 2, 2)
+    );
+    for day in 1..8 {
+        let day = format!("2022-01-{day:02}");
+        let (status, closed) = servicer.post("/days", &json!({"day": day}));
+        assert_eq!(status, 201, "{closed}");
+    }
+    let (_, late) = river.get("/applications/A-3");
+    assert_eq!(
+        (&late["state"], &late["referral"]),
+        (&json!("lapsed"), &Value::Null)
+    );
+    let (status, refused) = river.post(&to("A-3"), &request);
+    assert_eq!((status, &refused["code"]), (409, &json!("no_referral")));
+}
+
 /// Nobody can tell what is another's from what is not there.
 #[test]
 fn what_is_not_yours_does_not_exist() {
