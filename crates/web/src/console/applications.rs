@@ -18,6 +18,7 @@ use super::blocks::{
 };
 use super::overview::amounts_in;
 use super::page::{Fault, Signed, Visit, form_escaped};
+use super::referrals;
 use super::scope::Scope;
 
 /// Path of the list.
@@ -230,8 +231,12 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
     })?;
     let decided = signed.desk.reader().decided(place)?;
     let (number, decided) = decided.ok_or(Fault::NotFound)?;
-    let sheet = signed.look(|scope| Ok(tell(visit, scope, number, &decided)))?;
-    visit.page(&sheet?)
+    let sheet = signed.look(|scope| {
+        let mut sheet = tell(visit, scope, number, &decided)?;
+        referrals::offer(visit, scope, &signed.person, place, &mut sheet);
+        Ok(sheet)
+    })?;
+    visit.page(&sheet)
 }
 
 fn tell<'v>(
@@ -282,7 +287,7 @@ fn tell<'v>(
         facts.push(fact("application.loan", link));
     }
     sheet.add("facts", vec![Block::Facts(facts)]);
-    sheet.section(outcome(visit, scope, decided, version));
+    sheet.section(outcome(visit, scope, decided, version, record.state));
     sheet.section(decisions(visit, scope, decided, version));
     let own = &scope.agreement().party(scope.party).id;
     let mut values = Table::new(&[
@@ -325,7 +330,13 @@ fn field_words(visit: &Visit, name: &str) -> String {
 }
 
 /// What came of it, and by which clause.
-fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Version) -> Section {
+fn outcome(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    decided: &Decided,
+    version: &Version,
+    state: ApplicationState,
+) -> Section {
     let agreement = &version.agreement;
     let section = Section::new("outcome", visit.t("application.outcome"));
     let mut section = match &decided.verdict {
@@ -350,17 +361,10 @@ fn outcome(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Versio
             Tone::Bad,
             decline_words(visit, version, *reason),
         )),
-        Verdict::Referred(places, _) => {
-            let own = places
-                .iter()
-                .any(|&place| agreement.lenders[usize::from(place)] == scope.party);
-            let key = if own {
-                "application.referred_own"
-            } else {
-                "application.referred"
-            };
-            section.with(Block::Notice(Tone::Warn, visit.t(key).to_owned()))
-        }
+        Verdict::Referred(..) => section.with(Block::Notice(
+            Tone::Warn,
+            referrals::waits(visit, scope, decided, version, state),
+        )),
     };
     let own = decided
         .barred

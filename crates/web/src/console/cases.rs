@@ -9,7 +9,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use axum::extract::Path;
 use axum::response::Response;
-use tandem_domain::book::{ApplicationState, Book, Verdict};
+use tandem_domain::book::Book;
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::Status;
 use tandem_domain::party::PartyId;
@@ -20,6 +20,7 @@ use super::blocks::{
 use super::overview::limit_words;
 use super::page::{Fault, Fields, Signed, Visit, form_escaped, go};
 use super::people::{self, Role};
+use super::referrals;
 use super::scope::Scope;
 use crate::refusals::{self, Refusal};
 use crate::registry::{self, values};
@@ -43,9 +44,6 @@ const BEFORE_WRITE_OFF: i32 = 10;
 
 /// Days for which a payment that was taken back is a case.
 const TAKEN_BACK: i32 = 30;
-
-/// Referrals that are looked at, newest first.
-const REFERRALS: usize = 500;
 
 /// Share of a limit from which on it is a case, in hundredths of a per cent.
 const NEARLY_USED: u32 = 9_500;
@@ -75,10 +73,6 @@ struct Work {
 /// What is remembered of the book so that cases are found without looking through all of it.
 #[derive(Default)]
 pub(super) struct Watch {
-    applications: u32,
-    referred: Vec<u32>,
-    /// Places of the lenders that referred each of them, as far as it was asked.
-    asked: BTreeMap<u32, Vec<u8>>,
     day: Day,
     loans: usize,
     /// Loans that will be written off within some days, with the day.
@@ -87,13 +81,6 @@ pub(super) struct Watch {
 
 impl Watch {
     fn look(&mut self, book: &Book) {
-        let all = book.application_count() as u32;
-        for place in self.applications..all {
-            if book.application_in(place).state == ApplicationState::Referred {
-                self.referred.push(place);
-            }
-        }
-        self.applications = all;
         let now = (book.business_date(), book.loan_count());
         if (self.day, self.loans) == now {
             return;
@@ -132,15 +119,12 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
     let visit = &signed.visit;
     let figures = signed.figures()?;
     let mut work = work(signed)?;
-    let (referred, lost) = signed.look(|scope| {
+    let lost = signed.look(|scope| {
         let mut all = watch(signed);
         let watch = all.entry(signed.desk.name().to_owned()).or_default();
         watch.look(scope.book);
-        let referred = watch.referred.iter().rev().take(REFERRALS);
-        let referred: Vec<_> = referred.copied().collect();
-        Ok((referred, watch.lost.clone()))
+        Ok(watch.lost.clone())
     })?;
-    let asked = referrals(signed, &referred)?;
     let registry = &visit.console.registry;
     let refused = refusals::of(registry, signed.desk.name(), &signed.person.party)?;
     let mut cases = signed.look(|scope| {
@@ -165,24 +149,15 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
                 work: Work::default(),
             });
         }
-        for place in referred {
-            let record = scope.book.application_in(place);
-            let lenders = &scope.book.versions()[usize::from(record.version)]
-                .agreement
-                .lenders;
-            let own = asked.get(&place).is_some_and(|places| {
-                places
-                    .iter()
-                    .any(|&place| lenders.get(usize::from(place)) == Some(&scope.party))
-            });
-            if own && scope.sees_application(place) {
+        for (_, decided) in scope.book.referrals() {
+            if let Some(deadline) = referrals::own_deadline(scope, decided) {
                 cases.push(Case {
-                    key: format!("referral:{}", record.key),
+                    key: format!("referral:{}", decided.key),
                     kind: "referral",
-                    title: visit.language.fill("case.referral", &[record.key]),
-                    path: super::applications::path(record.key),
+                    title: visit.language.fill("case.referral", &[&decided.key]),
+                    path: super::applications::path(&decided.key),
                     tone: Tone::Warn,
-                    deadline: Some(record.decided_on.plus_business_days(1)),
+                    deadline: Some(deadline),
                     work: Work::default(),
                 });
             }
@@ -236,24 +211,6 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         case.deadline = case.work.deadline.or(case.deadline);
     }
     Ok(cases)
-}
-
-/// Which lenders referred each application, by their places. Events never change, so each is read
-/// once.
-fn referrals(signed: &Signed, referred: &[u32]) -> Result<BTreeMap<u32, Vec<u8>>, Fault> {
-    let mut all = watch(signed);
-    let asked = &mut all.entry(signed.desk.name().to_owned()).or_default().asked;
-    for &place in referred {
-        if asked.contains_key(&place) {
-            continue;
-        }
-        if let Some((_, decided)) = signed.desk.reader().decided(place)?
-            && let Verdict::Referred(places, _) = &decided.verdict
-        {
-            asked.insert(place, places.clone());
-        }
-    }
-    Ok(asked.clone())
 }
 
 /// What is remembered of each book.

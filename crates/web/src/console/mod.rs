@@ -22,6 +22,7 @@ mod overview;
 mod page;
 mod passkey;
 pub mod people;
+mod referrals;
 mod scope;
 mod session;
 mod settlements;
@@ -133,6 +134,8 @@ pub fn router(console: Console) -> Router {
         .route("/", get(overview::show))
         .route("/applications", get(applications::list))
         .route("/applications/{key}", get(applications::show))
+        .route("/applications/{key}/{what}", post(referrals::decide))
+        .route("/referrals", get(referrals::list))
         .route("/loans", get(loans::list))
         .route("/loans/{key}", get(loans::show))
         .route("/archives", get(archives::list))

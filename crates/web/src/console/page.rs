@@ -198,6 +198,7 @@ const NAVIGATION: &[NavGroup] = &[
     NavGroup {
         key: "nav.work",
         links: &[
+            link("/console/referrals", "nav.referrals"),
             link("/console/cases", "nav.cases"),
             link("/console/approvals", "nav.approvals"),
         ],

@@ -42,7 +42,7 @@ pub enum Role {
     Viewer,
     /// Works on cases and proposes what is done to loans.
     Operations,
-    /// Works on cases and proposes what changes in the lender's policy.
+    /// Works on cases, decides what the lender's policy referred, and proposes what changes in it.
     Risk,
     /// Works on cases.
     Finance,

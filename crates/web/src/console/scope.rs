@@ -61,6 +61,11 @@ impl<'b> Scope<'b> {
         self.seen.is(Role::Servicer)
     }
 
+    /// True if the party brings the applications.
+    pub(super) fn brings(&self) -> bool {
+        self.seen.is(Role::Platform)
+    }
+
     /// True if an application is shown to the party.
     pub(super) fn sees_application(&self, place: u32) -> bool {
         self.seen.application(place)

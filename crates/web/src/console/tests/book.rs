@@ -140,7 +140,8 @@ impl Book {
                         rate: Rate(12_000_000),
                     },
                     Says::No => Outcome::Decline(vec![0]),
-                    Says::Perhaps => Outcome::Refer(vec![0]),
+                    // River's R-REF: the debt burden is not known.
+                    Says::Perhaps => Outcome::Refer(vec![8]),
                 };
                 Decision {
                     score: Some(60),
@@ -152,6 +153,12 @@ impl Book {
                 .fields
                 .iter()
                 .map(|(name, _)| match name.as_str() {
+                    // What is referred is good but for what is not known.
+                    "debt_to_income" if key == "A-3" => Value::Missing,
+                    "first_credit_year" if key == "A-3" => Value::Number(2001),
+                    "home" if key == "A-3" => Value::Text("mortgage".into()),
+                    "income_verified" if key == "A-3" => Value::Text("verified".into()),
+                    "utilisation" if key == "A-3" => Value::Number(22_000_000),
                     "amount" => Value::Number(6_000_000),
                     "term_months" => Value::Number(36),
                     "region" => Value::Text(region.into()),

@@ -29,8 +29,9 @@ const OF_2: &[&str] = &["harbour", "cloud", "bazaar", "shield"];
 const OWN_PART: [&str; 3] = ["/agreement/text/", "/settlements/", "/ledger/accounts/"];
 
 /// What can be asked for by the routes that end in `{what}`; the rest is answered like nothing.
-const ACTIONS: [&str; 11] = [
+const ACTIONS: [&str; 12] = [
     "approve",
+    "decline",
     "disable",
     "enable",
     "reject",

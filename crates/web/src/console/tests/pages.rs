@@ -85,6 +85,7 @@ async fn pages_read_as_agreed() {
         ("account", "/console/ledger/accounts/1310"),
         ("statement", "/console/statements?month=2022-01"),
         ("cases", "/console/cases"),
+        ("referrals", "/console/referrals"),
         ("people", "/console/people"),
     ] {
         let page = river.get(path).await;
@@ -98,7 +99,12 @@ async fn pages_read_as_agreed() {
     );
     is_golden("statement.csv", &file.body);
     river.cookies.push(("language".to_owned(), "zh".to_owned()));
-    for (name, path) in [("overview", "/console"), ("loan", "/console/loans/A-1")] {
+    for (name, path) in [
+        ("overview", "/console"),
+        ("loan", "/console/loans/A-1"),
+        ("referred", "/console/applications/A-3"),
+        ("referrals", "/console/referrals"),
+    ] {
         let page = river.get(path).await;
         is_golden(&format!("{name}.zh.txt"), &words(&page));
     }
@@ -120,6 +126,7 @@ async fn every_page_opens_for_every_party() {
             "/ledger",
             "/ledger/accounts/1010",
             "/cases",
+            "/referrals",
             "/approvals",
             "/journal",
             "/developer",
@@ -567,6 +574,78 @@ async fn time_is_moved_in_a_sandbox() {
     desk.fill("/console/developer", "/console/developer/close-day", &[])
         .await;
     assert_eq!(book.desk.look(|book| book.business_date()), before + 1);
+}
+
+#[tokio::test]
+async fn a_person_decides_what_the_policy_referred() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let mut risk = console.signed_in("risk", "river", &[Role::Risk]).await;
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    let mut platform = console.signed_in("platform", "bazaar", &ALL).await;
+    let mut other = console.signed_in("other", "harbour", &ALL).await;
+    let (list, page) = ("/console/referrals", "/console/applications/A-3");
+    // The lender sees which rule fired, the platform for whom it waits, another lender neither.
+    let own = risk.get(list).await;
+    own.says("A-3");
+    own.says("R-REF: Debt burden not known; a person looks at it.");
+    let brought = platform.get(list).await;
+    brought.says("River Valley Bank");
+    brought.says("Not shown to your institution");
+    let waits = platform.get(page).await;
+    waits.says("It waits for a person at River Valley Bank, until 2022-03-31.");
+    assert!(!waits.body.contains("R-REF"), "{}", waits.body);
+    other.get(list).await.says("Nothing waits for a person.");
+    let seen = other.get(page).await;
+    seen.says("A lender has asked a person to decide.");
+    assert!(
+        !seen.body.contains("River Valley Bank, until"),
+        "{}",
+        seen.body
+    );
+
+    // Only people of the lender in charge of risk are asked.
+    let form = viewer.get(page).await;
+    assert!(!form.body.contains("/A-3/approve"), "{}", form.body);
+    let (approve, decline) = (format!("{page}/approve"), format!("{page}/decline"));
+    for browser in [&mut viewer, &mut platform, &mut other] {
+        let code = browser.get("/console").await.hidden("form");
+        let refused = browser.post(&approve, &code, &[]).await;
+        assert!(
+            [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(&refused.status)
+        );
+    }
+    let terms = |maximum, rate| [("maximum", maximum), ("rate", rate)];
+    for (fields, words) in [
+        (
+            terms("200,000.00", "15%"),
+            "more than the policy&#39;s 75,075.00 CNY",
+        ),
+        (terms("50,000.00", "1%"), "below the policy&#39;s 12.90%"),
+        (terms("much", "15%"), "much"),
+    ] {
+        let refused = risk.fill(page, &approve, &fields).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        refused.says("The decision is not taken");
+        refused.says(words);
+    }
+    let none = risk.fill(page, &decline, &[("reason", "H99")]).await;
+    none.says("the policy has no reason `H99`");
+    let done = risk.fill(page, &approve, &terms("50,000.00", "13%")).await;
+    assert_eq!(done.location, page, "{}", done.body);
+    let offered = risk.get(page).await;
+    offered.says("Up to 50,000.00 CNY at 13.00%");
+    assert!(!offered.body.contains("/A-3/approve"), "{}", offered.body);
+    risk.get(list).await.says("Nothing waits for a person.");
+    // The audit log has who decided what, also what was refused.
+    let mut auditor = console
+        .signed_in("auditor", "river", &[Role::Auditor])
+        .await;
+    let log = auditor.get("/console/audit?object=A-3").await;
+    log.says("Applications · A-3 · approve");
+    log.says("maximum: 50,000.00");
+    log.says("rate: 13%");
+    log.says("risk of river");
 }
 
 #[tokio::test]
