@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Answer, Book, Command, Instruction, Replacement, Slice, words};
+use tandem_domain::book::{
+    Answer, Book, Command, Instruction, Replacement, Slice, Underwriting, Version, words,
+};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Rate};
 use tandem_journal::Journal;
@@ -48,6 +49,8 @@ Instructions:
   re-age [3]                  re-amortise [3]
   rate 9%                     sell 50% SELLER BUYER 98%
   reverse KEY                 charge-off
+  approve LENDER 5000.00 CNY at 13%    (its person, of an application that it referred)
+  decline LENDER CODE …       (with reasons of its policy)
   replace SELLER BUYER 100%   (all loans; the loan is `-`)
   fix LPR1Y 3.45%             (a reference rate; the loan is `-`)
   slice 5000.00 CNY of CLAUSE [for REGION|BORROWER] to BOOK  (the loan is `-`)
@@ -67,8 +70,13 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
         value_date: options.value_date.unwrap_or(book.business_date()),
         text: &options.instruction.join(" "),
     };
+    // What a person decides is told by the policy under which the application came in.
+    let record = book.application(&options.loan);
+    let governing = record.map(|record| &book.versions()[usize::from(record.version)]);
+    let decides = matches!(options.instruction[0].as_str(), "approve" | "decline");
+    let version = governing.filter(|_| decides).unwrap_or(version);
     let command = wording
-        .command(&version.agreement)
+        .command(version)
         .map_err(|(_, message)| Failure(message))?;
     let before = concerned(&command, &options.loan, book)?;
     let answers = engine.submit([command.clone()])?;
@@ -89,6 +97,7 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
     export::show(&match &command {
         Command::ReplaceLender(replacement) => replaced(replacement, &before, book),
         Command::Fix { index, day, rate } => format!("Reference rate {index}: {rate} from {day}\n"),
+        Command::Underwrite(underwriting) => underwritten(underwriting, book),
         Command::SendSlice(slice) => sliced(slice, None, book),
         Command::ReceiveSlice { slice, sent_on } => sliced(slice, Some(*sent_on), book),
         Command::Reverse { key, of } => told(key, Some(of), &before, book),
@@ -181,6 +190,19 @@ fn replaced(replacement: &Replacement, before: &[Before], book: &Book) -> String
     )
 }
 
+/// What a person decided, and what came of it.
+fn underwritten(underwriting: &Underwriting, book: &Book) -> String {
+    let Underwriting {
+        application,
+        lender,
+        ..
+    } = underwriting;
+    let state = book.application(application).map(|record| record.state);
+    let state = state.map_or("not there", |state| state.name());
+    let today = book.business_date();
+    format!("{today}  A person at {lender} decides on {application}: it is {state}\n")
+}
+
 /// What a slice leaves of the limit's room, and what is to be done in the other book.
 fn sliced(slice: &Slice, sent_on: Option<Day>, book: &Book) -> String {
     let Some(version) = book.latest() else {
@@ -235,7 +257,8 @@ enum Part {
 
 impl Wording<'_> {
     /// The command, or which part is wrong and why.
-    fn command(&self, agreement: &Agreement) -> Result<Command, (Part, String)> {
+    fn command(&self, version: &Version) -> Result<Command, (Part, String)> {
+        let agreement = &version.agreement;
         let key = self.key.to_owned();
         let application = self.loan.to_owned();
         let wrong = |message: String| (Part::Text, message);
@@ -273,6 +296,9 @@ impl Wording<'_> {
                 day: self.value_date,
                 rate: rate(value)?,
             }),
+            ["approve" | "decline", ..] => {
+                words::underwriting(self.text, self.loan, version).map_err(wrong)
+            }
             ["slice", ..] => words::slice(self.text, self.key, agreement).map_err(wrong),
             ["reverse", ..] => Err(wrong(unread(self.text, "reverse KEY"))),
             ["charge-off", ..] => Err(wrong(unread(self.text, "charge-off"))),
@@ -305,7 +331,7 @@ pub(crate) struct Row {
 /// Reads the instructions of a programme. A bad row is a problem with its line; the others go on.
 pub(crate) fn rows(
     path: &Path,
-    agreement: &Agreement,
+    version: &Version,
 ) -> Result<impl Iterator<Item = Result<Row, RowProblem>>, TableError> {
     let mut table = Table::open(path)?;
     let hint = "; the columns are key, loan, value_date, instruction and, if an instruction comes \
@@ -335,7 +361,7 @@ pub(crate) fn rows(
             Some((at, _)) => date(at)?,
             None => wording.value_date,
         };
-        let command = wording.command(agreement).map_err(|(part, message)| {
+        let command = wording.command(version).map_err(|(part, message)| {
             let at = match part {
                 Part::Loan => loan,
                 Part::Text => instruction,

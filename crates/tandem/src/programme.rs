@@ -78,7 +78,7 @@ impl Programme {
         if !path.is_file() {
             return Ok(Read::default());
         }
-        let rows = instruct::rows(&path, &self.version.agreement);
+        let rows = instruct::rows(&path, &self.version);
         self.read_rows(rows, "it must be a file that can be read")
     }
 

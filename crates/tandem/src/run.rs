@@ -148,6 +148,11 @@ impl Asked {
         }
     }
 
+    /// True if it may make a loan.
+    fn accepts(&self) -> bool {
+        matches!(self.command, Command::Accept { .. })
+    }
+
     /// How messages name it; a day's close has no name.
     fn name(&self) -> Option<String> {
         let name = name(&self.command)?;
@@ -221,7 +226,17 @@ impl Run {
         }
         let file = instruct::FILE.into();
         for row in instructions.rows {
+            let accept = match &row.command {
+                Command::Underwrite(underwriting) => Some(Command::Accept {
+                    application: underwriting.application.clone(),
+                }),
+                _ => None,
+            };
             ask(row.entered, row.command, &file, row.line);
+            // As of any application, an offer is taken on the spot, if there is one.
+            if let Some(accept) = accept {
+                ask(row.entered, accept, &file, row.line);
+            }
         }
         Ok(Run {
             engine,
@@ -285,6 +300,10 @@ impl Run {
         }
         self.expect_payments();
         commands.extend(up_to(&mut self.calendar, day).flatten());
+        if commands.iter().any(Asked::accepts) {
+            self.submit(commands)?;
+            self.expect_payments();
+        }
         Ok(())
     }
 
@@ -411,6 +430,8 @@ impl Run {
                         day: day.0,
                     }));
                 }
+                // Not every decision brings an offer.
+                (None, Err(Refused::NoOffer { .. })) => {}
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
                 (_, Ok(_)) => {}
             }
@@ -436,6 +457,9 @@ fn name(command: &Command) -> Option<String> {
             Some(format!("slice {}", slice.key))
         }
         Command::ChargeOff { application } => Some(format!("charge-off of {application}")),
+        Command::Underwrite(underwriting) => {
+            Some(format!("decision on {}", underwriting.application))
+        }
         _ => None,
     }
 }

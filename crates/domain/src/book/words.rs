@@ -12,19 +12,24 @@
 //! | `re-age [3]`, `re-amortise [3]` | overdue is spread, or instalments made level; instalments are added |
 //! | `rate 9%` | the rate changes |
 //! | `sell 50% river trust 98%` | seller and buyer, and the price of the principal |
+//! | `approve river 5000.00 CNY at 13%` | a person at a lender approves an application that it referred |
+//! | `decline river R-DTI` | and declines it, with reasons of its policy |
 //! | `slice 5000.00 CNY of 7.1 [for north] to hills` | room of a limit goes to another book |
 //! | `slice 5000.00 CNY of 7.1 [for north] from hills on 2024-03-15` | and is received, with the day on which it was sent |
 
-use super::command::{Command, Slice};
+use super::Version;
+use super::command::{Command, Slice, Underwriting};
 use crate::agreement::{Agreement, Component, Prepayment};
 use crate::calendar::Day;
 use crate::loan::{Action, Sale};
 use crate::money::{Amount, Money};
 use crate::party::PartyId;
+use crate::policy::Outcome;
 
-/// What an instruction can begin with; the last five are commands of their own.
+/// What an instruction can begin with; the last seven are commands of their own.
 const VERBS: &str = "pay, prepay, settle, draw, refund, chargeback, credit, write-off, waive, due, \
-                     pause, re-age, re-amortise, rate, sell, reverse, charge-off, replace, fix, slice";
+                     pause, re-age, re-amortise, rate, sell, reverse, charge-off, approve, \
+                     decline, replace, fix, slice";
 
 /// Reads an instruction; the error says what is wrong and what can be written.
 pub fn parse(text: &str, agreement: &Agreement) -> Result<Action, String> {
@@ -146,6 +151,43 @@ impl Reader<'_> {
             format!("there is no party `{id}`; there are {}", known.join(", "))
         })
     }
+}
+
+/// Reads what a person at a lender decides on an application under a version: `approve river 5000.00 CNY
+/// at 13%`, or `decline river R-DTI`.
+pub fn underwriting(text: &str, application: &str, version: &Version) -> Result<Command, String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let reader = Reader {
+        agreement: &version.agreement,
+        verb: words.first().copied().unwrap_or_default(),
+        rest: words.get(1..).unwrap_or_default(),
+    };
+    let (lender, outcome) = match (reader.verb, reader.rest) {
+        ("approve", [lender, amount @ .., currency, "at", rate]) if !amount.is_empty() => {
+            let maximum = reader.money(amount, currency)?;
+            let rate = rate.parse().map_err(self::text)?;
+            (lender, Outcome::Approve { maximum, rate })
+        }
+        ("approve", _) => return Err(reader.wrong("approve river 5000.00 CNY at 13%")),
+        (_, [lender, codes @ ..]) if !codes.is_empty() => {
+            let mut policies = version.policies.iter();
+            let policy = policies.find(|policy| policy.file.lender == **lender);
+            let reasons = policy.map_or(&[][..], |policy| &policy.reasons);
+            let place = |code: &&str| {
+                let place = reasons.iter().position(|(known, _)| known == code);
+                let place = place.and_then(|place| u8::try_from(place).ok());
+                place.ok_or_else(|| format!("the policy of `{lender}` has no reason `{code}`"))
+            };
+            let places: Result<_, _> = codes.iter().map(place).collect();
+            (lender, Outcome::Decline(places?))
+        }
+        _ => return Err(reader.wrong("decline river R-DTI")),
+    };
+    Ok(Command::Underwrite(Underwriting {
+        application: application.to_owned(),
+        lender: (*lender).to_owned(),
+        outcome,
+    }))
 }
 
 /// Reads a slice of a limit, with the word `slice` before it.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::common::{command, golden, servicing, tandem, text};
+use super::common::{command, examples, golden, marketplace, servicing, tandem, text};
 
 /// The example up to a day.
 fn book(until: &str) -> TempDir {
@@ -273,4 +273,66 @@ fn bad_rows_are_named_by_line_and_column_and_the_others_go_on() {
         "error: instructions.csv, line 1: there is no column `value_date`; the columns are key, loan, \
          value_date, instruction and, if an instruction comes later than its value date, entered\n"
     );
+}
+
+/// Rows of a programme decide what its lenders referred; an offer is taken, and the loan lives like others.
+#[test]
+fn people_decide_what_a_programme_referred() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let programme = marketplace(folder, 0);
+    let all = fs::read_to_string(examples().join("marketplace/applications.csv")).unwrap();
+    let keys = ["M-07646", "M-02867", "M-06904"];
+    let mut lines = all.lines();
+    let mut some = lines.next().unwrap().to_owned() + "\n";
+    for line in lines.filter(|line| keys.iter().any(|key| line.starts_with(key))) {
+        some += line;
+        some.push('\n');
+    }
+    fs::write(programme.join("applications.csv"), some).unwrap();
+    let rows = "key,loan,value_date,instruction\n\
+                D-1,M-06904,2022-01-06,approve harbour 30000.00 CNY at 11.4%\n\
+                D-2,M-02867,2022-01-05,decline harbour H20\n\
+                D-3,M-02867,2022-01-06,approve harbour 200000.00 CNY at 9.6%\n\
+                D-4,M-07646,2022-01-30,approve harbour 1.00 CNY at 99%\n\
+                D-5,M-07646,2022-01-30,approve harbour 1.00 at 99%\n\
+                D-6,M-07646,2022-01-30,decline harbour\n\
+                D-7,M-07646,2022-01-30,decline harbour H1 X\n";
+    fs::write(programme.join("instructions.csv"), rows).unwrap();
+    let run = || {
+        let ran = command(&programme, folder)
+            .args(["--until", "2022-03-31"])
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let out = text(&ran.stdout);
+        let digest = out.lines().rfind(|line| line.starts_with("digest"));
+        digest.unwrap().to_owned()
+    };
+    let digest = run();
+    let problems = fs::read_to_string(folder.join("out/problems.txt")).unwrap();
+    for expected in [
+        "instructions.csv, line 4: decision on M-02867: `harbour` has decided on application `M-02867` before, and otherwise; a decision stands",
+        "instructions.csv, line 5: decision on M-07646: application `M-07646` waits for no decision: it is lapsed",
+        "instructions.csv, line 6, instruction: `approve harbour 1.00 at 99%` cannot be read; write for example `approve river 5000.00 CNY at 13%`",
+        "instructions.csv, line 7, instruction: `decline harbour` cannot be read; write for example `decline river R-DTI`",
+        "instructions.csv, line 8, instruction: the policy of `harbour` has no reason `H1`",
+    ] {
+        assert!(problems.contains(expected), "{expected} in {problems}");
+    }
+    let history = |key: &str| text(&tandem(folder, &["history", key, "--data", "data"]).stdout);
+    let approved = history("M-06904");
+    for expected in [
+        "2022-01-06  A person at harbour decides",
+        "approves up to 30,000.00 CNY at 11.40%",
+        "2022-01-06  Disbursed: 32,500.00 CNY",
+        "2022-02-06  Payment M-06904/1: 1,065.55 CNY",
+    ] {
+        assert!(approved.contains(expected), "{expected} in {approved}");
+    }
+    let declined = history("M-02867");
+    assert!(declined.contains("2022-01-05  A person at harbour decides"));
+    assert!(declined.contains("Declined: the lenders that accept are too few or cover too little"));
+    // Rows that were carried out change nothing when the programme is run again.
+    assert_eq!(run(), digest);
 }
