@@ -179,6 +179,7 @@ fn identity(command: &Command) -> Option<String> {
         Command::Apply(application) => format!("apply {}", application.key),
         Command::Accept { application } => format!("accept {application}"),
         Command::Withdraw { application } => format!("withdraw {application}"),
+        Command::Underwrite(one) => format!("underwrite {} {}", one.application, one.lender),
         Command::Instruct(instruction) => format!("instruct {}", instruction.key),
         Command::Reverse { key, .. } => format!("instruct {key}"),
         Command::SendSlice(slice) => format!("send {}", slice.key),

@@ -118,7 +118,7 @@ pub(super) const APPLICATIONS: Table<'_> = Table {
 
 pub(super) const DECISIONS: Table<'_> = Table {
     name: "decisions",
-    about: "One row for each application and lender that decided",
+    about: "One row for each application and lender that decided, and one for each decision of a person on what its lender referred",
     by_month: None,
     columns: &[
         text("application", "Key of the application"),

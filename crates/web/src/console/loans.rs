@@ -6,6 +6,7 @@ use tandem_domain::book::{Event, Loan, words};
 use tandem_domain::calendar::Day;
 use tandem_domain::loan::{Action, Due, Own, Status, schedule};
 use tandem_domain::money::{Amount, Currency};
+use tandem_engine::disclosure::only;
 
 use super::applications::Asked;
 use super::blocks::{
@@ -303,6 +304,9 @@ pub(super) fn timeline(
         let mut details = Vec::new();
         let (title, tone) = match &row.event {
             Event::Decided(_) => (visit.t("moment.decided").to_owned(), Tone::Plain),
+            Event::Underwritten { .. } if row.parties & only(scope.party) != 0 => {
+                (visit.t("moment.underwritten").to_owned(), Tone::Plain)
+            }
             Event::Disbursed { .. } => {
                 details.extend(principal.map(|principal| currency.show(principal)));
                 (visit.t("moment.disbursed").to_owned(), Tone::Good)
