@@ -268,7 +268,7 @@ pub fn show(view: &View, key: &str) -> Result<Application, Problem> {
                 _ => Vec::new(),
             },
             decisions: decisions(seen, version, &decided),
-            referral: referral(seen, version, &decided, record.state),
+            referral: referral(seen, &decided, record.state),
             offer: offer(version, &decided).filter(|_| seen.offer(place)),
         })
     })

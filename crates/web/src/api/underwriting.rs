@@ -7,7 +7,7 @@ use tandem_domain::policy::{Outcome, Policy};
 
 use super::applications::{amount, show};
 use super::shape::{Application, Referral, UnderwritingOutcome, UnderwritingRequest};
-use super::view::{Role, Seen};
+use super::view::Seen;
 use super::{Body, Here};
 use crate::problem::{self, FieldError, Problem};
 use crate::trace;
@@ -118,26 +118,22 @@ fn outcome(
     decided.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-/// For whose people an application waits, as a party may know it: the platform sees all of them, a
-/// lender whether it is its own.
+/// For whose people an application waits, as a party may know it.
 pub(super) fn referral(
     seen: &Seen<'_>,
-    version: &Version,
     decided: &Decided,
     state: ApplicationState,
 ) -> Option<Referral> {
-    let Verdict::Referred(places, Some(valid_to)) = &decided.verdict else {
+    let Verdict::Referred(_, Some(valid_to)) = &decided.verdict else {
         return None;
     };
-    let agreement = &version.agreement;
-    let lenders = places
-        .iter()
-        .map(|&place| agreement.lenders[usize::from(place)]);
-    let shown = lenders.filter(|&lender| seen.is(Role::Platform) || lender == seen.party);
-    let shown: Vec<_> = shown.map(|lender| seen.name(lender).to_owned()).collect();
-    let waits = state == ApplicationState::Referred && !shown.is_empty();
+    let lenders = seen.waits_for(decided);
+    let waits = state == ApplicationState::Referred && !lenders.is_empty();
     waits.then(|| Referral {
-        lenders: shown,
+        lenders: lenders
+            .into_iter()
+            .map(|lender| seen.name(lender).to_owned())
+            .collect(),
         valid_to: valid_to.to_string(),
     })
 }

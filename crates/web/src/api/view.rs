@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Refusal};
+use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Refusal, Verdict};
 use tandem_domain::party::PartyId;
 use tandem_engine::disclosure::{Disclosure, Parties, only};
 
@@ -126,6 +126,20 @@ impl Seen<'_> {
     /// no part may not.
     pub fn offer(&self, application: u32) -> bool {
         self.is(Role::Platform) || self.disclosure.application(application) & self.set() != 0
+    }
+
+    /// Lenders for whose people an application waits, as far as the party may know it: the platform
+    /// knows all, a lender itself.
+    pub fn waits_for(&self, decided: &Decided) -> Vec<PartyId> {
+        let Verdict::Referred(places, Some(_)) = &decided.verdict else {
+            return Vec::new();
+        };
+        let lenders = &self.book.versions()[usize::from(decided.version)]
+            .agreement
+            .lenders;
+        let waits = places.iter().map(|&place| lenders[usize::from(place)]);
+        let known = |lender: &PartyId| self.is(Role::Platform) || *lender == self.party;
+        waits.filter(known).collect()
     }
 
     /// Whether a loan concerns the party.

@@ -363,7 +363,7 @@ fn outcome(
         )),
         Verdict::Referred(..) => section.with(Block::Notice(
             Tone::Warn,
-            referrals::waits(visit, scope, decided, version, state),
+            referrals::waits(visit, scope, decided, state),
         )),
     };
     let own = decided

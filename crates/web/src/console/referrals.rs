@@ -8,7 +8,6 @@ use tandem_domain::book::{ApplicationState, Command, Decided, Underwriting, Verd
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::money::{Amount, Money};
-use tandem_domain::party::PartyId;
 use tandem_domain::policy::{Outcome, Policy};
 
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone, money};
@@ -17,6 +16,9 @@ use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::{Person, Role};
 use super::scope::Scope;
 
+/// Applications that are shown, oldest first: the next come up as these are decided.
+const SHOWN: usize = 500;
+
 /// The party's lender in a version: its place, and its policy.
 fn own<'v>(scope: &Scope<'_>, version: &'v Version) -> Option<(usize, &'v Policy)> {
     let lenders = &version.agreement.lenders;
@@ -24,27 +26,10 @@ fn own<'v>(scope: &Scope<'_>, version: &'v Version) -> Option<(usize, &'v Policy
     Some((place, version.policies.get(place)?))
 }
 
-/// Lenders whose people have not decided, as far as the party may know it: the platform knows all, a
-/// lender itself.
-fn waits_for(scope: &Scope<'_>, version: &Version, decided: &Decided) -> Vec<PartyId> {
-    let Verdict::Referred(places, _) = &decided.verdict else {
-        return Vec::new();
-    };
-    let lenders = places.iter().filter_map(|&place| {
-        let lenders = &version.agreement.lenders;
-        lenders.get(usize::from(place)).copied()
-    });
-    let known = lenders.filter(|&lender| scope.brings() || lender == scope.party);
-    known.collect()
-}
-
 /// The last day on which the party's people can decide, if an application waits for them.
 pub(super) fn own_deadline(scope: &Scope<'_>, decided: &Decided) -> Option<Day> {
-    let version = &scope.book.versions()[usize::from(decided.version)];
     match &decided.verdict {
-        Verdict::Referred(_, valid_to)
-            if waits_for(scope, version, decided).contains(&scope.party) =>
-        {
+        Verdict::Referred(_, valid_to) if scope.waits_for(decided).contains(&scope.party) => {
             *valid_to
         }
         _ => None,
@@ -66,12 +51,12 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
             (visit.t("application.reasons"), ""),
         ])
         .empty(visit.t("referral.none"));
-        for (_, decided) in scope.book.referrals() {
+        let waiting = scope.book.referrals().map(|(_, decided)| decided);
+        let waiting = waiting.map(|decided| (decided, scope.waits_for(decided)));
+        let waiting = waiting.filter(|(_, lenders)| !lenders.is_empty());
+        for (decided, lenders) in waiting.take(SHOWN) {
             let version = &scope.book.versions()[usize::from(decided.version)];
-            let lenders = waits_for(scope, version, decided);
-            if let (false, Verdict::Referred(_, Some(valid_to))) =
-                (lenders.is_empty(), &decided.verdict)
-            {
+            if let Verdict::Referred(_, Some(valid_to)) = &decided.verdict {
                 let number = |place: usize| decided.values[place].number().unwrap_or_default();
                 let names: Vec<_> = lenders.iter().map(|&lender| scope.name(lender)).collect();
                 let own =
@@ -115,14 +100,13 @@ pub(super) fn waits(
     visit: &Visit,
     scope: &Scope<'_>,
     decided: &Decided,
-    version: &Version,
     state: ApplicationState,
 ) -> String {
     let valid_to = match &decided.verdict {
         Verdict::Referred(_, Some(valid_to)) => valid_to.to_string(),
         _ => return visit.t("application.referred").to_owned(),
     };
-    let lenders = waits_for(scope, version, decided);
+    let lenders = scope.waits_for(decided);
     if state == ApplicationState::Lapsed {
         visit.t("referral.lapsed").to_owned()
     } else if lenders.contains(&scope.party) {
@@ -153,7 +137,7 @@ pub(super) fn offer(
     let Some((_, policy)) = own(scope, version) else {
         return;
     };
-    if !waits_for(scope, version, decided).contains(&scope.party) || !person.roles.has(Role::Risk) {
+    if !scope.waits_for(decided).contains(&scope.party) || !person.roles.has(Role::Risk) {
         return;
     }
     let currency = version.agreement.currency();

@@ -1,7 +1,7 @@
 //! The book as a signed-in person's party sees it: the same as what its clients see by the API.
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, Book, Loan};
+use tandem_domain::book::{ApplicationRecord, Book, Decided, Loan};
 use tandem_domain::money::Currency;
 use tandem_domain::party::PartyId;
 
@@ -61,9 +61,9 @@ impl<'b> Scope<'b> {
         self.seen.is(Role::Servicer)
     }
 
-    /// True if the party brings the applications.
-    pub(super) fn brings(&self) -> bool {
-        self.seen.is(Role::Platform)
+    /// Lenders for whose people an application waits, as far as the party may know it.
+    pub(super) fn waits_for(&self, decided: &Decided) -> Vec<PartyId> {
+        self.seen.waits_for(decided)
     }
 
     /// True if an application is shown to the party.
