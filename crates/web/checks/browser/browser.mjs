@@ -276,6 +276,7 @@ async function pages(desk, { loan, amendment, webhook }) {
     ledger: `${console}/ledger`,
     account: `${console}/ledger/accounts/1310`,
     event: await first(`${console}/ledger/accounts/1310`, "#postings tbody a"),
+    referrals: `${console}/referrals`,
     cases: `${console}/cases`,
     case: await first(`${console}/cases`, "#open tbody a[href*='/cases/']"),
     approvals: `${console}/approvals`,
