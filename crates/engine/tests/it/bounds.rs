@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use tandem_domain::book::{
-    Answer, Application, Barred, Clause, Command, Decided, Documents, Event, MOST_DOCUMENTS,
-    MOST_VALUES, Verdict, Version,
+    Answer, Application, Barred, Clause, Command, Decided, Documents, Event, MOST_AT_ONCE,
+    MOST_DOCUMENTS, MOST_VALUES, Verdict, Version,
 };
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
@@ -205,9 +205,26 @@ fn an_application_fits_into_a_batch_or_is_refused() {
         day: Day(0),
         documents,
     });
-    let len = body_of(&Event::Decided(Box::new(decided)), &disclosure);
-    // Each further lender's decision is a part of its own.
-    let lender = minicbor::to_vec(&decision).unwrap().len() + 4;
-    let most = len + (MAX_SHARES - lenders) * lender;
-    assert!((MOST_VALUES..=MAX_BODY).contains(&most), "{most}");
+    let underwritten = Event::Underwritten {
+        application: u32::MAX,
+        lender: 0,
+        decided: Box::new(decided.clone()),
+    };
+    for event in [Event::Decided(Box::new(decided)), underwritten] {
+        let len = body_of(&event, &disclosure);
+        // Each further lender's decision is a part of its own.
+        let lender = minicbor::to_vec(&decision).unwrap().len() + 4;
+        let most = len + (MAX_SHARES - lenders) * lender;
+        assert!((MOST_VALUES..=MAX_BODY).contains(&most), "{most}");
+    }
+}
+
+#[test]
+fn the_event_of_the_most_archived_loans_fits() {
+    let archived = Event::Archived {
+        name: "\u{10ffff}".repeat(80),
+        loans: vec![u32::MAX; MOST_AT_ONCE],
+    };
+    let len = body_of(&archived, &Disclosure::default());
+    assert!(len <= MAX_BODY, "{len}");
 }
