@@ -37,6 +37,10 @@ const CHECKPOINT_AT: u64 = 32 * 1024 * 1024;
 /// How long a statement waits for another process that looks after the log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A full batch takes 32 pages of the database, each of which is written twice and read once, by calls
+/// of their own. What is there keeps the size that it was created with.
+const PAGE_SIZE: &str = "16384";
+
 const SCHEMA: &str = "
     CREATE TABLE meta (
         format INTEGER NOT NULL,
@@ -394,6 +398,7 @@ impl<'a> Opening<'a> {
     /// Sets the connection up so that a commit returns only after it is flushed to the disk.
     fn make_durable(&self, connection: &Connection) -> Result<(), OpenError> {
         let set = |pragma, value| self.map(connection.pragma_update(None, pragma, value));
+        set("page_size", PAGE_SIZE)?;
         let mode = connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         let mode = self.map(mode)?;
@@ -623,6 +628,7 @@ mod tests {
         );
         assert_eq!(pragma(&store, "synchronous"), Value::from(2));
         assert_eq!(pragma(&store, "wal_autocheckpoint"), Value::from(0));
+        assert_eq!(pragma(&store, "page_size"), Value::from(16_384));
     }
 
     #[test]
