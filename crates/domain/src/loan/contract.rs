@@ -62,10 +62,16 @@ impl Measure {
         const ONE: i128 = 1 << DIGITS;
         let unit = self.unit();
         let (mut factor, mut worth, mut from) = (ONE, 0, from);
+        let (mut days, mut discount) = (0, Discount::new(unit, unit));
         for step in steps {
             if step.ops.has(Ops::PRINCIPAL) || step.ops.has(Ops::MATURITY) {
-                let interest = i128::from(rate.0) * i128::from(step.number - from);
-                factor = scaled(factor, unit, unit + interest);
+                // Most steps are as long as the one before.
+                if step.number - from != days {
+                    days = step.number - from;
+                    let interest = i128::from(rate.0) * i128::from(days);
+                    discount = Discount::new(unit, unit + interest);
+                }
+                factor = discount.of(factor);
                 worth += factor;
                 from = step.number;
             }
@@ -89,6 +95,40 @@ pub(crate) fn scaled(factor: i128, unit: i128, divisor: i128) -> i128 {
     }
     let excess = (128 - unit.leading_zeros()).saturating_sub(64);
     factor * (unit >> excess) / (divisor >> excess)
+}
+
+/// What [`scaled`] gives, of many factors with one unit and divisor: one division, then products.
+struct Discount {
+    unit: i128,
+    divisor: i128,
+    /// `unit × 2⁶⁴ / divisor`, if the unit is the smaller one and twice the divisor fits 64 bits.
+    inverse: Option<u64>,
+}
+
+impl Discount {
+    fn new(unit: i128, divisor: i128) -> Discount {
+        let narrow = 0 < unit && unit < divisor && divisor < 1 << 63;
+        Discount {
+            unit,
+            divisor,
+            inverse: narrow.then(|| (((unit as u128) << 64) / divisor as u128) as u64),
+        }
+    }
+
+    #[inline]
+    fn of(&self, factor: i128) -> i128 {
+        let (Some(inverse), Ok(factor)) = (self.inverse, u64::try_from(factor)) else {
+            return scaled(factor, self.unit, self.divisor);
+        };
+        // The inverse lacks less than one, and of its product with the factor less than one is lost
+        // for that: the quotient is right, or one too small.
+        let quotient = ((u128::from(factor) * u128::from(inverse)) >> 64) as u64;
+        let (unit, divisor) = (self.unit as u64, self.divisor as u64);
+        let rest = factor
+            .wrapping_mul(unit)
+            .wrapping_sub(quotient.wrapping_mul(divisor));
+        (quotient + u64::from(rest >= divisor)).into()
+    }
 }
 
 /// What a contract stands at.
@@ -182,6 +222,15 @@ mod tests {
         ) {
             let divisor = (unit + more).max(1);
             prop_assert_eq!(scaled(factor, unit, divisor), factor * unit / divisor);
+            for bits in [0, 2, 30, 60] {
+                let unit = unit >> bits;
+                let divisor = (unit + (more >> (bits / 2))).max(1);
+                let discount = Discount::new(unit, divisor);
+                let largest = if divisor < 1 << 63 { u64::MAX.into() } else { factor };
+                for factor in [factor, largest, -factor] {
+                    prop_assert_eq!(discount.of(factor), scaled(factor, unit, divisor));
+                }
+            }
             for bits in [0, 40] {
                 let (amount, rate) = (amount >> bits, rate >> bits);
                 let wide = i128::from(amount) * i128::from(rate);
