@@ -400,8 +400,14 @@ impl Book {
             }
             None => {
                 let mut loan = self.loan_in(place);
+                if loan.position.due.is_empty() {
+                    loan.position.due = std::mem::take(&mut self.room_for_due);
+                }
                 let was = self.transact(&mut loan, transaction);
-                self.keep_transaction(place, &mut loan, &was, transaction, key, entries)
+                let came = self.keep_transaction(place, &mut loan, &was, transaction, key, entries);
+                loan.position.due.clear();
+                self.room_for_due = loan.position.due;
+                came
             }
         }
     }

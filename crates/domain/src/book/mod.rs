@@ -57,7 +57,7 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::Part;
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Fixing, History, Position, Split, Status, Terms, Timeline};
+use crate::loan::{Due, Fixing, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
@@ -410,6 +410,8 @@ pub struct Book {
     /// again before anything else is done.
     closing: bool,
     last_close: Option<Close>,
+    /// Memory of what had fallen due on the loan before, for the next one.
+    room_for_due: Vec<Due>,
 }
 
 impl Book {
