@@ -49,6 +49,7 @@ BODIES: dict[str, Any] = {
     "submitApplication": APPLICATION,
     "acceptOffer": None,
     "withdrawOffer": None,
+    "decideApplication": {"outcome": "approve", "maximum": MONEY, "rate": "12.5%"},
     "closeDay": {"day": "2000-01-01"},
     "handOverBook": {"node": "another", "address": "http://127.0.0.1:1"},
     "bookPayment": {"reference": "P-1", "amount": MONEY},
