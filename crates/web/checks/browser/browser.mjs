@@ -198,7 +198,7 @@ async function journeys(browser) {
   // What the book refuses is a case of who sent it.
   const payment = `${folder}/payment.json`;
   writeFileSync(payment, JSON.stringify({ reference: "BANK-4711", amount: { amount: 10_000, currency: "CNY" } }));
-  const caller = ["--client", `demo-${PARTY}`, "--key", `${folder}/service/demo/${PARTY}.pem`, "--base", base];
+  const caller = ["--client", `demo-${PARTY}`, "--key", `${folder}/keys/${PARTY}.pem`, "--base", base];
   const call = ["call", "POST", "/v1/agreements/marketplace/loans/M-4711/payments", "--body", payment, ...caller];
   assert.throws(() => execFileSync(tandem, call, { stdio: "ignore" }));
   await desk.goto(`${base}/console/cases`);
