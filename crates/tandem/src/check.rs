@@ -21,7 +21,7 @@ use tandem_domain::rulebook::{Check, Rulebook};
 
 use crate::export;
 use crate::fail::{Failure, Outcome};
-use crate::instruct;
+use crate::instruct::{self, Asks};
 use crate::programme::{Programme, Read, read_text, read_version};
 use crate::schedule::TermsFile;
 use crate::table::{Mapping, PaymentSource};
@@ -84,7 +84,18 @@ fn of_programme(programme: &Programme) -> Outcome<String> {
         }
     }
     if programme.folder.join(instruct::FILE).is_file() {
-        rows(&mut text, "Instructions", programme.instructions()?);
+        let mut read = programme.instructions()?;
+        // A book may hold applications of older versions; here there is only this one.
+        read.rows.retain(|row| match &row.asks {
+            Asks::Decision(decision) => {
+                let problem = decision.command(&programme.version).err();
+                read.problems
+                    .extend(problem.iter().map(ToString::to_string));
+                problem.is_none()
+            }
+            Asks::Command(_) => true,
+        });
+        rows(&mut text, "Instructions", read);
     }
     Ok(text)
 }

@@ -61,20 +61,19 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
     let place = options.book.place()?;
     let mut engine = place.engine(Journal::open(place.open()?)?)?;
     let book = engine.book();
-    let Some(version) = book.latest() else {
-        return Err(Failure("nothing is signed in this book".to_owned()));
-    };
     let wording = Wording {
         key: &options.key,
         loan: &options.loan,
         value_date: options.value_date.unwrap_or(book.business_date()),
         text: &options.instruction.join(" "),
     };
-    // What a person decides is told by the policy under which the application came in.
-    let record = book.application(&options.loan);
-    let governing = record.map(|record| &book.versions()[usize::from(record.version)]);
-    let decides = matches!(options.instruction[0].as_str(), "approve" | "decline");
-    let version = governing.filter(|_| decides).unwrap_or(version);
+    let version = match wording.decides() {
+        true => governing(&options.loan, book),
+        false => book.latest(),
+    };
+    let Some(version) = version else {
+        return Err(Failure("nothing is signed in this book".to_owned()));
+    };
     let command = wording
         .command(version)
         .map_err(|(_, message)| Failure(message))?;
@@ -103,6 +102,15 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
         Command::Reverse { key, of } => told(key, Some(of), &before, book),
         _ => told(&options.key, None, &before, book),
     })
+}
+
+/// The version by which people decide on an application: that under which it came in. The latest
+/// stands for it where there is no such application.
+pub(crate) fn governing<'a>(application: &str, book: &'a Book) -> Option<&'a Version> {
+    match book.application(application) {
+        Some(record) => book.versions().get(usize::from(record.version)),
+        None => book.latest(),
+    }
 }
 
 fn told(key: &str, of: Option<&str>, before: &[Before], book: &Book) -> String {
@@ -256,6 +264,12 @@ enum Part {
 }
 
 impl Wording<'_> {
+    /// True if a person decides on a referral.
+    fn decides(&self) -> bool {
+        let verb = self.text.split_whitespace().next();
+        self.loan != ALL && matches!(verb, Some("approve" | "decline"))
+    }
+
     /// The command, or which part is wrong and why.
     fn command(&self, version: &Version) -> Result<Command, (Part, String)> {
         let agreement = &version.agreement;
@@ -325,7 +339,38 @@ pub(crate) struct Row {
     /// Business date on which it is entered.
     pub(crate) entered: Day,
     /// What it asks for.
-    pub(crate) command: Command,
+    pub(crate) asks: Asks,
+}
+
+/// What a row asks for.
+pub(crate) enum Asks {
+    /// A decision on a referral.
+    Decision(Decision),
+    /// Anything else.
+    Command(Command),
+}
+
+/// What a person at a lender decides, in words: they name reasons of the policy under which the
+/// application came in, and only the book knows that one.
+pub(crate) struct Decision {
+    /// Line of its row.
+    pub(crate) line: u64,
+    /// Key of the application.
+    pub(crate) application: String,
+    text: String,
+}
+
+impl Decision {
+    /// The command under the version that governs the application.
+    pub(crate) fn command(&self, version: &Version) -> Result<Command, RowProblem> {
+        let command = words::underwriting(&self.text, &self.application, version);
+        command.map_err(|message| RowProblem {
+            file: FILE.into(),
+            line: self.line,
+            field: "instruction".to_owned(),
+            message,
+        })
+    }
 }
 
 /// Reads the instructions of a programme. A bad row is a problem with its line; the others go on.
@@ -361,17 +406,24 @@ pub(crate) fn rows(
             Some((at, _)) => date(at)?,
             None => wording.value_date,
         };
-        let command = wording.command(version).map_err(|(part, message)| {
-            let at = match part {
-                Part::Loan => loan,
-                Part::Text => instruction,
-            };
-            Fault::at(at, message)
-        })?;
+        let asks = match wording.decides() {
+            true => Asks::Decision(Decision {
+                line,
+                application: wording.loan.to_owned(),
+                text: wording.text.to_owned(),
+            }),
+            false => Asks::Command(wording.command(version).map_err(|(part, message)| {
+                let at = match part {
+                    Part::Loan => loan,
+                    Part::Text => instruction,
+                };
+                Fault::at(at, message)
+            })?),
+        };
         Ok(Row {
             line,
             entered,
-            command,
+            asks,
         })
     };
     Ok(std::iter::from_fn(move || table.read(read)))

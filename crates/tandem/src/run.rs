@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::book::{Application, Command, Refusal as Refused};
+use tandem_domain::book::{Application, ApplicationState, Command, Refusal as Refused};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Kind;
 use tandem_domain::loan::Action;
@@ -20,7 +20,7 @@ use crate::data::{AnyStore, Place};
 use crate::export;
 use crate::export::grid::Grid;
 use crate::fail::{Failure, Outcome};
-use crate::instruct;
+use crate::instruct::{self, Asks, Decision};
 use crate::payments::Payments;
 use crate::programme::{Programme, Read};
 use crate::report::{About, Collector, Comparison, Context, Note};
@@ -148,11 +148,6 @@ impl Asked {
         }
     }
 
-    /// True if it may make a loan.
-    fn accepts(&self) -> bool {
-        matches!(self.command, Command::Accept { .. })
-    }
-
     /// How messages name it; a day's close has no name.
     fn name(&self) -> Option<String> {
         let name = name(&self.command)?;
@@ -168,6 +163,8 @@ struct Run {
     applications: BTreeMap<Day, Vec<ApplicationRow>>,
     /// Payments and instructions to come, by the day on which they are entered.
     calendar: BTreeMap<Day, Vec<Asked>>,
+    /// What people will decide on referrals, by the same day.
+    decisions: BTreeMap<Day, Vec<Decision>>,
     payments: Payments,
     /// Loans whose payments are in the calendar.
     expected: usize,
@@ -225,23 +222,20 @@ impl Run {
             ask(day, Command::Instruct(payment), &payments.file, line);
         }
         let file = instruct::FILE.into();
+        let mut decisions = BTreeMap::<Day, Vec<Decision>>::new();
         for row in instructions.rows {
-            let accept = match &row.command {
-                Command::Underwrite(underwriting) => Some(Command::Accept {
-                    application: underwriting.application.clone(),
-                }),
-                _ => None,
-            };
-            ask(row.entered, row.command, &file, row.line);
-            // As of any application, an offer is taken on the spot, if there is one.
-            if let Some(accept) = accept {
-                ask(row.entered, accept, &file, row.line);
+            match row.asks {
+                Asks::Decision(decision) => {
+                    decisions.entry(row.entered).or_default().push(decision);
+                }
+                Asks::Command(command) => ask(row.entered, command, &file, row.line),
             }
         }
         Ok(Run {
             engine,
             applications: by_date,
             calendar,
+            decisions,
             payments,
             expected: 0,
             problems,
@@ -265,7 +259,7 @@ impl Run {
         self.take_up_to(day.previous(), &mut commands, &bar)?;
         while until.is_none_or(|until| day <= until) {
             // As long as payments are to come, days follow each other without a question.
-            if self.calendar.is_empty() {
+            if self.calendar.is_empty() && self.decisions.is_empty() {
                 self.submit(&mut commands)?;
                 // With loans still active, an explicit last day is kept to.
                 let active = self.engine.book().portfolio().active > 0;
@@ -289,7 +283,8 @@ impl Run {
         Ok(())
     }
 
-    /// Has the applications up to a day decided and adds the payments up to it to `commands`.
+    /// Has the applications up to a day decided, by people too, and adds the payments up to it to
+    /// `commands`.
     fn take_up_to(&mut self, day: Day, commands: &mut Vec<Asked>, bar: &ProgressBar) -> Outcome {
         for rows in up_to(&mut self.applications, day) {
             self.submit(commands)?;
@@ -298,12 +293,44 @@ impl Run {
                 bar.inc(rows.len() as u64);
             }
         }
+        let decisions: Vec<_> = up_to(&mut self.decisions, day).flatten().collect();
+        if !decisions.is_empty() {
+            self.submit(commands)?;
+            self.underwrite(&decisions)?;
+        }
         self.expect_payments();
         commands.extend(up_to(&mut self.calendar, day).flatten());
-        if commands.iter().any(Asked::accepts) {
-            self.submit(commands)?;
-            self.expect_payments();
+        Ok(())
+    }
+
+    /// Has people decide what was referred; as of any application, an offer is taken on the spot.
+    fn underwrite(&mut self, decisions: &[Decision]) -> Outcome {
+        let asked = |decision: &Decision, command| Asked {
+            command,
+            from: Some((instruct::FILE.into(), decision.line)),
+        };
+        let (mut read, mut commands) = (Vec::new(), Vec::new());
+        for decision in decisions {
+            let version = instruct::governing(&decision.application, self.engine.book());
+            match version.map(|version| decision.command(version)) {
+                Some(Ok(command)) => {
+                    read.push(decision);
+                    commands.push(asked(decision, command));
+                }
+                Some(Err(problem)) => self.problems.push(problem.to_string()),
+                None => {}
+            }
         }
+        let carried_out = self.submit(&mut commands)?;
+        let book = self.engine.book();
+        for (decision, _) in read.into_iter().zip(carried_out).filter(|(_, done)| *done) {
+            let application = decision.application.clone();
+            let record = book.application(&application);
+            if record.is_some_and(|record| record.state == ApplicationState::Offered) {
+                commands.push(asked(decision, Command::Accept { application }));
+            }
+        }
+        self.submit(&mut commands)?;
         Ok(())
     }
 
@@ -313,6 +340,7 @@ impl Run {
         let book = self.engine.book();
         self.applications.is_empty()
             && self.calendar.is_empty()
+            && self.decisions.is_empty()
             && self.expected == book.loan_count()
             && book.plans().is_empty()
             && !book.has_open_offers()
@@ -408,13 +436,14 @@ impl Run {
     }
 
     /// Submits commands as one durable batch; a refused payment is a problem, a day that cannot
-    /// be closed ends the run.
-    fn submit(&mut self, commands: &mut Vec<Asked>) -> Outcome {
+    /// be closed ends the run. Tells which were not refused.
+    fn submit(&mut self, commands: &mut Vec<Asked>) -> Outcome<Vec<bool>> {
         let named: Vec<_> = commands.iter().map(Asked::name).collect();
         let instructed: Vec<_> = commands.iter().map(Asked::instructed).collect();
         let asked = commands.drain(..).map(|asked| asked.command);
         let answers = self.engine.submit(asked)?;
         let day = self.engine.book().business_date();
+        let carried_out = answers.iter().map(Result::is_ok).collect();
         for ((name, instructed), answer) in named.into_iter().zip(instructed).zip(answers) {
             match (name, answer) {
                 (Some(_), Err(Refused::LoanArchived(_) | Refused::InstructionArchived(_))) => {
@@ -430,13 +459,11 @@ impl Run {
                         day: day.0,
                     }));
                 }
-                // Not every decision brings an offer.
-                (None, Err(Refused::NoOffer { .. })) => {}
                 (None, Err(refusal)) => return Err(Failure(refusal.to_string())),
                 (_, Ok(_)) => {}
             }
         }
-        Ok(())
+        Ok(carried_out)
     }
 }
 
@@ -460,6 +487,7 @@ fn name(command: &Command) -> Option<String> {
         Command::Underwrite(underwriting) => {
             Some(format!("decision on {}", underwriting.application))
         }
+        Command::Accept { application } => Some(format!("acceptance of {application}")),
         _ => None,
     }
 }

@@ -1,11 +1,11 @@
 //! What `tandem instruct` says, and everything that can be wrong with an instruction.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::common::{command, examples, golden, marketplace, servicing, tandem, text};
+use super::common::{command, digest, examples, golden, marketplace, servicing, tandem, text};
 
 /// The example up to a day.
 fn book(until: &str) -> TempDir {
@@ -275,11 +275,8 @@ fn bad_rows_are_named_by_line_and_column_and_the_others_go_on() {
     );
 }
 
-/// Rows of a programme decide what its lenders referred; an offer is taken, and the loan lives like others.
-#[test]
-fn people_decide_what_a_programme_referred() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+/// A programme with three applications that `harbour` refers, and rows that decide them.
+fn referrals(folder: &Path, rows: &str) -> PathBuf {
     let programme = marketplace(folder, 0);
     let all = fs::read_to_string(examples().join("marketplace/applications.csv")).unwrap();
     let keys = ["M-07646", "M-02867", "M-06904"];
@@ -290,38 +287,60 @@ fn people_decide_what_a_programme_referred() {
         some.push('\n');
     }
     fs::write(programme.join("applications.csv"), some).unwrap();
-    let rows = "key,loan,value_date,instruction\n\
-                D-1,M-06904,2022-01-06,approve harbour 30000.00 CNY at 11.4%\n\
+    decide(&programme, rows);
+    programme
+}
+
+fn decide(programme: &Path, rows: &str) {
+    let rows = format!("key,loan,value_date,instruction\n{rows}");
+    fs::write(programme.join("instructions.csv"), rows).unwrap();
+}
+
+/// Runs it up to a day: the book's digest and what was wrong.
+fn run_until(programme: &Path, until: &str) -> (String, String) {
+    let folder = programme.parent().unwrap();
+    let mut run = command(programme, folder);
+    let ran = run.args(["--until", until]).output().unwrap();
+    let problems = fs::read_to_string(folder.join("out/problems.txt"));
+    (digest(&ran), problems.unwrap_or_default())
+}
+
+fn history_of(folder: &Path, key: &str) -> String {
+    text(&tandem(folder, &["history", key, "--data", "data"]).stdout)
+}
+
+/// Rows of a programme decide what its lenders referred; an offer is taken, and the loan lives like others.
+#[test]
+fn people_decide_what_a_programme_referred() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rows = "D-1,M-06904,2022-01-06,approve harbour 30000.00 CNY at 11.4%\n\
                 D-2,M-02867,2022-01-05,decline harbour H20\n\
                 D-3,M-02867,2022-01-06,approve harbour 200000.00 CNY at 9.6%\n\
                 D-4,M-07646,2022-01-30,approve harbour 1.00 CNY at 99%\n\
                 D-5,M-07646,2022-01-30,approve harbour 1.00 at 99%\n\
                 D-6,M-07646,2022-01-30,decline harbour\n\
-                D-7,M-07646,2022-01-30,decline harbour H1 X\n";
-    fs::write(programme.join("instructions.csv"), rows).unwrap();
-    let run = || {
-        let ran = command(&programme, folder)
-            .args(["--until", "2022-03-31"])
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{}", text(&ran.stderr));
-        let out = text(&ran.stdout);
-        let digest = out.lines().rfind(|line| line.starts_with("digest"));
-        digest.unwrap().to_owned()
-    };
-    let digest = run();
-    let problems = fs::read_to_string(folder.join("out/problems.txt")).unwrap();
+                D-7,M-07646,2022-01-30,decline harbour H1 X\n\
+                D-8,M-99999,2022-01-30,decline harbour H20\n";
+    let programme = referrals(folder, rows);
+    let checked = text(&tandem(folder, &["check", "marketplace"]).stdout);
+    let (_, checked) = checked.split_once("\nInstructions: ").unwrap();
+    assert!(
+        checked.starts_with("5 rows are good, 3 are not.\n"),
+        "{checked}"
+    );
+    let (first, problems) = run_until(&programme, "2022-03-31");
     for expected in [
         "instructions.csv, line 4: decision on M-02867: `harbour` has decided on application `M-02867` before, and otherwise; a decision stands",
         "instructions.csv, line 5: decision on M-07646: application `M-07646` waits for no decision: it is lapsed",
         "instructions.csv, line 6, instruction: `approve harbour 1.00 at 99%` cannot be read; write for example `approve river 5000.00 CNY at 13%`",
         "instructions.csv, line 7, instruction: `decline harbour` cannot be read; write for example `decline river R-DTI`",
         "instructions.csv, line 8, instruction: the policy of `harbour` has no reason `H1`",
+        "instructions.csv, line 9: decision on M-99999: there is no application `M-99999`",
     ] {
         assert!(problems.contains(expected), "{expected} in {problems}");
     }
-    let history = |key: &str| text(&tandem(folder, &["history", key, "--data", "data"]).stdout);
-    let approved = history("M-06904");
+    let approved = history_of(folder, "M-06904");
     for expected in [
         "2022-01-06  A person at harbour decides",
         "approves up to 30,000.00 CNY at 11.40%",
@@ -330,9 +349,84 @@ fn people_decide_what_a_programme_referred() {
     ] {
         assert!(approved.contains(expected), "{expected} in {approved}");
     }
-    let declined = history("M-02867");
+    let declined = history_of(folder, "M-02867");
     assert!(declined.contains("2022-01-05  A person at harbour decides"));
     assert!(declined.contains("Declined: the lenders that accept are too few or cover too little"));
     // Rows that were carried out change nothing when the programme is run again.
-    assert_eq!(run(), digest);
+    assert_eq!(run_until(&programme, "2022-03-31").0, first);
+}
+
+/// Codes are those of the policy under which an application came in, whatever the programme says by then.
+#[test]
+fn reasons_are_read_by_the_policy_under_which_an_application_came_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let programme = referrals(folder, "");
+    run_until(&programme, "2022-01-03");
+    for (file, from, to) in [
+        ("agreement.toml", "\nversion = 1\n", "\nversion = 2\n"),
+        ("agreement.toml", "2022-01-01", "2022-02-01"),
+        ("policies/harbour.toml", "2022.1", "2022.2"),
+        (
+            "policies/harbour.toml",
+            "[[decline]]\ncode = \"H01\"",
+            "[[decline]]\ncode = \"H00\"\nreason = \"No income.\"\n\
+             when = { annual_income = \"missing\" }\n\n[[decline]]\ncode = \"H01\"",
+        ),
+        ("policies/harbour.toml", "\"H20\"", "\"H21\""),
+    ] {
+        let path = programme.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(from), "{file} has no {from}");
+        fs::write(&path, before.replacen(from, to, 1)).unwrap();
+    }
+    decide(
+        &programme,
+        "D-1,M-02867,2022-01-05,decline harbour H01 H20\n\
+         D-2,M-06904,2022-01-05,decline harbour H21\n",
+    );
+    let (first, problems) = run_until(&programme, "2022-01-06");
+    assert_eq!(
+        problems,
+        "instructions.csv, line 3, instruction: the policy of `harbour` has no reason `H21`\n"
+    );
+    let declined = history_of(folder, "M-02867");
+    for expected in ["H01: Debt burden above 32% of income.", "H20: A past loan"] {
+        assert!(declined.contains(expected), "{expected} in {declined}");
+    }
+    assert!(!declined.contains("H02"), "{declined}");
+    assert_eq!(run_until(&programme, "2022-01-06"), (first, problems));
+}
+
+/// An offer that stands open is not taken by a row that is refused, only by a run that has its application.
+#[test]
+fn a_refused_row_takes_no_offer() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rows = "D-1,M-06904,2022-01-06,approve harbour 20000.00 CNY at 12%\n";
+    let programme = referrals(folder, rows);
+    run_until(&programme, "2022-01-05");
+    let words = "M-06904 approve harbour 30000.00 CNY at 11.4%";
+    let said = instruct(folder, "K-1", words, &[]).unwrap();
+    assert!(said.contains("it is offered"), "{said}");
+    let path = programme.join("applications.csv");
+    let all = fs::read_to_string(&path).unwrap();
+    let header = all.lines().next().unwrap();
+    fs::write(&path, format!("{header}\n")).unwrap();
+    let (_, problems) = run_until(&programme, "2022-01-06");
+    assert_eq!(
+        problems,
+        "instructions.csv, line 2: decision on M-06904: `harbour` has decided on application \
+         `M-06904` before, and otherwise; a decision stands\n"
+    );
+    let offered = history_of(folder, "M-06904");
+    assert!(!offered.contains("Disbursed"), "{offered}");
+    // What was decided alike, as before a crash, is carried on with.
+    decide(
+        &programme,
+        &rows.replace("20000.00 CNY at 12%", "30000.00 CNY at 11.4%"),
+    );
+    assert_eq!(run_until(&programme, "2022-01-07").1, "");
+    let taken = history_of(folder, "M-06904");
+    assert!(taken.contains("2022-01-07  Disbursed"), "{taken}");
 }
