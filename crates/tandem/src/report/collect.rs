@@ -42,7 +42,7 @@ impl Collector {
     pub(crate) fn observe(&mut self, step: &Step<'_>) {
         self.events += 1;
         self.batches = step.batch;
-        self.limits.observe(step);
+        self.limits.observe(step, &self.decisions);
         for entry in step.entries {
             self.book_entry(entry);
         }
@@ -50,9 +50,9 @@ impl Collector {
             Event::Decided(decided) => self.decisions.add(decided, step.book),
             Event::Underwritten {
                 application,
-                lender,
                 decided,
-            } => (self.decisions).underwritten(*application, *lender, decided, step.book),
+                ..
+            } => (self.decisions).underwritten(*application, decided, step.book),
             Event::Disbursed { application } => {
                 let record = &step.book.application_in(*application);
                 let came = self.decisions.came(*application, record.decided_on);
@@ -197,8 +197,8 @@ pub(super) struct Decisions {
     pub(super) barred: BTreeMap<(u16, u8, Clause), u32>,
     /// Why applications were declined as a whole.
     pub(super) declined: BTreeMap<(u16, DeclineReason), u32>,
-    /// When those came in that people decided on, or have to.
-    referred: BTreeMap<u32, Day>,
+    /// Applications that people decided on, or have to: when they came in, and as they stand.
+    referred: BTreeMap<u32, (Day, Decided)>,
 }
 
 /// Applications of a month, or of all months.
@@ -251,7 +251,43 @@ impl Decisions {
         self.months.entry(Month::of(day)).or_default()
     }
 
+    /// A decision on a fresh application.
     fn add(&mut self, decided: &Decided, book: &Book) {
+        let application = book.application_count() as u32 - 1;
+        if matches!(decided.verdict, Verdict::Referred(..)) {
+            let waits = (book.business_date(), decided.clone());
+            self.referred.insert(application, waits);
+        }
+        self.count(decided, book.business_date(), 1, book);
+    }
+
+    /// What a person decides takes the place of what was decided before, in the month in which the
+    /// application came in.
+    fn underwritten(&mut self, application: u32, decided: &Decided, book: &Book) {
+        let Some((came, before)) = self.referred.remove(&application) else {
+            return;
+        };
+        self.count(&before, came, -1, book);
+        self.reasons.retain(|_, given| given.times > 0);
+        self.barred.retain(|_, times| *times > 0);
+        self.count(decided, came, 1, book);
+        self.referred.insert(application, (came, decided.clone()));
+    }
+
+    /// The day on which an application came in, if people decided on it; else that of its decision.
+    fn came(&self, application: u32, decided_on: Day) -> Day {
+        let referred = self.referred.get(&application);
+        referred.map_or(decided_on, |(came, _)| *came)
+    }
+
+    /// What was decided of an application before its last decision, if people decide on it.
+    pub(super) fn before(&self, application: u32) -> Option<&Decided> {
+        self.referred.get(&application).map(|(_, decided)| decided)
+    }
+
+    /// Counts what was decided of an application that came in on a day, or takes it back (-1).
+    fn count(&mut self, decided: &Decided, came: Day, sign: i32, book: &Book) {
+        let one = |count: &mut u32| *count = count.saturating_add_signed(sign);
         let place = decided.version;
         let asked = !matches!(
             decided.verdict,
@@ -259,98 +295,51 @@ impl Decisions {
                 DeclineReason::Term | DeclineReason::Amount | DeclineReason::Ineligible(_)
             )
         );
-        let month = self.month(book.business_date());
-        month.applications += 1;
-        month.asked += u32::from(asked);
+        let month = self.months.entry(Month::of(came)).or_default();
+        one(&mut month.applications);
         match &decided.verdict {
-            Verdict::Offered { .. } => month.offered += 1,
-            Verdict::Declined(_) => month.declined += 1,
-            Verdict::Referred(..) => {
-                month.referred += 1;
-                let place = book.application_count() as u32 - 1;
-                self.referred.insert(place, book.business_date());
+            Verdict::Offered { .. } => one(&mut month.offered),
+            Verdict::Declined(reason) => {
+                one(&mut month.declined);
+                one(self.declined.entry((place, *reason)).or_default());
             }
-        }
-        if let Verdict::Declined(reason) = decided.verdict {
-            *self.declined.entry((place, reason)).or_default() += 1;
+            Verdict::Referred(..) => one(&mut month.referred),
         }
         if !asked {
             return;
         }
+        one(&mut month.asked);
         let lenders = &book.versions()[usize::from(place)].agreement.lenders;
         let mut accepting = 0;
         for (at, (decision, lender)) in decided.decisions.iter().zip(lenders).enumerate() {
-            let tally = &mut self.month(book.business_date()).lenders[lender.index()];
+            let tally = &mut month.lenders[lender.index()];
             let reasons = match &decision.outcome {
                 Outcome::Approve { .. } => {
-                    tally.accepted += 1;
+                    one(&mut tally.accepted);
                     accepting += 1;
                     continue;
                 }
                 Outcome::Decline(reasons) => {
-                    tally.declined += 1;
+                    one(&mut tally.declined);
                     reasons
                 }
                 Outcome::Refer(reasons) => {
-                    tally.referred += 1;
+                    one(&mut tally.referred);
                     reasons
                 }
             };
             for &reason in reasons {
                 let given = self.reasons.entry((place, at as u8, reason)).or_default();
-                given.times += 1;
-                given.alone += u32::from(reasons.len() == 1);
-            }
-        }
-        self.accepting[accepting] += 1;
-        for barred in &decided.barred {
-            *self
-                .barred
-                .entry((place, barred.lender, barred.clause))
-                .or_default() += 1;
-        }
-    }
-}
-
-impl Decisions {
-    /// The day on which an application came in, if people decided on it; else that of its decision.
-    fn came(&self, application: u32, decided_on: Day) -> Day {
-        let referred = self.referred.get(&application);
-        referred.copied().unwrap_or(decided_on)
-    }
-
-    /// What a person decides takes the place of the referral, in the month in which it came in.
-    fn underwritten(&mut self, application: u32, lender: u8, decided: &Decided, book: &Book) {
-        let came = self.came(application, book.business_date());
-        let month = self.month(came);
-        match &decided.verdict {
-            Verdict::Offered { .. } => month.offered += 1,
-            Verdict::Declined(_) => month.declined += 1,
-            Verdict::Referred(..) => {}
-        }
-        let waits = matches!(decided.verdict, Verdict::Referred(..));
-        month.referred -= u32::from(!waits);
-        let lenders = &book.versions()[usize::from(decided.version)]
-            .agreement
-            .lenders;
-        let at = usize::from(lender);
-        let (party, outcome) = (lenders[at], &decided.decisions[at].outcome);
-        let tally = &mut month.lenders[party.index()];
-        tally.referred -= 1;
-        match outcome {
-            Outcome::Approve { .. } => tally.accepted += 1,
-            Outcome::Decline(reasons) | Outcome::Refer(reasons) => {
-                tally.declined += 1;
-                for &reason in reasons {
-                    let place = (decided.version, lender, reason);
-                    let given = self.reasons.entry(place).or_default();
-                    given.times += 1;
-                    given.alone += u32::from(reasons.len() == 1);
+                one(&mut given.times);
+                if reasons.len() == 1 {
+                    one(&mut given.alone);
                 }
             }
         }
-        if let Verdict::Declined(reason) = decided.verdict {
-            *self.declined.entry((decided.version, reason)).or_default() += 1;
+        one(&mut self.accepting[accepting]);
+        for barred in &decided.barred {
+            let key = (place, barred.lender, barred.clause);
+            one(self.barred.entry(key).or_default());
         }
     }
 }
@@ -485,5 +474,41 @@ impl Losses {
             self.short += 1;
             self.short_since.get_or_insert(book.business_date());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_engine::replay;
+
+    use super::*;
+    use crate::export::sample;
+
+    /// One is approved, one declined with the reason for which it was referred, one left to lapse.
+    #[test]
+    fn what_people_decide_takes_the_place_of_the_referral() {
+        let mut collector = Collector::new();
+        let journal = &mut sample::referred();
+        replay(journal.journal(), &mut |step| collector.observe(&step)).unwrap();
+        let decisions = collector.decisions;
+        let month = &decisions.months[&Month::of("2024-01-10".parse().unwrap())];
+        let outcomes = [
+            month.applications,
+            month.asked,
+            month.offered,
+            month.declined,
+            month.referred,
+            month.disbursed,
+        ];
+        assert_eq!(outcomes, [3, 3, 1, 1, 1, 1]);
+        let tally = |accepted, declined, referred| Tally {
+            accepted,
+            declined,
+            referred,
+        };
+        assert_eq!(month.lenders[..2], [tally(3, 0, 0), tally(1, 1, 1)]);
+        assert_eq!(decisions.accepting[..3], [0, 2, 1]);
+        let reasons: Vec<_> = decisions.reasons.into_values().collect();
+        assert_eq!(reasons, [Given { times: 2, alone: 2 }]);
     }
 }

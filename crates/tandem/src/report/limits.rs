@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tandem_domain::agreement::{Agreement, LimitScope};
-use tandem_domain::book::{Book, Clause, Decided, DeclineReason, Event, Verdict, Version};
+use tandem_domain::book::{Barred, Book, Clause, Decided, DeclineReason, Event, Verdict, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
@@ -16,7 +16,7 @@ use tandem_domain::party::{PartyId, PartyKind};
 use tandem_domain::rulebook::Check;
 use tandem_engine::Step;
 
-use super::collect::ByParty;
+use super::collect::{ByParty, Decisions};
 
 /// Watches what is lent and offered in each scope that a limit can have.
 #[derive(Default)]
@@ -47,12 +47,12 @@ pub(super) struct Peak {
 }
 
 impl Limits {
-    /// Takes one event.
-    pub(super) fn observe(&mut self, step: &Step<'_>) {
+    /// Takes one event; `decisions` are those before it.
+    pub(super) fn observe(&mut self, step: &Step<'_>, decisions: &Decisions) {
         match step.event {
             Event::Decided(decided) => {
                 let last = step.book.application_count() as u32 - 1;
-                self.refused(decided, step.book);
+                self.refused(decided, &[], step.book);
                 self.offered(last, decided, step.book);
             }
             Event::Underwritten {
@@ -60,7 +60,9 @@ impl Limits {
                 decided,
                 ..
             } => {
-                self.refused(decided, step.book);
+                let before = decisions.before(*application);
+                let known = before.map_or(&[][..], |before| &before.barred);
+                self.refused(decided, known, step.book);
                 self.offered(*application, decided, step.book);
             }
             Event::Disbursed { application } => {
@@ -128,11 +130,13 @@ impl Limits {
         }
     }
 
-    fn refused(&mut self, decided: &Decided, book: &Book) {
+    /// Counts what keeps lenders and an application out, but for what was known before.
+    fn refused(&mut self, decided: &Decided, known: &[Barred], book: &Book) {
         let lenders = &book.versions()[usize::from(decided.version)]
             .agreement
             .lenders;
-        let barred = decided.barred.iter().map(|barred| {
+        let new = (decided.barred.iter()).filter(|barred| !known.contains(barred));
+        let barred = new.map(|barred| {
             let lender = matches!(barred.clause, Clause::Rule(_))
                 .then(|| lenders[usize::from(barred.lender)]);
             (decided.version, barred.clause, lender)
@@ -267,4 +271,28 @@ fn book_sums(book: &Book, agreement: &Agreement) -> ByParty<Amount> {
         sums[lender.index()] = book.lent(lender);
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_engine::replay;
+
+    use super::*;
+    use crate::export::sample;
+
+    #[test]
+    fn what_kept_a_lender_out_before_a_person_decided_counts_once() {
+        let (mut once, mut twice) = (Limits::default(), Limits::default());
+        let mut engine = sample::engine();
+        replay(engine.journal(), &mut |step| {
+            if let Event::Decided(decided) = step.event {
+                once.refused(decided, &[], step.book);
+                twice.refused(decided, &[], step.book);
+                twice.refused(decided, &decided.barred, step.book);
+            }
+        })
+        .unwrap();
+        assert!(!once.refusals.is_empty());
+        assert_eq!(twice.refusals, once.refusals);
+    }
 }

@@ -340,6 +340,13 @@ fn people_decide_what_a_programme_referred() {
     ] {
         assert!(problems.contains(expected), "{expected} in {problems}");
     }
+    let report = fs::read_to_string(folder.join("out/report.html")).unwrap();
+    for expected in [
+        "H20</td><td class=\"number\">2</td><td class=\"number\">66.7%</td>",
+        "Clauses and rules then kept a lender out 3 times: River Valley Bank 3 times",
+    ] {
+        assert!(report.contains(expected), "{expected} in {report}");
+    }
     let approved = history_of(folder, "M-06904");
     for expected in [
         "2022-01-06  A person at harbour decides",
