@@ -34,7 +34,8 @@ CREATE TEMPORARY TABLE application_file (
 );
 CREATE TEMPORARY TABLE decision_file (
     application text, lender text, policy_version text, score integer, outcome text,
-    maximum numeric, rate numeric, reasons text, barred_by text
+    maximum numeric, rate numeric, reasons text, barred_by text,
+    decided_on date, decided_by text
 );
 \copy application_file FROM applications.csv WITH (FORMAT csv, HEADER)
 \copy decision_file FROM decisions.csv WITH (FORMAT csv, HEADER)

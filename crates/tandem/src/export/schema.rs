@@ -134,6 +134,14 @@ pub(super) const DECISIONS: Table<'_> = Table {
             "Clause, limit or rule that bars the lender from the loan",
         )
         .empty("not barred"),
+        day(
+            "decided_on",
+            "Business date of the decision; the last of a lender's is the one that counts",
+        ),
+        text(
+            "decided_by",
+            "`policy` (or the lender's own service), or `person`",
+        ),
     ],
 };
 

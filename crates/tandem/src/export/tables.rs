@@ -152,6 +152,8 @@ impl Growing {
                 approved.map(|(_, rate)| rate),
                 &reasons,
                 barred.as_deref(),
+                book.business_date(),
+                only.map_or("policy", |_| "person"),
             ])?;
         }
         Ok(())

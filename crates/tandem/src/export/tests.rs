@@ -1,6 +1,6 @@
 //! The exports of the sample book.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -100,6 +100,21 @@ fn tables_agree_with_each_other() {
             let sum: i64 = own.map(|share| cents(&share[part])).sum();
             assert_eq!(sum, cents(&loan[part]), "{part} of {}", loan["loan"]);
         }
+    }
+}
+
+/// A referral and what a person decided on it are two rows, told apart by who decided.
+#[test]
+fn decisions_say_when_and_by_whom() {
+    let folder = TempDir::new().unwrap();
+    let mut tables = csv_tables(folder.path());
+    write(sample::referred().journal(), &mut [&mut tables]).unwrap();
+    let path = folder.path().join("decisions.csv");
+    golden(&fs::read_to_string(&path).unwrap(), "referred-decisions");
+    let mut by = BTreeSet::new();
+    for row in rows(&path) {
+        let key = ["application", "lender", "decided_by"].map(|column| row[column].clone());
+        assert!(by.insert(key), "{row:?}");
     }
 }
 
