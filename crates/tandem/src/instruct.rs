@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// What to do, in words.
     #[arg(required = true)]
     instruction: Vec<String>,
-    /// Key of the instruction; the same key with the same words is carried out once.
+    /// Key of the instruction; the same key with the same words is carried out once (a lender decides
+    /// once on an application, whatever the key).
     #[arg(long)]
     key: String,
     /// Value date [default: the business date]
@@ -74,6 +75,12 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
     let Some(version) = version else {
         return Err(Failure("nothing is signed in this book".to_owned()));
     };
+    if wording.decides() && options.value_date.is_some() {
+        return Err(Failure(format!(
+            "a person decides on the business date, {}; leave --value-date out",
+            book.business_date()
+        )));
+    }
     let command = wording
         .command(version)
         .map_err(|(_, message)| Failure(message))?;
@@ -89,6 +96,11 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
                     "{seller} holds nothing, or `{key}` was carried out before: nothing changed\n"
                 )
             }
+            Command::Underwrite(Underwriting {
+                application,
+                lender,
+                ..
+            }) => format!("{lender} decided so on {application} before: nothing changed\n"),
             _ => format!("`{key}` was carried out before: nothing changed\n"),
         });
     }

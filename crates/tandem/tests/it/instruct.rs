@@ -405,6 +405,32 @@ fn reasons_are_read_by_the_policy_under_which_an_application_came_in() {
     assert_eq!(run_until(&programme, "2022-01-06"), (first, problems));
 }
 
+#[test]
+fn a_decision_on_the_command_line_is_one_of_today_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let programme = referrals(folder, "");
+    run_until(&programme, "2022-01-05");
+    let words = "M-06904 approve harbour 30000.00 CNY at 11.4%";
+    let dated = instruct(folder, "K-1", words, &["--value-date", "2022-01-05"]);
+    assert_eq!(
+        dated.unwrap_err(),
+        "error: a person decides on the business date, 2022-01-06; leave --value-date out\n"
+    );
+    assert_eq!(
+        instruct(folder, "K-1", words, &[]).unwrap(),
+        "2022-01-06  A person at harbour decides on M-06904: it is offered\n"
+    );
+    assert_eq!(
+        instruct(folder, "K-2", words, &[]).unwrap(),
+        "harbour decided so on M-06904 before: nothing changed\n"
+    );
+    // Its offer is taken by the next run.
+    run_until(&programme, "2022-01-06");
+    let taken = history_of(folder, "M-06904");
+    assert!(taken.contains("2022-01-06  Disbursed"), "{taken}");
+}
+
 /// An offer that stands open is not taken by a row that is refused, only by a run that has its application.
 #[test]
 fn a_refused_row_takes_no_offer() {
