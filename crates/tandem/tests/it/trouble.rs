@@ -273,7 +273,7 @@ fn a_full_disk_ends_the_run_and_harms_nothing() {
     let folder = tempfile::tempdir().unwrap();
     servicing(folder.path());
     let (data, out) = (folder.path().join("data"), folder.path().join("out"));
-    let Some(disk) = SmallDisk::mount(&data, "size=120k") else {
+    let Some(disk) = SmallDisk::mount(&data, "size=300k") else {
         eprintln!("skipped: only an administrator can mount a small disk");
         return;
     };
