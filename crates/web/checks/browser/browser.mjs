@@ -208,6 +208,24 @@ async function journeys(browser) {
   await auditor.goto(`${base}/console/audit?person=demo-${PARTY}`);
   assert.match(await auditor.textContent("#entries tbody"), /Called: .*payments.*reference: BANK-4711/s);
 
+  // What a lender refers its people decide: one application is approved, another waits.
+  const application = JSON.parse(readFileSync(`${programme}/../partner/application.json`));
+  application.fields.debt_to_income = null;
+  const platform = ["--client", "demo-bazaar", "--key", `${folder}/keys/bazaar.pem`, "--base", base];
+  for (const reference of ["REF-1", "REF-2"]) {
+    writeFileSync(payment, JSON.stringify({ ...application, reference }));
+    const apply = ["call", "POST", "/v1/agreements/marketplace/applications", "--body", payment, ...platform];
+    execFileSync(tandem, apply, { stdio: "ignore" });
+  }
+  await other.goto(`${base}/console`);
+  await follow(other, "#menu a[href$=referrals]");
+  assert.equal(await other.locator("#open tbody tr").count(), 2);
+  await follow(other, "#open tbody a");
+  await other.click("#approve button");
+  await other.waitForLoadState();
+  await other.goto(`${base}/console/referrals`);
+  assert.equal(await other.locator("#open tbody tr").count(), 1);
+
   // A passkey is added, and signs in without password and code.
   const device = await desk.context().newCDPSession(desk);
   await device.send("WebAuthn.enable");
@@ -276,7 +294,6 @@ async function pages(desk, { loan, amendment, webhook }) {
     ledger: `${console}/ledger`,
     account: `${console}/ledger/accounts/1310`,
     event: await first(`${console}/ledger/accounts/1310`, "#postings tbody a"),
-    referrals: `${console}/referrals`,
     cases: `${console}/cases`,
     case: await first(`${console}/cases`, "#open tbody a[href*='/cases/']"),
     approvals: `${console}/approvals`,
@@ -322,13 +339,16 @@ try {
   if (pictures) mkdirSync(pictures, { recursive: true });
   const told = await journeys(browser);
   // The journeys used the code of this half minute; the next one comes.
-  const desk = await person(browser, `${PARTY}`).catch(async () => {
-    await new Promise((resolve) => setTimeout(resolve, 30_000));
-    return await person(browser, `${PARTY}`);
-  });
+  const again = (login) =>
+    person(browser, login).catch(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 30_000));
+      return await person(browser, login);
+    });
+  const desk = await again(PARTY);
   const addresses = await pages(desk, told);
   const cookies = await desk.context().cookies();
   const auditor = await told.auditor.context().cookies();
+  const river = await (await again("river")).context().cookies();
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of ["light", "dark"]) {
       const guest = await person(browser, undefined, { viewport, colorScheme });
@@ -348,7 +368,12 @@ try {
       await guest.context().addCookies(auditor);
       await guest.goto(`${base}/console/audit`);
       await look(guest, "audit", size, colorScheme);
-      shown += 1;
+      await guest.context().addCookies(river);
+      await guest.goto(`${base}/console/referrals`);
+      await look(guest, "referrals", size, colorScheme);
+      await follow(guest, "#open tbody a");
+      await look(guest, "referral", size, colorScheme);
+      shown += 3;
     }
   }
 } finally {
