@@ -266,7 +266,7 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
                 .map(|version| (version.agreement.scope.fields.len(), version.policies.len()));
             let found = (decided.values.len(), decided.decisions.len());
             (
-                expected == Some(found),
+                expected == Some(found) && decided.fits(found.1),
                 "decides an application that does not fit its agreement",
             )
         }

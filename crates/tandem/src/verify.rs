@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::agreement::{Amortisation, Limit, LimitScope};
+use tandem_domain::agreement::{Agreement, Amortisation, Limit, LimitScope};
 use tandem_domain::book::attest::{
     LEDGERS_BALANCE, MIRRORS_EQUAL, SETTLEMENTS_NET, SHARES_EXACT, SUMS_CURRENT,
 };
@@ -177,8 +177,8 @@ pub(crate) struct Verifier {
     offers: BTreeMap<u32, Vec<Part>>,
     /// What can still be drawn and who is to pay it out, by place of the loan.
     undrawn: BTreeMap<u32, Vec<(PartyId, Amount)>>,
-    /// What lenders decided on applications that wait for a person.
-    referred: BTreeMap<u32, Vec<Decision>>,
+    /// Applications that wait for a person, as they stand.
+    referred: BTreeMap<u32, Decided>,
     lent: Exposure,
     today: Exposure,
     regions: Vec<Exposure>,
@@ -442,16 +442,18 @@ impl Verifier {
         self.stand(application, decided, book);
     }
 
-    /// A person decides what the lender's policy left to it, within what that would offer; what the
-    /// others said stands.
+    /// A person decides what the lender's policy left to it, within what that would offer; the
+    /// application and what the others said stand.
     fn underwritten(&mut self, application: u32, lender: usize, decided: &Decided, book: &Book) {
         self.counts.decisions += 1;
         let version = &book.versions()[usize::from(decided.version)];
         let key = &decided.key;
-        let mut before = self.referred.remove(&application).unwrap_or_default();
-        if let (Some(before), Some(decision)) =
-            (before.get_mut(lender), decided.decisions.get(lender))
-        {
+        let mut before = self.referred.remove(&application);
+        let own = before.as_mut().map(|before| &mut before.decisions);
+        if let (Some(before), Some(decision)) = (
+            own.and_then(|decisions| decisions.get_mut(lender)),
+            decided.decisions.get(lender),
+        ) {
             let name = &version.policies[lender].file.lender;
             self.require(
                 matches!(before.outcome, Answer::Refer(_)),
@@ -474,9 +476,26 @@ impl Verifier {
             }
             before.outcome = decision.outcome.clone();
         }
-        self.require(before == decided.decisions, DECISIONS, || {
+        let decisions = before.as_ref().map(|before| &before.decisions);
+        self.require(decisions == Some(&decided.decisions), DECISIONS, || {
             format!("application {key}: a person changed what other lenders had decided")
         });
+        if let Some(before) = &before {
+            let same = Decided {
+                decisions: decided.decisions.clone(),
+                barred: decided.barred.clone(),
+                verdict: decided.verdict.clone(),
+                ..before.clone()
+            };
+            self.require(same == *decided, DECISIONS, || {
+                format!("application {key}: a person's decision changed the application itself")
+            });
+            self.require(waits_on(before, decided), DECISIONS, || {
+                format!(
+                    "application {key}: it waits for others, or for longer, than is left to people"
+                )
+            });
+        }
         self.stand(application, decided, book);
     }
 
@@ -485,7 +504,7 @@ impl Verifier {
         match &decided.verdict {
             Verdict::Offered { parts, .. } => self.offered(application, decided, parts, book),
             Verdict::Referred(..) => {
-                (self.referred).insert(application, decided.decisions.clone());
+                self.referred.insert(application, decided.clone());
             }
             Verdict::Declined(_) => {}
         }
@@ -497,6 +516,7 @@ impl Verifier {
         self.counts.offers += 1;
         let version = &book.versions()[usize::from(decided.version)];
         let agreement = &version.agreement;
+        let now = book.current().map_or(agreement, |(_, now)| &now.agreement);
         self.offers.insert(application, parts.to_vec());
         let mut own = Exposure::default();
         for (&lender, part) in agreement.lenders.iter().zip(parts) {
@@ -504,14 +524,21 @@ impl Verifier {
             self.today[lender.index()] += part.amount;
             self.lend(application, lender, part.amount, book);
         }
-        for (limit, lender) in agreement.file.limit.iter().zip(&agreement.limit_lenders) {
-            let bound = match lender {
-                Some(place) if parts[*place].amount.is_zero() => continue,
-                Some(place) => &agreement.lenders[*place..=*place],
-                None => &agreement.lenders,
+        // What the agreement in force limits, and what only the application's version does.
+        let same = |one: &Limit, other: &Limit| {
+            (&one.clause, &one.lender, one.per, &one.region)
+                == (&other.clause, &other.lender, other.per, &other.region)
+        };
+        let gone = |limit: &Limit| !now.file.limit.iter().any(|other| same(other, limit));
+        let limits = limits_of(now).chain(limits_of(agreement).filter(|(limit, _)| gone(limit)));
+        for (limit, lender) in limits {
+            let bound = match &lender {
+                Some(lender) if own[lender.index()].is_zero() => continue,
+                Some(lender) => std::slice::from_ref(lender),
+                None => &PartyId::ALL[..],
             };
             let used = self.used(limit, &own, decided, bound, book);
-            let most = book.in_force(decided.version, limit).amount;
+            let most = limit.amount;
             self.require(used <= most.amount, LIMITS, || {
                 let used = agreement.currency().show(used);
                 format!(
@@ -730,6 +757,25 @@ fn shorten(problems: &[String]) -> String {
     }
 }
 
+/// The limits of an agreement, each with the lender that it binds, if it binds one.
+fn limits_of(agreement: &Agreement) -> impl Iterator<Item = (&Limit, Option<PartyId>)> {
+    let bound = agreement.limit_lenders.iter();
+    let bound = bound.map(|place| place.map(|place| agreement.lenders[place]));
+    agreement.file.limit.iter().zip(bound)
+}
+
+/// True if an application that waits on after a decision waits for those that referred it and have
+/// not decided, and no longer than before.
+fn waits_on(before: &Decided, decided: &Decided) -> bool {
+    let Verdict::Referred(left, until) = &decided.verdict else {
+        return true;
+    };
+    let undecided = (0..).zip(&decided.decisions);
+    let undecided = undecided.filter(|(_, decision)| matches!(decision.outcome, Answer::Refer(_)));
+    undecided.map(|(place, _)| place).eq(left.iter().copied())
+        && matches!(&before.verdict, Verdict::Referred(_, known) if known == until)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -778,7 +824,19 @@ mod tests {
     #[test]
     fn what_a_person_could_not_decide_is_found() {
         type Forgery = fn(&mut Decided);
-        let forgeries: [(Forgery, &str); 2] = [
+        let forgeries: [(Forgery, &str); 5] = [
+            (
+                |decided| decided.values[0] = Value::Number(1),
+                "application D-1: a person's decision changed the application itself",
+            ),
+            (
+                |decided| decided.borrower = Some("somebody".to_owned()),
+                "application D-1: a person's decision changed the application itself",
+            ),
+            (
+                |decided| decided.verdict = Verdict::Referred(vec![0], None),
+                "application D-1: it waits for others, or for longer, than is left to people",
+            ),
             (
                 |decided| {
                     decided.decisions[1].outcome = Answer::Approve {
@@ -794,7 +852,7 @@ mod tests {
             ),
         ];
         for (forge, expected) in forgeries {
-            let journal = forged_of(&mut sample::referred(), 12, |events| {
+            let journal = forged_of(&mut sample::referred(), 8, |events| {
                 let decided = events.iter_mut().find_map(|event| match event {
                     Event::Underwritten { decided, .. } => Some(decided),
                     _ => None,
@@ -928,6 +986,43 @@ mod tests {
             "✗ settlements net to zero   window 2024-01-10: the plan is not what the ledgers came to owe; \
              inter-party accounts differ from open window and plans"
         );
+    }
+
+    #[test]
+    fn a_verdict_about_lenders_that_are_not_there_is_refused() {
+        let part = Part {
+            amount: Amount(1),
+            rate: Rate::ONE,
+        };
+        let offered = Verdict::Offered {
+            parts: vec![part],
+            rate: Rate::ONE,
+            valid_to: "2030-01-01".parse().unwrap(),
+        };
+        let verdicts = [Verdict::Referred(vec![7], None), offered];
+        for (underwritten, expected) in [
+            (
+                false,
+                "decides an application that does not fit its agreement",
+            ),
+            (
+                true,
+                "decides an application that does not wait for a person",
+            ),
+        ] {
+            for verdict in &verdicts {
+                let journal = forged_of(&mut sample::referred(), 8, |events| {
+                    let decided = events.iter_mut().find_map(|event| match event {
+                        Event::Decided(decided) if !underwritten => Some(decided),
+                        Event::Underwritten { decided, .. } if underwritten => Some(decided),
+                        _ => None,
+                    });
+                    decided.unwrap().verdict = verdict.clone();
+                });
+                let said = verified(journal).expect_err("there is no such lender").0;
+                assert!(said.contains(expected), "{said}");
+            }
+        }
     }
 
     #[test]

@@ -245,6 +245,19 @@ pub struct Decided {
     pub verdict: Verdict,
 }
 
+impl Decided {
+    /// True if all places of lenders in what came of it are below their number, and each has its part.
+    pub fn fits(&self, lenders: usize) -> bool {
+        let known = |&place: &u8| usize::from(place) < lenders;
+        let fits = match &self.verdict {
+            Verdict::Offered { parts, .. } => parts.len() == lenders,
+            Verdict::Referred(places, _) => places.iter().all(known),
+            Verdict::Declined(_) => true,
+        };
+        fits && self.barred.iter().all(|barred| known(&barred.lender))
+    }
+}
+
 /// A lender that the gate did not let take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

@@ -228,6 +228,7 @@ impl Book {
         let fits = version.is_some_and(|version| {
             let (fields, lenders) = (version.agreement.scope.fields.len(), version.policies.len());
             (decided.values.len(), decided.decisions.len()) == (fields, lenders)
+                && decided.fits(lenders)
         });
         fits && row.state() == ApplicationState::Referred
             && (row.version, row.body) == (decided.version, decided.body)

@@ -137,7 +137,10 @@ impl Seen<'_> {
         let lenders = &self.book.versions()[usize::from(decided.version)]
             .agreement
             .lenders;
-        let waits = places.iter().map(|&place| lenders[usize::from(place)]);
+        let waits = places
+            .iter()
+            .filter_map(|&place| lenders.get(usize::from(place)));
+        let waits = waits.copied();
         let known = |lender: &PartyId| self.is(Role::Platform) || *lender == self.party;
         waits.filter(known).collect()
     }
