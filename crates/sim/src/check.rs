@@ -1,6 +1,6 @@
 //! What must hold, computed without the book's own counters.
 
-use tandem_domain::agreement::LimitScope;
+use tandem_domain::agreement::{Agreement, Limit, LimitScope};
 use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Loan, Verdict};
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Own, Split, Totals};
@@ -162,27 +162,46 @@ fn history(book: &Book, loan: &Loan, notes: &Notes) -> Result<(), Violation> {
     })
 }
 
-/// After an offer was made, nothing is above the limits that it was decided by: use is taken from
-/// loans and open offers.
+/// After an offer was made, nothing is above the limits that it was decided by, and those in force: use
+/// is taken from loans and open offers.
 pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
     let Verdict::Offered { parts, .. } = &decided.verdict else {
         return Ok(());
     };
-    let agreement = &book.versions()[usize::from(decided.version)].agreement;
+    let own = &book.versions()[usize::from(decided.version)].agreement;
     let Some(of) = book.application(&decided.key) else {
         return ensure(false, "an offer has its application", || {
             decided.key.clone()
         });
     };
-    for (limit, lender) in agreement.file.limit.iter().zip(&agreement.limit_lenders) {
+    let now = book
+        .current()
+        .map_or(own, |(_, version)| &version.agreement);
+    let kind = |limit: &Limit| {
+        let names = [
+            Some(&limit.clause),
+            limit.lender.as_ref(),
+            limit.region.as_ref(),
+        ];
+        (names.map(|name| name.cloned()), limit.per)
+    };
+    let gone = |limit: &Limit| {
+        now.file
+            .limit
+            .iter()
+            .all(|other| kind(other) != kind(limit))
+    };
+    for (limit, party) in limits_of(now).chain(limits_of(own).filter(|(limit, _)| gone(limit))) {
         let region = Value::Text(limit.region.as_deref().unwrap_or_default().into());
         let elsewhere = limit.region.is_some() && decided.values[2] != region;
-        let takes_part = lender.is_none_or(|place| parts[place].amount.is_positive());
+        let takes_part = party.is_none_or(|party| {
+            let mut taking = own.lenders.iter().zip(parts);
+            taking.any(|(lender, part)| *lender == party && part.amount.is_positive())
+        });
         let nobodys = limit.per == LimitScope::Borrower && of.borrower.is_none();
         if elsewhere || nobodys || !takes_part {
             continue;
         }
-        let party = lender.map(|place| agreement.lenders[place]);
         let mut used = Amount::ZERO;
         view::each_application(book, |place, record| {
             let counts = match limit.per {
@@ -195,14 +214,12 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
                 used += use_of(book, (place, record), limit.per, party);
             }
         });
-        let own = match &decided.values[2] {
+        let region = match &decided.values[2] {
             Value::Text(region) => region,
             _ => "",
         };
-        let most = book.most(
-            book.in_force(decided.version, limit),
-            limit.subject(own, decided.borrower.as_deref()),
-        );
+        let subject = limit.subject(region, decided.borrower.as_deref());
+        let most = book.most(limit, subject);
         ensure(used <= most, "limits are kept", || {
             let (clause, most) = (&limit.clause, most.0);
             format!(
@@ -212,6 +229,13 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
         })?;
     }
     Ok(())
+}
+
+/// The limits of an agreement, each with the lender that it binds, if it binds one.
+fn limits_of(agreement: &Agreement) -> impl Iterator<Item = (&Limit, Option<PartyId>)> {
+    let bound = agreement.limit_lenders.iter();
+    let bound = bound.map(|place| place.map(|place| agreement.lenders[place]));
+    agreement.file.limit.iter().zip(bound)
 }
 
 /// What an application uses of a limit, for one party or all.

@@ -322,6 +322,11 @@ pub enum Refusal {
     /// A person's decision is outside of what the lender's policy lets people decide.
     #[error("the decision is not possible: {0}")]
     BeyondPolicy(String),
+    /// The agreement in force does not allow the offer that a person's decision would make.
+    #[error(
+        "the agreement in force does not allow this offer: {0}; approve less if that helps, or decline and have the application sent anew"
+    )]
+    BarredNow(String),
     /// The application has no loan.
     #[error("application `{application}` has no loan: it is {state}")]
     NoLoan {
@@ -513,6 +518,7 @@ impl Refusal {
             Refusal::NotReferredBy { .. } => "not_referred_by",
             Refusal::AlreadyUnderwritten { .. } => "already_underwritten",
             Refusal::BeyondPolicy(_) => "beyond_policy",
+            Refusal::BarredNow(_) => "barred_now",
             Refusal::NoLoan { .. } => "no_loan",
             Refusal::LoanRepaid(_) => "loan_repaid",
             Refusal::LoanChargedOff(_) => "loan_charged_off",

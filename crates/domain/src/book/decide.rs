@@ -177,8 +177,8 @@ impl Book {
             verdict: Verdict::Referred(Vec::new(), None),
         };
         let request = self.request(&decided, hashes)?;
-        let (verdict, barred) = self.judge(version, &decided, &request);
-        (decided.verdict, decided.barred) = (verdict, barred);
+        let judged = self.judge(version, &decided, &request);
+        (decided.verdict, decided.barred) = (judged.verdict, judged.barred);
         Ok(Some(Event::Decided(Box::new(decided))))
     }
 
@@ -188,10 +188,14 @@ impl Book {
         version: &Version,
         application: &Decided,
         request: &Request<'_>,
-    ) -> (Verdict, Vec<super::Barred>) {
+    ) -> Judged {
         let agreement = &version.agreement;
         let product = &agreement.file.product;
-        let declined = |reason| (Verdict::Declined(reason), Vec::new());
+        let declined = |reason| Judged {
+            verdict: Verdict::Declined(reason),
+            barred: Vec::new(),
+            against: None,
+        };
         let Some(months) = u16::try_from(request.months)
             .ok()
             .filter(|months| product.terms_months.contains(months))
@@ -229,6 +233,7 @@ impl Book {
         let funded = funded.filter(|decided| {
             !agreement.has_yields() || decided[agreement.lead].amount.is_positive()
         });
+        let mut against = None;
         let verdict = match funded {
             None if referred.is_empty() => Verdict::Declined(DeclineReason::Funding),
             None => {
@@ -236,9 +241,19 @@ impl Book {
                 let valid_to = self.business_date.previous() + waits;
                 Verdict::Referred(referred, Some(valid_to))
             }
-            Some(decided) => self.price_and_gate(version, request, &decided, months),
+            Some(decided) => {
+                let verdict = self.price_and_gate(version, request, &decided, months);
+                if let Verdict::Offered { rate, .. } = verdict {
+                    against = self.against(version, request, &decided, rate, months);
+                }
+                verdict
+            }
         };
-        (verdict, barred)
+        Judged {
+            verdict,
+            barred,
+            against,
+        }
     }
 
     /// The verdict on a loan that the lenders would fund at the rates they decided on.
@@ -252,7 +267,7 @@ impl Book {
         let Some((parts, rate)) = funding::price(&version.agreement, decided) else {
             return Verdict::Declined(DeclineReason::Yields);
         };
-        if let Some(clause) = self.loan_clause(version, request, decided, rate, months) {
+        if let Some(clause) = self.loan_clause(version, version, request, decided, rate, months) {
             return Verdict::Declined(DeclineReason::Clause(clause));
         }
         let stands = i32::from(version.agreement.file.product.offer_valid_days);
@@ -276,7 +291,8 @@ impl Book {
             if bid.is_none() {
                 continue;
             }
-            if let Some(clause) = self.lender_clause(version, request, place) {
+            let lender = agreement.lenders[place];
+            if let Some(clause) = self.lender_clause(version, request, lender) {
                 *bid = None;
                 barred.push(super::Barred {
                     lender: place as u8,
@@ -289,7 +305,8 @@ impl Book {
                 return (None, barred);
             };
             let over = (0..agreement.lenders.len()).find_map(|place| {
-                let clause = self.part_clause(version, request, place, parts[place])?;
+                let lender = agreement.lenders[place];
+                let clause = self.part_clause(version, request, lender, parts[place])?;
                 Some((place, clause))
             });
             match over {
@@ -398,6 +415,14 @@ pub(super) struct Request<'a> {
     pub(super) borrower: Option<&'a str>,
     /// Place of the agreement version that governs it.
     pub(super) version: u16,
+}
+
+/// What comes of an application.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) barred: Vec<super::Barred>,
+    /// If it is an offer: what the agreement in force has against it, where that is another version.
+    pub(super) against: Option<String>,
 }
 
 impl Book {

@@ -15,14 +15,42 @@ use crate::rulebook::{Check, Rule};
 use crate::share::allocate;
 
 impl Book {
+    /// What the agreement in force has against an offer under an earlier version (`own`), in words:
+    /// the first clause or rule that bars one of its lenders or the loan.
+    pub(super) fn against(
+        &self,
+        own: &Version,
+        request: &Request<'_>,
+        parts: &[Part],
+        rate: Rate,
+        months: u16,
+    ) -> Option<String> {
+        let (_, version) = self
+            .current()
+            .filter(|(place, _)| *place != request.version)?;
+        let taking = own.agreement.lenders.iter().zip(parts);
+        let taking = taking.filter(|(_, part)| part.amount.is_positive());
+        for (&lender, part) in taking {
+            let clause = self
+                .lender_clause(version, request, lender)
+                .or_else(|| self.part_clause(version, request, lender, part.amount));
+            if let Some(clause) = clause {
+                let name = &own.agreement.party(lender).id;
+                return Some(format!("`{name}` is barred by {}", version.clause(clause)));
+            }
+        }
+        self.loan_clause(version, own, request, parts, rate, months)
+            .map(|clause| format!("the loan is barred by {}", version.clause(clause)))
+    }
+
     /// Why a lender may not lend to this applicant at all.
     pub(super) fn lender_clause(
         &self,
         version: &Version,
         request: &Request<'_>,
-        place: usize,
+        lender: PartyId,
     ) -> Option<Clause> {
-        let party = version.agreement.party(version.agreement.lenders[place]);
+        let party = version.agreement.party(lender);
         self.rules(version)
             .find(|(_, rule)| {
                 matches!(rule.check, Check::Territory {})
@@ -37,21 +65,21 @@ impl Book {
         &self,
         version: &Version,
         request: &Request<'_>,
-        place: usize,
+        party: PartyId,
         part: Amount,
     ) -> Option<Clause> {
         if part.is_zero() {
             return None;
         }
-        let party = version.agreement.lenders[place];
-        let over_limit = version
-            .agreement
+        let agreement = &version.agreement;
+        let bound = |index: usize| agreement.limit_lenders[index].map(|at| agreement.lenders[at]);
+        let over_limit = agreement
             .file
             .limit
             .iter()
             .enumerate()
             .find(|(index, limit)| {
-                version.agreement.limit_lenders[*index] == Some(place)
+                bound(*index) == Some(party)
                     && self
                         .used(request, limit.per, limit.region.as_deref(), &[party])
                         .is_some_and(|used| {
@@ -65,7 +93,7 @@ impl Book {
         if let Some((index, _)) = over_limit {
             return Some(Clause::Limit(index as u8));
         }
-        let entry = version.agreement.party(party);
+        let entry = agreement.party(party);
         let bank = matches!(entry.kind, PartyKind::RegionalBank | PartyKind::Bank);
         let lent = self.lent(party) + part;
         let share_of = |whole: Option<crate::money::Money>, rate: Rate| {
@@ -88,28 +116,35 @@ impl Book {
     }
 
     /// Why the loan as a whole may not be made, by the rates that the lenders decided on and the
-    /// borrower's.
+    /// borrower's. Limits and rules are those of `version`, the terms those of its own agreement.
     pub(super) fn loan_clause(
         &self,
         version: &Version,
+        own: &Version,
         request: &Request<'_>,
         parts: &[Part],
         rate: Rate,
         months: u16,
     ) -> Option<Clause> {
-        let agreement = &version.agreement;
-        let over_limit = agreement.file.limit.iter().enumerate().find(|(_, limit)| {
-            limit.lender.is_none()
-                && self
-                    .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
-                    .is_some_and(|used| {
-                        used + request.amount
-                            > self.most(
-                                self.in_force(request.version, limit),
-                                limit.subject(request.region, request.borrower),
-                            )
-                    })
-        });
+        let agreement = &own.agreement;
+        let over_limit = version
+            .agreement
+            .file
+            .limit
+            .iter()
+            .enumerate()
+            .find(|(_, limit)| {
+                limit.lender.is_none()
+                    && self
+                        .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
+                        .is_some_and(|used| {
+                            used + request.amount
+                                > self.most(
+                                    self.in_force(request.version, limit),
+                                    limit.subject(request.region, request.borrower),
+                                )
+                        })
+            });
         if let Some((index, _)) = over_limit {
             return Some(Clause::Limit(index as u8));
         }
@@ -132,7 +167,7 @@ impl Book {
                 Check::BulletTerm { months: most } => {
                     agreement.file.product.amortisation == Amortisation::Bullet && months > most
                 }
-                Check::AllInCost { cap } => self.costs_more(version, request, rate, months, cap),
+                Check::AllInCost { cap } => self.costs_more(own, request, rate, months, cap),
                 Check::MinimumShareEach { share } => {
                     let minimum = request.amount.at(share, Rounding::Down);
                     let too_small =
@@ -205,7 +240,7 @@ impl Book {
 
     /// A limit of a version (by its place) as the agreement in force has it: what was agreed on since
     /// holds for applications that came in before, unless the limit is gone.
-    pub fn in_force<'a>(&'a self, version: u16, limit: &'a Limit) -> &'a Limit {
+    fn in_force<'a>(&'a self, version: u16, limit: &'a Limit) -> &'a Limit {
         let kind = |of: &'a Limit| (&of.clause, &of.lender, of.per, &of.region);
         let same = |version: &'a Version| {
             let mut limits = version.agreement.file.limit.iter();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::command::{Refusal, Underwriting};
-use super::event::{Decided, Event, Verdict};
+use super::event::{Decided, DeclineReason, Event, Verdict};
 use super::hashes::{Hashes, digest};
 use super::snapshot::{cbor, put_cbor};
 use super::{ApplicationState, Book, Offer};
@@ -75,6 +75,19 @@ impl Referrals {
     }
 }
 
+/// The verdict without an offer: others may still decide, or nobody is left.
+fn still_referred(decided: &Decided) -> Verdict {
+    let outcomes = (0..).zip(&decided.decisions);
+    let left: Vec<u8> = outcomes
+        .filter(|(_, decision)| matches!(decision.outcome, Outcome::Refer(_)))
+        .map(|(place, _)| place)
+        .collect();
+    match left[..] {
+        [] => Verdict::Declined(DeclineReason::Funding),
+        _ => Verdict::Referred(left, None),
+    }
+}
+
 impl Book {
     /// An application that waits for people, by its place: what was decided of it so far.
     pub fn referral(&self, application: u32) -> Option<&Decided> {
@@ -137,12 +150,19 @@ impl Book {
             });
         }
         self.check_underwritten(referral, at, &outcome)?;
+        let approves = matches!(outcome, Outcome::Approve { .. });
         let mut decided = referral.clone();
         decided.decisions[at].outcome = outcome;
         let mut request = self.request(&decided, hashes)?;
         request.region_place = Some(row.region);
-        let (verdict, barred) = self.judge(version, &decided, &request);
-        decided.barred = barred;
+        let judged = self.judge(version, &decided, &request);
+        decided.barred = judged.barred;
+        let verdict = match judged.against {
+            None => judged.verdict,
+            Some(clause) if approves => return Err(Refusal::BarredNow(clause)),
+            // The others may not make their offer; a decline stands all the same.
+            Some(_) => still_referred(&decided),
+        };
         decided.verdict = match (verdict, &referral.verdict) {
             (Verdict::Referred(left, _), Verdict::Referred(_, valid_to)) => {
                 Verdict::Referred(left, *valid_to)
