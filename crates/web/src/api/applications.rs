@@ -264,7 +264,7 @@ pub fn show(view: &View, key: &str) -> Result<Application, Problem> {
             decided_on: record.decided_on.to_string(),
             fields: fields(seen, version, &decided),
             reasons: match record.state {
-                ApplicationState::Declined(reason) => reasons(version, &decided, reason),
+                ApplicationState::Declined(reason) => reasons(seen, version, &decided, reason),
                 _ => Vec::new(),
             },
             decisions: decisions(seen, version, &decided),
@@ -289,11 +289,20 @@ fn fields(seen: &Seen<'_>, version: &Version, decided: &Decided) -> BTreeMap<Str
     .collect()
 }
 
-/// Why it was declined, in words that an applicant may read, and whoever gave the reason.
-fn reasons(version: &Version, decided: &Decided, reason: DeclineReason) -> Vec<String> {
+/// Why it was declined, in words that an applicant may read: to the platform, whoever gave the reason; to
+/// a lender, its own.
+fn reasons(
+    seen: &Seen<'_>,
+    version: &Version,
+    decided: &Decided,
+    reason: DeclineReason,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     if reason == DeclineReason::Funding {
-        for (policy, decision) in version.policies.iter().zip(&decided.decisions) {
+        let lenders = version.agreement.lenders.iter();
+        let told = lenders.map(|lender| seen.is(Role::Platform) || *lender == seen.party);
+        let said = version.policies.iter().zip(&decided.decisions).zip(told);
+        for ((policy, decision), _) in said.filter(|(_, told)| *told) {
             if let Outcome::Decline(places) = &decision.outcome {
                 let given = places
                     .iter()
