@@ -149,18 +149,20 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
                 work: Work::default(),
             });
         }
-        for (_, decided) in scope.book.referrals() {
-            if let Some(deadline) = referrals::own_deadline(scope, decided) {
-                cases.push(Case {
-                    key: format!("referral:{}", decided.key),
-                    kind: "referral",
-                    title: visit.language.fill("case.referral", &[&decided.key]),
-                    path: super::applications::path(&decided.key),
-                    tone: Tone::Warn,
-                    deadline: Some(deadline),
-                    work: Work::default(),
-                });
-            }
+        let waiting = scope.book.referrals().filter_map(|(_, decided)| {
+            let deadline = referrals::own_deadline(scope, decided)?;
+            Some((decided, deadline))
+        });
+        for (decided, deadline) in waiting.take(referrals::SHOWN) {
+            cases.push(Case {
+                key: format!("referral:{}", decided.key),
+                kind: "referral",
+                title: visit.language.fill("case.referral", &[&decided.key]),
+                path: super::applications::path(&decided.key),
+                tone: Tone::Warn,
+                deadline: Some(deadline),
+                work: Work::default(),
+            });
         }
         let recent = figures.taken_back.iter().rev();
         for &(day, place) in recent.take_while(|(day, _)| *day + TAKEN_BACK >= today) {

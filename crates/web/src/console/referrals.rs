@@ -16,8 +16,8 @@ use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::{Person, Role};
 use super::scope::Scope;
 
-/// Applications that are shown, oldest first: the next come up as these are decided.
-const SHOWN: usize = 500;
+/// Applications that are shown (and are cases), oldest first: the next come up as these are decided.
+pub(super) const SHOWN: usize = 500;
 
 /// The party's lender in a version: its place, and its policy.
 fn own<'v>(scope: &Scope<'_>, version: &'v Version) -> Option<(usize, &'v Policy)> {
