@@ -16,7 +16,7 @@ const FORMAT: u16 = 1;
 const MAGIC: &[u8; 6] = b"TANDSN";
 /// How many snapshots of a book are kept.
 const KEPT: usize = 2;
-/// A piece that is longer was not written by this program.
+/// Most bytes of a piece.
 const MAX_PIECE: u32 = 1 << 30;
 
 /// Writes a snapshot.
@@ -53,7 +53,7 @@ impl SnapshotWriter {
     }
 
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        let len = u32::try_from(piece.len()).map_err(io::Error::other)?;
+        let len = length(piece.len())?;
         self.check = check(&self.check, piece);
         self.file.write_all(&len.to_le_bytes())?;
         self.file.write_all(&self.check)?;
@@ -186,6 +186,17 @@ impl SnapshotReader {
     }
 }
 
+/// Refuses to write what could not be read.
+fn length(bytes: usize) -> io::Result<u32> {
+    let len = u32::try_from(bytes).ok().filter(|len| *len <= MAX_PIECE);
+    len.ok_or_else(|| {
+        io::Error::other(format!(
+            "a piece has {bytes} bytes, and at most {MAX_PIECE} can be read back; go on without it, \
+             from the journal"
+        ))
+    })
+}
+
 fn damaged() -> io::Error {
     io::Error::other("it is damaged")
 }
@@ -235,6 +246,16 @@ impl SnapshotError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_piece_that_could_not_be_read_is_not_written() {
+        assert_eq!(length(1 << 30).unwrap(), 1 << 30);
+        assert_eq!(
+            length((1 << 30) + 1).unwrap_err().to_string(),
+            "a piece has 1073741825 bytes, and at most 1073741824 can be read back; go on without it, \
+             from the journal"
+        );
+    }
 
     fn written(folder: &Path, book: &BookName, seq: u64) -> PathBuf {
         let hash = Hash([seq as u8; 32]);
