@@ -164,9 +164,17 @@ impl From<&Refusal> for Problem {
             | Refusal::VersionOutOfOrder { .. } => STATE,
             _ => INVALID,
         };
+        let errors = match refusal {
+            Refusal::BeyondPolicy { field, what } => vec![FieldError {
+                pointer: format!("/{field}"),
+                detail: what.clone(),
+            }],
+            _ => Vec::new(),
+        };
         Problem {
             type_: format!("/problems/{code}"),
             code,
+            errors,
             ..Problem::new(kind, refusal.to_string())
         }
     }

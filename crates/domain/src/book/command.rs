@@ -320,8 +320,13 @@ pub enum Refusal {
         lender: String,
     },
     /// A person's decision is outside of what the lender's policy lets people decide.
-    #[error("the decision is not possible: {0}")]
-    BeyondPolicy(String),
+    #[error("the decision is not possible: {what}")]
+    BeyondPolicy {
+        /// What of the decision it is: `outcome`, `maximum`, `rate` or `reasons`.
+        field: &'static str,
+        /// What is wrong, and what to decide.
+        what: String,
+    },
     /// The agreement in force does not allow the offer that a person's decision would make.
     #[error(
         "the agreement in force does not allow this offer: {0}; approve less if that helps, or decline and have the application sent anew"
@@ -517,7 +522,7 @@ impl Refusal {
             Refusal::NoReferral { .. } => "no_referral",
             Refusal::NotReferredBy { .. } => "not_referred_by",
             Refusal::AlreadyUnderwritten { .. } => "already_underwritten",
-            Refusal::BeyondPolicy(_) => "beyond_policy",
+            Refusal::BeyondPolicy { .. } => "beyond_policy",
             Refusal::BarredNow(_) => "barred_now",
             Refusal::NoLoan { .. } => "no_loan",
             Refusal::LoanRepaid(_) => "loan_repaid",

@@ -12,7 +12,7 @@ use super::hashes::{Hashes, digest};
 use super::snapshot::{cbor, put_cbor};
 use super::{ApplicationState, Book, Offer};
 use crate::calendar::Day;
-use crate::money::Money;
+use crate::money::{Money, Rate};
 use crate::packed::{Damaged, Reader, put};
 use crate::policy::Outcome;
 
@@ -186,23 +186,37 @@ impl Book {
     ) -> Result<(), Refusal> {
         let version = &self.versions[usize::from(referral.version)];
         let policy = &version.policies[lender];
-        let beyond = |what: String| Err(Refusal::BeyondPolicy(what));
+        let beyond = |field, what: String| Err(Refusal::BeyondPolicy { field, what });
         let decision = crate::policy::Decision {
             score: None,
             outcome: outcome.clone(),
         };
         if !decision.is_usable(policy.reasons.len()) {
-            return Err(Refusal::BadDecision(lender + 1));
+            let (field, what) = match outcome {
+                Outcome::Approve { rate, .. } if !(Rate::ZERO..=Rate::ONE).contains(rate) => {
+                    ("rate", "a rate lies between 0% and 100%")
+                }
+                Outcome::Approve { .. } => ("maximum", "an amount lies above zero"),
+                Outcome::Decline(_) | Outcome::Refer(_) => (
+                    "reasons",
+                    "give reasons that the policy has, each of them once",
+                ),
+            };
+            return beyond(field, what.to_owned());
         }
         let (maximum, rate) = match outcome {
             Outcome::Approve { maximum, rate } => (*maximum, *rate),
             Outcome::Decline(reasons) if !reasons.is_empty() => return Ok(()),
             Outcome::Decline(_) | Outcome::Refer(_) => {
-                return beyond("approve, or decline with one reason at least".to_owned());
+                return beyond(
+                    "outcome",
+                    "approve, or decline with one reason at least".to_owned(),
+                );
             }
         };
         let Some((most, least)) = policy.authority(&referral.values) else {
             return beyond(
+                "outcome",
                 "the policy would not lend on this application if it referred none; decline it"
                     .to_owned(),
             );
@@ -210,16 +224,17 @@ impl Book {
         if maximum > most {
             let currency = version.agreement.currency();
             let money = |amount| Money { amount, currency };
-            return beyond(format!(
-                "{} is more than the policy's {}; approve at most that",
-                money(maximum),
-                money(most)
-            ));
+            let (maximum, most) = (money(maximum), money(most));
+            return beyond(
+                "maximum",
+                format!("{maximum} is more than the policy's {most}; approve at most that"),
+            );
         }
         if rate < least {
-            return beyond(format!(
-                "a rate of {rate} is below the policy's {least}; approve at that or more"
-            ));
+            return beyond(
+                "rate",
+                format!("a rate of {rate} is below the policy's {least}; approve at that or more"),
+            );
         }
         Ok(())
     }

@@ -497,9 +497,15 @@ fn people_decide_what_was_referred() {
     }
     let (status, refused) = cloud.post(&to("A-1"), &approve(1, "99%"));
     assert_eq!((status, &refused["code"]), (409, &json!("not_referred_by")));
-    for request in [approve(15_000_001, "15%"), approve(5_000_000, "1%")] {
+    for (request, pointer) in [
+        (approve(15_000_001, "15%"), "/maximum"),
+        (approve(0, "15%"), "/maximum"),
+        (approve(5_000_000, "1%"), "/rate"),
+        (approve(5_000_000, "150%"), "/rate"),
+    ] {
         let (status, refused) = river.post(&to("A-1"), &request);
         assert_eq!((status, &refused["code"]), (422, &json!("beyond_policy")));
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
     }
 
     let request = approve(5_000_000, "13%");
@@ -529,6 +535,12 @@ fn people_decide_what_was_referred() {
     let (_, told) = platform.get("/applications/A-2");
     let said = "Monthly debts take too much of the income.";
     assert!(told["reasons"].as_array().unwrap().contains(&json!(said)));
+    // A lender is told its own reasons, and another lender's to nobody else.
+    let (_, own) = river.get("/applications/A-2");
+    assert_eq!(own["reasons"], json!([said]));
+    let (_, others) = cloud.get("/applications/A-2");
+    let why = "the lenders that accept are too few or cover too little";
+    assert_eq!(others["reasons"], json!([why]));
     // Those whom it concerns are told, of the third nothing more.
     let kinds = |who: &mut crate::service::Party| {
         let (_, events) = who.get("/events?limit=200");
