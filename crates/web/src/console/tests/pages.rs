@@ -608,13 +608,18 @@ async fn a_person_decides_what_the_policy_referred() {
     let form = viewer.get(page).await;
     assert!(!form.body.contains("/A-3/approve"), "{}", form.body);
     let (approve, decline) = (format!("{page}/approve"), format!("{page}/decline"));
-    for browser in [&mut viewer, &mut platform, &mut other] {
+    // Another lender's person is refused when the book is asked, whatever the terms.
+    for (browser, expected) in [
+        (&mut viewer, StatusCode::FORBIDDEN),
+        (&mut platform, StatusCode::FORBIDDEN),
+        (&mut other, StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
         let code = browser.get("/console").await.hidden("form");
-        let refused = browser.post(&approve, &code, &[]).await;
-        assert!(
-            [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(&refused.status)
-        );
+        let terms = [("maximum", "50,000.00"), ("rate", "13%")];
+        let refused = browser.post(&approve, &code, &terms).await;
+        assert_eq!(refused.status, expected, "{}", refused.body);
     }
+    risk.get(page).await.says("R-REF");
     let terms = |maximum, rate| [("maximum", maximum), ("rate", rate)];
     for (fields, words) in [
         (
