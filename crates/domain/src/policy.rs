@@ -213,6 +213,12 @@ impl Policy {
         Decision { score, outcome }
     }
 
+    /// The place of a reason, by its code.
+    pub fn reason(&self, code: &str) -> Option<u8> {
+        let place = self.reasons.iter().position(|(known, _)| known == code)?;
+        u8::try_from(place).ok()
+    }
+
     /// What a person may approve of an application that was referred: the most, and the lowest rate.
     /// It is what the policy would offer if it referred nothing; none if it would decline.
     pub fn authority(&self, values: &[Value]) -> Option<(Amount, Rate)> {

@@ -186,10 +186,10 @@ impl HeadFile {
     }
 }
 
-/// The path of the head file of the database at `database`.
-pub(crate) fn path(database: &Path) -> PathBuf {
+/// The path of a file beside a database, such as its head file (`-head`).
+pub(crate) fn beside(database: &Path, end: &str) -> PathBuf {
     let mut path = OsString::from(database);
-    path.push("-head");
+    path.push(end);
     path.into()
 }
 

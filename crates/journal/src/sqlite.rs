@@ -13,7 +13,6 @@
 mod copy;
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -24,7 +23,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
 pub use self::copy::{Copied, CopyError, copy, copy_database};
-use crate::head::{self, HeadFile, TailError};
+use crate::head::{self, HeadFile, TailError, beside};
 use crate::{Batch, BookName, FORMAT, Hash, Head, Secret, Stats, Store, StoreError};
 
 /// Marks a database as a journal in SQLite's file header: "TNDM".
@@ -79,7 +78,6 @@ impl Sqlite {
         let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = opening.connect(create)?;
         opening.must_be_writable(&connection)?;
-        opening.must_be_empty(&connection)?;
         opening.locked(|head_file| {
             opening.must_be_empty(&connection)?;
             opening.make_durable(&connection)?;
@@ -299,7 +297,7 @@ impl<'a> Opening<'a> {
         Self {
             path,
             place: path.display().to_string(),
-            head_file: head::path(path),
+            head_file: beside(path, "-head"),
         }
     }
 
@@ -428,7 +426,7 @@ impl<'a> Opening<'a> {
         let mut store = self.store(connection)?;
         // What a process that died left in the log may never have been flushed. It is before anything
         // is answered from batches that a power cut could take.
-        store.fatal("flush its log", flush(&log(self.path)))?;
+        store.fatal("flush its log", flush(&beside(self.path, "-wal")))?;
         store.fatal(
             "copy its log into the database",
             checkpoint(&store.connection),
@@ -567,13 +565,6 @@ fn checkpoint(connection: &Connection) -> Result<(), Cause> {
     Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
 }
 
-/// The write-ahead log of a database.
-fn log(path: &Path) -> PathBuf {
-    let mut log = OsString::from(path);
-    log.push("-wal");
-    log.into()
-}
-
 /// Flushes a file to the disk, if it is there.
 fn flush(path: &Path) -> Result<(), Cause> {
     match File::open(path) {
@@ -664,7 +655,7 @@ mod tests {
                 batch.push(&[7; 10_000]).unwrap();
                 journal.append(&mut batch).unwrap();
             }
-            fs::metadata(log(&path)).unwrap().len()
+            fs::metadata(beside(&path, "-wal")).unwrap().len()
         };
         grow();
         let reader = Sqlite::open_read_only(&path).unwrap();

@@ -1,6 +1,6 @@
 //! What must hold, computed without the book's own counters.
 
-use tandem_domain::agreement::{Agreement, Limit, LimitScope};
+use tandem_domain::agreement::{Limit, LimitScope};
 use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Loan, Verdict};
 use tandem_domain::field::Value;
 use tandem_domain::loan::{Action, Own, Split, Totals};
@@ -177,21 +177,11 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
     let now = book
         .current()
         .map_or(own, |(_, version)| &version.agreement);
-    let kind = |limit: &Limit| {
-        let names = [
-            Some(&limit.clause),
-            limit.lender.as_ref(),
-            limit.region.as_ref(),
-        ];
-        (names.map(|name| name.cloned()), limit.per)
-    };
-    let gone = |limit: &Limit| {
-        now.file
-            .limit
-            .iter()
-            .all(|other| kind(other) != kind(limit))
-    };
-    for (limit, party) in limits_of(now).chain(limits_of(own).filter(|(limit, _)| gone(limit))) {
+    let gone = |limit: &Limit| !now.file.limit.iter().any(|other| other.is_same(limit));
+    for (limit, party) in now
+        .limits()
+        .chain(own.limits().filter(|(limit, _)| gone(limit)))
+    {
         let region = Value::Text(limit.region.as_deref().unwrap_or_default().into());
         let elsewhere = limit.region.is_some() && decided.values[2] != region;
         let takes_part = party.is_none_or(|party| {
@@ -229,13 +219,6 @@ pub(crate) fn limits(book: &Book, decided: &Decided) -> Result<(), Violation> {
         })?;
     }
     Ok(())
-}
-
-/// The limits of an agreement, each with the lender that it binds, if it binds one.
-fn limits_of(agreement: &Agreement) -> impl Iterator<Item = (&Limit, Option<PartyId>)> {
-    let bound = agreement.limit_lenders.iter();
-    let bound = bound.map(|place| place.map(|place| agreement.lenders[place]));
-    agreement.file.limit.iter().zip(bound)
 }
 
 /// What an application uses of a limit, for one party or all.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tandem_domain::agreement::{Agreement, Amortisation, Limit, LimitScope};
+use tandem_domain::agreement::{Amortisation, Limit, LimitScope};
 use tandem_domain::book::attest::{
     LEDGERS_BALANCE, MIRRORS_EQUAL, SETTLEMENTS_NET, SHARES_EXACT, SUMS_CURRENT,
 };
@@ -525,12 +525,10 @@ impl Verifier {
             self.lend(application, lender, part.amount, book);
         }
         // What the agreement in force limits, and what only the application's version does.
-        let same = |one: &Limit, other: &Limit| {
-            (&one.clause, &one.lender, one.per, &one.region)
-                == (&other.clause, &other.lender, other.per, &other.region)
-        };
-        let gone = |limit: &Limit| !now.file.limit.iter().any(|other| same(other, limit));
-        let limits = limits_of(now).chain(limits_of(agreement).filter(|(limit, _)| gone(limit)));
+        let gone = |limit: &Limit| !now.file.limit.iter().any(|other| other.is_same(limit));
+        let limits = now
+            .limits()
+            .chain(agreement.limits().filter(|(limit, _)| gone(limit)));
         for (limit, lender) in limits {
             let bound = match &lender {
                 Some(lender) if own[lender.index()].is_zero() => continue,
@@ -757,22 +755,13 @@ fn shorten(problems: &[String]) -> String {
     }
 }
 
-/// The limits of an agreement, each with the lender that it binds, if it binds one.
-fn limits_of(agreement: &Agreement) -> impl Iterator<Item = (&Limit, Option<PartyId>)> {
-    let bound = agreement.limit_lenders.iter();
-    let bound = bound.map(|place| place.map(|place| agreement.lenders[place]));
-    agreement.file.limit.iter().zip(bound)
-}
-
 /// True if an application that waits on after a decision waits for those that referred it and have
 /// not decided, and no longer than before.
 fn waits_on(before: &Decided, decided: &Decided) -> bool {
     let Verdict::Referred(left, until) = &decided.verdict else {
         return true;
     };
-    let undecided = (0..).zip(&decided.decisions);
-    let undecided = undecided.filter(|(_, decision)| matches!(decision.outcome, Answer::Refer(_)));
-    undecided.map(|(place, _)| place).eq(left.iter().copied())
+    decided.referring().eq(left.iter().copied())
         && matches!(&before.verdict, Verdict::Referred(_, known) if known == until)
 }
 

@@ -165,6 +165,12 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// True for a limit of another version that is this one, whatever its amount.
+    pub fn is_same(&self, other: &Limit) -> bool {
+        (&self.clause, &self.lender, self.per, &self.region)
+            == (&other.clause, &other.lender, other.per, &other.region)
+    }
+
     /// What the limit is for each of, if it is.
     pub fn each(&self) -> Option<&'static str> {
         match self.per {

@@ -109,6 +109,13 @@ pub struct Agreement {
 }
 
 impl Agreement {
+    /// The limits, each with the lender that it binds, if it binds one.
+    pub fn limits(&self) -> impl Iterator<Item = (&Limit, Option<PartyId>)> {
+        let bound = self.limit_lenders.iter();
+        let bound = bound.map(|place| place.map(|place| self.lenders[place]));
+        self.file.limit.iter().zip(bound)
+    }
+
     /// Reads an agreement and finds everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Agreement, Vec<Problem>> {
         let document = Document::parse(text).map_err(|problem| vec![problem])?;

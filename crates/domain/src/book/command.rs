@@ -202,13 +202,11 @@ pub enum Refusal {
     NotSigned,
     /// The documents are too long.
     #[error(
-        "the documents have {bytes} bytes together, at most {MOST_DOCUMENTS} can be signed; shorten them by {least}"
+        "the documents have {bytes} bytes together, at most {MOST_DOCUMENTS} can be signed; shorten them by {}", .bytes - MOST_DOCUMENTS
     )]
     LongDocuments {
         /// Their bytes.
         bytes: usize,
-        /// How many must go.
-        least: usize,
     },
     /// The documents cannot be read.
     #[error("the documents are not valid: {}", .0.first().map(ToString::to_string).unwrap_or_default())]

@@ -55,8 +55,8 @@ impl Book {
             return Ok(None);
         }
         let bytes = documents.bytes();
-        if let Some(least) = bytes.checked_sub(MOST_DOCUMENTS).filter(|&more| more > 0) {
-            return Err(Refusal::LongDocuments { bytes, least });
+        if bytes > MOST_DOCUMENTS {
+            return Err(Refusal::LongDocuments { bytes });
         }
         let version = Version::parse(documents.clone()).map_err(Refusal::InvalidDocuments)?;
         let file = &version.agreement.file;
@@ -215,7 +215,6 @@ impl Book {
             return declined(DeclineReason::Ineligible(row as u8));
         }
         let mut bids = Bids::default();
-        let mut referred = Vec::new();
         for (place, decision) in application.decisions.iter().enumerate() {
             match decision.outcome {
                 Outcome::Approve { maximum, rate } => {
@@ -224,8 +223,7 @@ impl Book {
                         rate,
                     })
                 }
-                Outcome::Refer(_) => referred.push(place as u8),
-                Outcome::Decline(_) => {}
+                Outcome::Refer(_) | Outcome::Decline(_) => {}
             }
         }
         let (funded, barred) = self.form_funding(version, request, &mut bids);
@@ -235,12 +233,7 @@ impl Book {
         });
         let mut against = None;
         let verdict = match funded {
-            None if referred.is_empty() => Verdict::Declined(DeclineReason::Funding),
-            None => {
-                let waits = i32::from(product.referral_valid_days);
-                let valid_to = self.business_date.previous() + waits;
-                Verdict::Referred(referred, Some(valid_to))
-            }
+            None => self.unfunded(version, application),
             Some(decided) => {
                 let verdict = self.price_and_gate(version, request, &decided, months);
                 if let Verdict::Offered { rate, .. } = verdict {
@@ -254,6 +247,16 @@ impl Book {
             barred,
             against,
         }
+    }
+
+    /// The verdict without an offer: it waits for the lenders that leave it to people, or is declined.
+    pub(super) fn unfunded(&self, version: &Version, application: &Decided) -> Verdict {
+        let left: Vec<u8> = application.referring().collect();
+        if left.is_empty() {
+            return Verdict::Declined(DeclineReason::Funding);
+        }
+        let waits = i32::from(version.agreement.file.product.referral_valid_days);
+        Verdict::Referred(left, Some(self.business_date.previous() + waits))
     }
 
     /// The verdict on a loan that the lenders would fund at the rates they decided on.

@@ -11,7 +11,7 @@ use crate::field::Value;
 use crate::funding::Part;
 use crate::loan::{Totals, Transaction};
 use crate::money::{Amount, Rate};
-use crate::policy::Decision;
+use crate::policy::{Decision, Outcome};
 use crate::settlement::Plan;
 
 /// An immutable fact.
@@ -246,6 +246,13 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// Places of the lenders that leave it to their people and have not decided.
+    pub fn referring(&self) -> impl Iterator<Item = u8> {
+        let decisions = (0..).zip(&self.decisions);
+        let referring = decisions.filter(|(_, one)| matches!(one.outcome, Outcome::Refer(_)));
+        referring.map(|(place, _)| place)
+    }
+
     /// True if all places of lenders in what came of it are below their number, and each has its part.
     pub fn fits(&self, lenders: usize) -> bool {
         let known = |&place: &u8| usize::from(place) < lenders;

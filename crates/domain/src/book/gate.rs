@@ -1,6 +1,8 @@
 //! The gate: limits of the agreement and rules of its rulebook, asked before anything is booked.
 //! A refusal names the clause or the rule.
 
+use std::slice;
+
 use super::decide::Request;
 use super::event::Clause;
 use super::{ApplicationState, Book, Exposure, Version};
@@ -71,29 +73,10 @@ impl Book {
         if part.is_zero() {
             return None;
         }
-        let agreement = &version.agreement;
-        let bound = |index: usize| agreement.limit_lenders[index].map(|at| agreement.lenders[at]);
-        let over_limit = agreement
-            .file
-            .limit
-            .iter()
-            .enumerate()
-            .find(|(index, limit)| {
-                bound(*index) == Some(party)
-                    && self
-                        .used(request, limit.per, limit.region.as_deref(), &[party])
-                        .is_some_and(|used| {
-                            used + part
-                                > self.most(
-                                    self.in_force(request.version, limit),
-                                    limit.subject(request.region, request.borrower),
-                                )
-                        })
-            });
-        if let Some((index, _)) = over_limit {
-            return Some(Clause::Limit(index as u8));
+        if let Some(clause) = self.over_limit(version, request, Some(party), part) {
+            return Some(clause);
         }
-        let entry = agreement.party(party);
+        let entry = version.agreement.party(party);
         let bank = matches!(entry.kind, PartyKind::RegionalBank | PartyKind::Bank);
         let lent = self.lent(party) + part;
         let share_of = |whole: Option<crate::money::Money>, rate: Rate| {
@@ -115,6 +98,24 @@ impl Book {
             .map(|(clause, _)| clause)
     }
 
+    /// The first limit that an amount of a lender, or of the loan as a whole, would be above.
+    fn over_limit(
+        &self,
+        version: &Version,
+        request: &Request<'_>,
+        lender: Option<PartyId>,
+        amount: Amount,
+    ) -> Option<Clause> {
+        let parties = lender.as_ref().map_or(&PartyId::ALL[..], slice::from_ref);
+        let over = version.agreement.limits().position(|(limit, bound)| {
+            let used = || self.used(request, limit.per, limit.region.as_deref(), parties);
+            let subject = limit.subject(request.region, request.borrower);
+            let most = || self.most(self.in_force(request.version, limit), subject);
+            bound == lender && used().is_some_and(|used| used + amount > most())
+        });
+        over.map(|index| Clause::Limit(index as u8))
+    }
+
     /// Why the loan as a whole may not be made, by the rates that the lenders decided on and the
     /// borrower's. Limits and rules are those of `version`, the terms those of its own agreement.
     pub(super) fn loan_clause(
@@ -127,26 +128,8 @@ impl Book {
         months: u16,
     ) -> Option<Clause> {
         let agreement = &own.agreement;
-        let over_limit = version
-            .agreement
-            .file
-            .limit
-            .iter()
-            .enumerate()
-            .find(|(_, limit)| {
-                limit.lender.is_none()
-                    && self
-                        .used(request, limit.per, limit.region.as_deref(), &PartyId::ALL)
-                        .is_some_and(|used| {
-                            used + request.amount
-                                > self.most(
-                                    self.in_force(request.version, limit),
-                                    limit.subject(request.region, request.borrower),
-                                )
-                        })
-            });
-        if let Some((index, _)) = over_limit {
-            return Some(Clause::Limit(index as u8));
+        if let Some(clause) = self.over_limit(version, request, None, request.amount) {
+            return Some(clause);
         }
         self.rules(version)
             .find(|(_, rule)| match rule.check {
@@ -241,10 +224,9 @@ impl Book {
     /// A limit of a version (by its place) as the agreement in force has it: what was agreed on since
     /// holds for applications that came in before, unless the limit is gone.
     fn in_force<'a>(&'a self, version: u16, limit: &'a Limit) -> &'a Limit {
-        let kind = |of: &'a Limit| (&of.clause, &of.lender, of.per, &of.region);
         let same = |version: &'a Version| {
             let mut limits = version.agreement.file.limit.iter();
-            limits.find(|other| kind(other) == kind(limit))
+            limits.find(|other| other.is_same(limit))
         };
         let now = self.current().filter(|(place, _)| *place != version);
         now.and_then(|(_, version)| same(version)).unwrap_or(limit)

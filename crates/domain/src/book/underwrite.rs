@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::command::{Refusal, Underwriting};
-use super::event::{Decided, DeclineReason, Event, Verdict};
+use super::event::{Decided, Event, Verdict};
 use super::hashes::{Hashes, digest};
 use super::snapshot::{cbor, put_cbor};
 use super::{ApplicationState, Book, Offer};
@@ -72,19 +72,6 @@ impl Referrals {
             referrals.done.insert(decision, from.number()? as u64);
         }
         Ok(referrals)
-    }
-}
-
-/// The verdict without an offer: others may still decide, or nobody is left.
-fn still_referred(decided: &Decided) -> Verdict {
-    let outcomes = (0..).zip(&decided.decisions);
-    let left: Vec<u8> = outcomes
-        .filter(|(_, decision)| matches!(decision.outcome, Outcome::Refer(_)))
-        .map(|(place, _)| place)
-        .collect();
-    match left[..] {
-        [] => Verdict::Declined(DeclineReason::Funding),
-        _ => Verdict::Referred(left, None),
     }
 }
 
@@ -161,7 +148,7 @@ impl Book {
             None => judged.verdict,
             Some(clause) if approves => return Err(Refusal::BarredNow(clause)),
             // The others may not make their offer; a decline stands all the same.
-            Some(_) => still_referred(&decided),
+            Some(_) => self.unfunded(version, &decided),
         };
         decided.verdict = match (verdict, &referral.verdict) {
             (Verdict::Referred(left, _), Verdict::Referred(_, valid_to)) => {

@@ -172,10 +172,8 @@ pub fn underwriting(text: &str, application: &str, version: &Version) -> Result<
         (_, [lender, codes @ ..]) if !codes.is_empty() => {
             let mut policies = version.policies.iter();
             let policy = policies.find(|policy| policy.file.lender == **lender);
-            let reasons = policy.map_or(&[][..], |policy| &policy.reasons);
             let place = |code: &&str| {
-                let place = reasons.iter().position(|(known, _)| known == code);
-                let place = place.and_then(|place| u8::try_from(place).ok());
+                let place = policy.and_then(|policy| policy.reason(code));
                 place.ok_or_else(|| format!("the policy of `{lender}` has no reason `{code}`"))
             };
             let places: Result<_, _> = codes.iter().map(place).collect();

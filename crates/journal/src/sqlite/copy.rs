@@ -1,13 +1,13 @@
 //! Copies of databases that are in use.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::{OpenError, Sqlite};
+use crate::head::beside;
 use crate::{Head, Journal, JournalError, Store, StoreError};
 
 /// What became of a copy.
@@ -115,12 +115,6 @@ pub fn copy_database(from: &Connection, to: &Path) -> Result<(), CopyError> {
         gone(&beside(to, log)).map_err(io)?;
     }
     fs::rename(&part, to).map_err(io)
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
 }
 
 /// Deletes a file, if it is there.

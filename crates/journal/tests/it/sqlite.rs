@@ -103,7 +103,7 @@ fn a_writer_is_the_only_one() {
     let writer = place.create();
     let error = place.open().unwrap_err().to_string();
     assert_eq!(place.relative(&error), IN_USE);
-    let error = Sqlite::open_or_create(place.path(), &demo())
+    let error = Sqlite::create(place.path(), &demo())
         .unwrap_err()
         .to_string();
     assert_eq!(place.relative(&error), IN_USE);

@@ -40,7 +40,6 @@ use serde_path_to_error::Segment;
 use crate::Service;
 use crate::access::{Caller, Gate, Money, layer};
 use crate::problem::{self, Problem};
-use crate::read::ReadError;
 use crate::registry::Registry;
 use list::{Cursor, Listed};
 use view::View;
@@ -58,11 +57,20 @@ pub(crate) struct Api;
 
 impl Api {
     /// A failure of this service: the caller learns that there was one, the log what it was.
-    pub(crate) fn failed(error: &ReadError) -> Problem {
+    pub(crate) fn failed(error: &impl Display) -> Problem {
         tracing::error!("{error}");
         Problem::new(
             problem::INTERNAL,
             "something failed here; the log of the service has it",
+        )
+    }
+
+    /// The same of a registry, which may be reached again soon.
+    fn unreachable(error: &impl Display) -> Problem {
+        tracing::error!("{error}");
+        Problem::new(
+            problem::UNAVAILABLE,
+            "the registry cannot be reached; try again",
         )
     }
 }

@@ -9,26 +9,19 @@ use axum::response::IntoResponse;
 use serde_json::Value;
 use tandem_client::system_time;
 
-use super::Body;
 use super::shape::{Access, Person, PersonStored};
+use super::{Api, Body};
 use crate::Service;
 use crate::access::Caller;
-use crate::problem::{self, Problem};
+use crate::problem::Problem;
 use crate::trace;
 use crate::vault::VaultError;
 
 fn failed(error: &VaultError) -> Problem {
-    tracing::error!("{error}");
-    if let VaultError::Registry(_) = error {
-        return Problem::new(
-            problem::UNAVAILABLE,
-            "the registry cannot be reached; try again",
-        );
+    match error {
+        VaultError::Registry(_) => Api::unreachable(error),
+        _ => Api::failed(error),
     }
-    Problem::new(
-        problem::INTERNAL,
-        "something failed here; the log of the service has it",
-    )
 }
 
 /// Keeps a person's data, encrypted, and gives a token: send it as `borrower` in applications.

@@ -101,16 +101,15 @@ fn outcome(
                 let detail = "a decline has one reason at least, by its code in the policy";
                 wrong("/reasons".into(), detail.to_owned());
             }
-            let known = policy.map_or(&[][..], |policy| &policy.reasons);
             let places = reasons.iter().enumerate().map(|(at, code)| {
-                let place = known.iter().position(|(known, _)| known == code);
+                let place = policy.and_then(|policy| policy.reason(code));
                 if place.is_none() {
                     wrong(
                         format!("/reasons/{at}"),
                         format!("the policy has no reason `{code}`"),
                     );
                 }
-                place.unwrap_or_default() as u8
+                place.unwrap_or_default()
             });
             Some(Outcome::Decline(places.collect()))
         }

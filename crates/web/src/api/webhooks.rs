@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::events::After;
 use super::list::{Cursor, Listed, PageQuery};
 use super::shape::{Delivery, List, Webhook, WebhookRequest};
-use super::{Body, Here, Params};
+use super::{Api, Body, Here, Params};
 use crate::Service;
 use crate::access::Kept;
 use crate::problem::{self, FieldError, Problem};
@@ -245,15 +245,8 @@ fn delivery(sent: Sent) -> Delivery {
 }
 
 fn failed(error: &WebhookError) -> Problem {
-    tracing::error!("{error}");
-    if let WebhookError::Registry(_) = error {
-        return Problem::new(
-            problem::UNAVAILABLE,
-            "the registry cannot be reached; try again",
-        );
+    match error {
+        WebhookError::Registry(_) => Api::unreachable(error),
+        _ => Api::failed(error),
     }
-    Problem::new(
-        problem::INTERNAL,
-        "something failed here; the log of the service has it",
-    )
 }

@@ -472,11 +472,7 @@ fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Vers
             Outcome::Decline(reasons) | Outcome::Refer(reasons) => reasons,
         };
         let (tone, words) = said_words(visit, &decision.outcome);
-        let mut lines: Vec<_> = reasons
-            .iter()
-            .filter_map(|&place| policy.reasons.get(usize::from(place)))
-            .map(|(code, words)| format!("{code}: {words}"))
-            .collect();
+        let mut lines = referrals::said(policy, reasons);
         if let Outcome::Approve {
             maximum,
             rate: price,

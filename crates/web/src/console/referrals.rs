@@ -86,7 +86,7 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
 }
 
 /// Reasons of a policy, each with its code.
-fn said(policy: &Policy, reasons: &[u8]) -> Vec<String> {
+pub(super) fn said(policy: &Policy, reasons: &[u8]) -> Vec<String> {
     let given = reasons
         .iter()
         .filter_map(|&place| policy.reasons.get(usize::from(place)));
@@ -215,9 +215,10 @@ fn decision(
         });
     }
     let code = fields.get("reason");
-    let place = policy.reasons.iter().position(|(known, _)| known == code);
-    let place = place.ok_or_else(|| format!("the policy has no reason `{code}`"))?;
-    Ok(Outcome::Decline(vec![place as u8]))
+    let place = policy
+        .reason(code)
+        .ok_or_else(|| format!("the policy has no reason `{code}`"))?;
+    Ok(Outcome::Decline(vec![place]))
 }
 
 /// Decides on an application for the party: `approve` or `decline`.
