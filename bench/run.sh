@@ -23,6 +23,11 @@ decided=$(number "$ours" applications_per_s)
 booked=$(number "$ours" loans_per_s)
 [ -n "$decided" ] || { echo "tandem bench book printed no applications_per_s: $ours" >&2; exit 1; }
 
+# Limits bind alike: of as many applications, as many become loans, to a fiftieth.
+awk -v ours="$booked" -v decided="$decided" -v peer="$(number "$peer" whole_set_based_loans)" \
+    'BEGIN { share = ours / decided; exit !(peer > share * 0.98 && peer < share * 1.02) }' ||
+    { echo "the peer makes loans of another part of the applications: $ours $peer" >&2; exit 1; }
+
 # Tandem's rate counts applications, decided by every lender; but for the last, the peers only book loans.
 row() { awk -v name="$1" -v rate="$2" -v decided="$decided" -v booked="$booked" \
     'BEGIN { printf "%-42s %10d %12.1f x %12.1f x\n", name, rate, decided / rate, booked / rate }'; }
