@@ -75,11 +75,11 @@ fn tiles(visit: &Visit, scope: &Scope<'_>, figures: &Figures) -> Vec<Tile> {
             .classes(scope.agreement());
         let outstanding: Amount = classes.iter().copied().sum();
         let late: Amount = classes.iter().skip(1).copied().sum();
-        let active = count(scope.book.portfolio().active);
+        let today = scope.book.business_date().to_string();
         tiles.push(tile(
             "overview.outstanding",
             outstanding,
-            visit.language.fill("overview.active", &[&active]),
+            visit.language.fill("overview.on", &[&today]),
             "/console/loans",
         ));
         let this_month = money(figures.funded_in(month), currency);
