@@ -40,7 +40,7 @@ pub struct AgreementFile {
     pub product: Product,
     /// Which applications belong to this book; without it, all.
     pub split: Option<BookSplit>,
-    /// Applications that no lender is asked about.
+    /// Applications that are declined whatever lenders say of them.
     #[serde(default)]
     pub ineligible: Vec<Reason>,
     /// How the lenders that accept fund a loan together.

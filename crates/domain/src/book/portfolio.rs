@@ -136,11 +136,35 @@ pub(super) struct Contribution {
     pub(super) accrual: Accrual,
 }
 
-/// A share of a value, rounded down.
+/// A share of a value, rounded half up.
 fn scale(value: i128, share: u64) -> i128 {
     const DIGITS: u32 = Split::SHARE_DIGITS;
     // A share is one at the most, so nothing overflows.
-    let low = (u128::from(value as u64) * u128::from(share)) >> DIGITS;
+    let low = (u128::from(value as u64) * u128::from(share) + (1 << (DIGITS - 1))) >> DIGITS;
     let high = i128::from((value >> 64) as i64).wrapping_mul(i128::from(share as i64));
     (high << (64 - DIGITS)).wrapping_add(low as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_a_line_is_off_by_half_at_the_most() {
+        let one = 1 << Split::SHARE_DIGITS;
+        for value in [
+            0,
+            1,
+            7,
+            -7,
+            12_345_678_901_234_567,
+            -(1 << 80),
+            (1 << 80) + 1,
+        ] {
+            for share in [0, 1, one / 3, one / 2, one - 1, one] {
+                let off = (scale(value, share) << Split::SHARE_DIGITS) - value * i128::from(share);
+                assert!(2 * off.abs() <= i128::from(one), "{value} × {share}");
+            }
+        }
+    }
 }

@@ -145,7 +145,7 @@ impl DayCount {
 
 /// The number of a day in months of 30 days.
 fn thirty((year, month, day): (i32, u32, u32)) -> i32 {
-    360 * year + 30 * month as i32 + day.min(30) as i32
+    360 * (year - 1970) + 30 * month as i32 + day.min(30) as i32
 }
 
 /// The number, in months of 30 days, of the end of a period of [`DayCount::Us30360`].

@@ -70,8 +70,8 @@ impl<'a> Fold<'a> {
         // Weights are below 2⁸⁰. Where they are all zero, so are the shares.
         fold.split.interest_shares = fold.split.interest_weights.map(|weight| match weight {
             0 => 0,
-            weight => (((weight as u128) << Split::SHARE_DIGITS) / of as u128) as u64,
-        });
+            weight => (((weight as u128) << Split::SHARE_DIGITS) + of as u128 / 2) / of as u128,
+        } as u64);
         fold
     }
 
