@@ -7,7 +7,7 @@ use super::audit::time;
 use super::blocks::{Block, Cell, PasskeyForm, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, go};
 use super::passkey::{self, Answer, Asked, MOST, Passkey, Purpose};
-use super::people::Role;
+use super::people::{self, Role};
 use super::{session, sign_in};
 
 const PATH: &str = "/console/account";
@@ -35,6 +35,11 @@ fn page(signed: &Signed, status: StatusCode, wrong: Option<&str>) -> Result<Resp
         fact("people.roles", visit.list(&roles)),
     ];
     sheet.add("facts", vec![Block::Facts(facts)]);
+    let change = people::last_change(&visit.console.registry, person)?;
+    if change.is_some_and(|change| change.awaited.is_some()) {
+        let text = visit.t("own.awaited").to_owned();
+        sheet.add("awaited", vec![Block::Notice(Tone::Warn, text)]);
+    }
     let passkeys = passkey::of_person(&visit.console.registry, person.id)?;
     let few = passkeys.len() < MOST;
     let known: Vec<_> = passkeys.iter().map(|key| key.id.clone()).collect();

@@ -14,9 +14,10 @@ use tandem_domain::policy::{Policy, PolicyFile};
 use toml::Spanned;
 
 use super::agreement::changed;
+use super::approvals::not_apart;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, Visit, go};
-use super::people::{Person, Role};
+use super::people::{Doer, Person, Role};
 use super::scope::Scope;
 use super::{Console, audit};
 use crate::registry::{self, Row, Tables, values};
@@ -70,8 +71,7 @@ struct Amendment {
 /// What a party's people have said to it.
 struct Consent {
     party: String,
-    proposer: i64,
-    proposer_name: String,
+    proposer: Doer,
     approver_name: Option<String>,
 }
 
@@ -124,7 +124,7 @@ impl Amendment {
     /// True if a person proposed it.
     fn is_by(&self, person: &Person) -> bool {
         let consent = self.consent(&self.party);
-        consent.is_some_and(|consent| consent.proposer == person.id)
+        consent.is_some_and(|consent| consent.proposer.id == person.id)
     }
 
     /// True if somebody can still decide on it.
@@ -169,7 +169,8 @@ impl Amendment {
         match self.consent(&person.party) {
             None => may(Role::Operations).then_some(Step::Support),
             Some(consent) => {
-                let other = consent.approver_name.is_none() && consent.proposer != person.id;
+                let other =
+                    consent.approver_name.is_none() && person.is_apart_from(&consent.proposer);
                 (other && may(Role::Approver)).then_some(Step::Approve)
             }
         }
@@ -294,17 +295,18 @@ fn select(
              left join amendment_policy on amendment = id where book = ?1 and {which} order by id desc"
         );
         let mut found = tables.rows(&text, values![book], Amendment::read)?;
-        let text = "select amendment_consent.party, proposer, one.name, other.name
-             from amendment_consent
+        let text = format!(
+            "select amendment_consent.party, other.name, {} from amendment_consent
              join person one on one.id = proposer left join person other on other.id = approver
-             where amendment = ?1";
+             where amendment = ?1",
+            Doer::COLUMNS
+        );
         for amendment in &mut found {
-            amendment.consents = tables.rows(text, values![amendment.id], |row| {
+            amendment.consents = tables.rows(&text, values![amendment.id], |row| {
                 Ok(Consent {
                     party: row.get(0)?,
-                    proposer: row.get(1)?,
-                    proposer_name: row.get(2)?,
-                    approver_name: row.get(3)?,
+                    approver_name: row.get(1)?,
+                    proposer: Doer::read(row, 2)?,
                 })
             })?;
         }
@@ -710,7 +712,7 @@ fn consents(visit: &Visit, scope: &Scope<'_>, amendment: &Amendment, parties: &[
     ]);
     for party in amendment.approvers(parties) {
         let consent = amendment.consent(party);
-        let proposer = consent.map(|consent| consent.proposer_name.clone());
+        let proposer = consent.map(|consent| consent.proposer.name.clone());
         let approver = consent.and_then(|consent| consent.approver_name.clone());
         let (tone, key) = match (&proposer, &approver) {
             (_, Some(_)) => (Tone::Good, "amendment.approved"),
@@ -756,6 +758,18 @@ fn decision(
             .with(form(step.name(), key));
     }
     let approver = person.roles.has(Role::Approver);
+    let half = amendment
+        .consent(&person.party)
+        .filter(|consent| consent.approver_name.is_none());
+    if let Some(Consent { proposer, .. }) = half
+        && amendment.is_open()
+        && approver
+        && proposer.id != person.id
+        && !person.is_apart_from(proposer)
+    {
+        let text = not_apart(visit, proposer);
+        section = section.with(Block::Notice(Tone::Warn, text));
+    }
     match amendment.is_open() {
         true if own => sheet.section(section.with(form("withdraw", "approval.withdraw"))),
         true if approver => sheet.section(section.with(form("reject", "approval.reject"))),

@@ -8,7 +8,7 @@ use tandem_domain::loan::Status;
 
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, Visit, go};
-use super::people::{self, Person, Role};
+use super::people::{self, Doer, Person, Role};
 use super::scope::Scope;
 use super::{Console, amendments, audit};
 use crate::read::EventRow;
@@ -47,15 +47,21 @@ pub(super) struct Proposal {
     loan: String,
     words: String,
     reason: String,
-    proposer: i64,
-    proposer_name: String,
+    proposer: Doer,
     decider_name: Option<String>,
     state: String,
     outcome: String,
 }
 
-const COLUMNS: &str = "proposal.id, proposal.key, loan, words, reason, proposer, one.name, other.name, state, outcome
-    from proposal join person one on one.id = proposer left join person other on other.id = decider";
+/// The columns of proposals.
+fn columns() -> String {
+    format!(
+        "proposal.id, proposal.key, loan, words, reason, other.name, state, outcome, {}
+         from proposal join person one on one.id = proposer
+         left join person other on other.id = decider",
+        Doer::COLUMNS
+    )
+}
 
 impl Proposal {
     fn read(row: &Row) -> registry::Result<Proposal> {
@@ -65,11 +71,10 @@ impl Proposal {
             loan: row.get(2)?,
             words: row.get(3)?,
             reason: row.get(4)?,
-            proposer: row.get(5)?,
-            proposer_name: row.get(6)?,
-            decider_name: row.get(7)?,
-            state: row.get(8)?,
-            outcome: row.get(9)?,
+            decider_name: row.get(5)?,
+            state: row.get(6)?,
+            outcome: row.get(7)?,
+            proposer: Doer::read(row, 8)?,
         })
     }
 
@@ -125,7 +130,7 @@ pub(super) fn of_loan(signed: &Signed, loan: &str) -> Result<Vec<Proposal>, Faul
 }
 
 fn find(signed: &Signed, tail: &str, value: &str) -> Result<Vec<Proposal>, Fault> {
-    let text = format!("select {COLUMNS} where {tail}");
+    let text = format!("select {} where {tail}", columns());
     let values = values![&signed.person.party, value, signed.desk.name()];
     let registry = &signed.visit.console.registry;
     registry.read(|tables| Ok(tables.rows(&text, values, Proposal::read)?))
@@ -136,10 +141,18 @@ pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> registr
     if !person.roles.has(Role::Approver) {
         return Ok(0);
     }
-    let text = "select count(*) from proposal where book = ?3 and party = ?1
-                and state = 'open' and proposer <> ?2";
-    let values = values![&person.party, person.id, book];
-    console.registry.read(|tables| tables.value(text, values))
+    let text = format!(
+        "select {} where book = ?2 and proposal.party = ?1 and state = 'open'",
+        columns()
+    );
+    let values = values![&person.party, book];
+    let open = console
+        .registry
+        .read(|tables| tables.rows(&text, values, Proposal::read))?;
+    let waiting = open
+        .iter()
+        .filter(|one| person.is_apart_from(&one.proposer));
+    Ok(waiting.count() as i64)
 }
 
 /// What can be proposed for a loan, and what was.
@@ -276,7 +289,7 @@ fn table(visit: &Visit, person: &Person, proposals: &[Proposal], with_loan: bool
     .empty(visit.t("approval.none"));
     for proposal in proposals {
         let loan = proposal.loan.clone();
-        let mut people = vec![proposal.proposer_name.clone()];
+        let mut people = vec![proposal.proposer.name.clone()];
         people.extend(proposal.decider_name.clone());
         let what = vec![proposal.words.clone(), proposal.outcome.clone()];
         table.row(vec![
@@ -303,11 +316,11 @@ fn act(visit: &Visit, person: &Person, proposal: &Proposal) -> Cell {
     if !proposal.is_open() {
         return Cell::text("");
     }
-    if proposal.proposer == person.id {
+    if proposal.proposer.id == person.id {
         let label = visit.t("approval.withdraw").to_owned();
         return Cell::Button(path("withdraw"), Vec::new(), label);
     }
-    if !person.roles.has(Role::Approver) {
+    if !person.roles.has(Role::Approver) || !person.is_apart_from(&proposal.proposer) {
         return Cell::text("");
     }
     Cell::Link(
@@ -339,8 +352,10 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
 
 /// A proposal of the person's party.
 fn own(signed: &Signed, id: i64) -> Result<Proposal, Fault> {
-    let text =
-        format!("select {COLUMNS} where book = ?3 and proposal.party = ?1 and proposal.id = ?2");
+    let text = format!(
+        "select {} where book = ?3 and proposal.party = ?1 and proposal.id = ?2",
+        columns()
+    );
     let values = values![&signed.person.party, id, signed.desk.name()];
     let registry = &signed.visit.console.registry;
     let found = registry.read(|tables| tables.row(&text, values, Proposal::read))?;
@@ -369,7 +384,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
         fact("approval.reason", Cell::text(proposal.reason.clone())),
         fact(
             "approval.proposer",
-            Cell::text(proposal.proposer_name.clone()),
+            Cell::text(proposal.proposer.name.clone()),
         ),
     ];
     if let Some(decider) = &proposal.decider_name {
@@ -382,8 +397,14 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
         ));
     }
     sheet.add("facts", vec![Block::Facts(facts)]);
-    if proposal.is_open() && proposal.proposer == signed.person.id {
+    if proposal.is_open() && proposal.proposer.id == signed.person.id {
         let text = visit.t("approval.own").to_owned();
+        sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
+    } else if proposal.is_open()
+        && signed.person.roles.has(Role::Approver)
+        && !signed.person.is_apart_from(&proposal.proposer)
+    {
+        let text = not_apart(visit, &proposal.proposer);
         sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
     } else if proposal.is_open() && signed.person.roles.has(Role::Approver) {
         let form = |what: &str, key: &str| {
@@ -401,6 +422,11 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
         );
     }
     visit.page(&sheet)
+}
+
+/// Why somebody cannot be the second pair of eyes for what another did.
+pub(super) fn not_apart(visit: &Visit, other: &Doer) -> String {
+    visit.language.fill("approval.not_apart", &[&other.name])
 }
 
 /// What a form proposes, in the words of instructions.
@@ -441,8 +467,7 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
             loan: loan.to_owned(),
             words: proposed(&fields, scope),
             reason: fields.get("reason").trim().to_owned(),
-            proposer: signed.person.id,
-            proposer_name: String::new(),
+            proposer: Doer::from(&signed.person),
             decider_name: None,
             state: String::new(),
             outcome: String::new(),
@@ -468,7 +493,7 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
                 proposal.loan,
                 proposal.words,
                 proposal.reason,
-                proposal.proposer,
+                proposal.proposer.id,
                 visit.console.now(),
                 signed.desk.name()
             ],
@@ -492,10 +517,13 @@ pub(super) async fn decide(
     _: Fields,
 ) -> Result<Response, Fault> {
     let proposal = own(&signed, id)?;
-    let is_own = proposal.proposer == signed.person.id;
+    let is_own = proposal.proposer.id == signed.person.id;
     let state = match what.as_str() {
         "withdraw" if is_own => "withdrawn",
-        "approve" | "reject" if is_own || !signed.person.roles.has(Role::Approver) => {
+        "approve" | "reject"
+            if !signed.person.roles.has(Role::Approver)
+                || !signed.person.is_apart_from(&proposal.proposer) =>
+        {
             return Err(Fault::Forbidden);
         }
         "approve" => "approved",

@@ -177,6 +177,7 @@ pub fn router(console: Console) -> Router {
         .route("/people", get(team::list).post(team::add))
         .route("/people/{id}", get(team::show).post(team::save))
         .route("/people/{id}/reset", post(team::reset))
+        .route("/people/{id}/confirm", post(team::confirm))
         .route("/changes", get(live::changes))
         .route("/sign-in", get(sign_in::ask).post(sign_in::password))
         .route("/sign-in/passkey", post(sign_in::passkey))

@@ -90,7 +90,9 @@ pub(super) struct Top {
     pub(super) party: String,
     pub(super) day: String,
     /// Proposals that wait for the person.
-    pub(super) waiting: i64,
+    proposals: i64,
+    /// Changes about people that wait for the person.
+    changes: i64,
 }
 
 /// A visit by somebody who is signed in.
@@ -262,9 +264,19 @@ impl Top {
             books: books.collect(),
             party: party.clone(),
             day: day.to_string(),
-            waiting: super::approvals::waiting(console, desk.name(), person)?
+            proposals: super::approvals::waiting(console, desk.name(), person)?
                 + super::amendments::waiting(console, desk.name(), person, parties)?,
+            changes: super::team::waiting(console, person)?,
         }))
+    }
+
+    /// How much waits for the person on a page.
+    pub(super) fn waiting(&self, link: &NavLink) -> i64 {
+        match link.key {
+            "nav.approvals" => self.proposals,
+            "nav.people" => self.changes,
+            _ => 0,
+        }
     }
 
     /// Name of the book.

@@ -426,9 +426,9 @@ pub(super) fn sign_in(
     );
     let known = registry.read(|tables| {
         tables.row(&text, values![&*id], |row| {
-            let key: Vec<u8> = row.get(6)?;
-            let counter: u32 = row.get(7)?;
-            let copyable: bool = row.get(8)?;
+            let key: Vec<u8> = row.get(7)?;
+            let counter: u32 = row.get(8)?;
+            let copyable: bool = row.get(9)?;
             Ok((people::read(row)?, key, counter, copyable))
         })
     })?;

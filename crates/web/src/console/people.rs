@@ -28,6 +28,16 @@ create table if not exists person (
 ) strict;
 create unique index if not exists person_login on person (lower(login));
 create index if not exists person_party on person (party);
+-- What an administrator did last about a person in the console. Whoever the operator added, or was
+-- there before this table, has no row and is confirmed.
+create table if not exists person_change (
+    person integer primary key references person (id),
+    changed_by integer not null references person (id),
+    changed_at integer not null,
+    -- What the person may do once another administrator confirms it; none if nothing waits.
+    awaited integer,
+    confirmed_by integer references person (id)
+) strict;
 -- Secrets that were not sealed yet are enrolled anew.
 update person set totp = null where length(totp) = 20;
 ";
@@ -85,6 +95,9 @@ impl Role {
     }
 }
 
+/// What everybody may do.
+const LOOKS: Roles = Roles(1 << Role::Viewer as u8);
+
 /// A set of roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles(u8);
@@ -93,6 +106,11 @@ impl Roles {
     /// True if the role is one of them.
     pub fn has(self, role: Role) -> bool {
         self.0 & 1 << role as u8 != 0
+    }
+
+    /// Those that both have.
+    fn and(self, other: Roles) -> Roles {
+        Roles(self.0 & other.0)
     }
 
     /// The roles, in order.
@@ -122,6 +140,72 @@ pub struct Person {
     pub roles: Roles,
     /// False once the person may no longer sign in.
     pub active: bool,
+    /// The administrator who added or last changed the person in the console, if one did.
+    pub(super) changed_by: Option<i64>,
+}
+
+impl Person {
+    /// True if the person can be the second pair of eyes for what another did: somebody else, whom
+    /// that one did not make, nor the other way round.
+    pub(super) fn is_apart_from(&self, other: &Doer) -> bool {
+        self.id != other.id
+            && self.changed_by != Some(other.id)
+            && other.changed_by != Some(self.id)
+    }
+}
+
+/// Somebody who did what another is to agree to.
+#[derive(Clone, Debug)]
+pub(super) struct Doer {
+    pub(super) id: i64,
+    pub(super) name: String,
+    changed_by: Option<i64>,
+}
+
+impl From<&Person> for Doer {
+    fn from(person: &Person) -> Doer {
+        Doer {
+            id: person.id,
+            name: person.name.clone(),
+            changed_by: person.changed_by,
+        }
+    }
+}
+
+impl Doer {
+    /// Columns that [`Doer::read`] reads, of `one` as person.
+    pub(super) const COLUMNS: &str = "one.id, one.name,
+        (select changed_by from person_change where person_change.person = one.id)";
+
+    /// Reads them, from a column on.
+    pub(super) fn read(row: &Row, column: usize) -> registry::Result<Doer> {
+        Ok(Doer {
+            id: row.get(column)?,
+            name: row.get(column + 1)?,
+            changed_by: row.get(column + 2)?,
+        })
+    }
+}
+
+/// What an administrator did last about a person.
+pub(super) struct Change {
+    pub(super) person: i64,
+    pub(super) by: Doer,
+    pub(super) at: i64,
+    /// What the person may do once another administrator confirms it.
+    pub(super) awaited: Option<Roles>,
+    pub(super) confirmed_by: Option<String>,
+    /// True if the person may sign in.
+    pub(super) is_active: bool,
+    /// True if the person has chosen a password and has an authenticator.
+    pub(super) is_enrolled: bool,
+}
+
+/// An administrator who changes something about people, and when.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    pub(super) administrator: &'a Person,
+    pub(super) now: i64,
 }
 
 /// A person who is added.
@@ -155,15 +239,42 @@ pub enum PersonError {
 }
 
 /// Adds a person with a password that was made for the first sign-in, which is handed out. The
-/// person then chooses another and enrols an authenticator.
+/// person then chooses another and enrols an authenticator. The operator's word makes the roles
+/// count at once.
 pub fn invite(registry: &Registry, new: NewPerson<'_>) -> Result<String, PersonError> {
     let password = first_password();
     add(registry, new, &password)?;
     Ok(password)
 }
 
+/// The same by an administrator: until another confirms the roles, the person may look.
+pub(super) fn propose(
+    registry: &Registry,
+    new: NewPerson<'_>,
+    by: By<'_>,
+) -> Result<String, PersonError> {
+    let password = first_password();
+    let looks = NewPerson {
+        roles: LOOKS,
+        ..new
+    };
+    insert(registry, looks, &password, |tables, person| {
+        note(tables, person, by, looks.roles, new.roles)
+    })?;
+    Ok(password)
+}
+
 /// Adds a person with a password, who enrols an authenticator at the first sign-in.
 pub fn add(registry: &Registry, new: NewPerson<'_>, password: &str) -> Result<i64, PersonError> {
+    insert(registry, new, password, |_, _| Ok(()))
+}
+
+fn insert(
+    registry: &Registry,
+    new: NewPerson<'_>,
+    password: &str,
+    also: impl FnOnce(&Tables<'_>, i64) -> registry::Result<()>,
+) -> Result<i64, PersonError> {
     if new.login.trim().is_empty() || new.name.trim().is_empty() {
         return Err(PersonError::NoName);
     }
@@ -172,7 +283,7 @@ pub fn add(registry: &Registry, new: NewPerson<'_>, password: &str) -> Result<i6
     }
     let hash = hash(password);
     let added = registry.change(|tables| {
-        tables.row(
+        let added = tables.row(
             "insert into person (login, name, party, roles, password)
              values (?1, ?2, ?3, ?4, ?5) on conflict do nothing returning id",
             values![
@@ -183,13 +294,17 @@ pub fn add(registry: &Registry, new: NewPerson<'_>, password: &str) -> Result<i6
                 hash
             ],
             |row| row.get(0),
-        )
+        )?;
+        if let Some(person) = added {
+            also(tables, person)?;
+        }
+        registry::Result::Ok(added)
     })?;
     added.ok_or_else(|| PersonError::LoginTaken(new.login.trim().to_owned()))
 }
 
 /// Adds people of a party to try the console as, unless they are there: one who works, named as the
-/// party, one who approves, and one who audits. Everybody knows their password, and [`Console`](super::Console)
+/// party, one who approves and confirms what that one changes about people, and one who audits. Everybody knows their password, and [`Console`](super::Console)
 /// shows their codes.
 pub fn add_for_demo(
     registry: &Registry,
@@ -201,7 +316,7 @@ pub fn add_for_demo(
     let working: &[Role] = &[Viewer, Operations, Risk, Finance, Admin];
     for (does, roles) in [
         ("desk", working),
-        ("approver", &[Viewer, Approver]),
+        ("approver", &[Viewer, Approver, Admin]),
         ("auditor", &[Viewer, Auditor]),
     ] {
         let login = match does {
@@ -247,31 +362,136 @@ pub(super) fn by_login(registry: &Registry, login: &str) -> registry::Result<Opt
     registry.read(|tables| tables.row(&text, values![login.trim()], read))
 }
 
-/// Sets what a person may do. Sessions end, so that it counts at once.
-pub(super) fn change(registry: &Registry, person: &Person) -> registry::Result<()> {
+/// What administrators did last about a party's people.
+pub(super) fn changes(registry: &Registry, party: &str) -> registry::Result<Vec<Change>> {
+    let text = format!(
+        "select person.id, changed_at, awaited, other.name, person.active, person.totp is not null, {}
+         from person_change join person on person.id = person_change.person
+         join person one on one.id = changed_by left join person other on other.id = confirmed_by
+         where person.party = ?1",
+        Doer::COLUMNS
+    );
+    registry.read(|tables| {
+        tables.rows(&text, values![party], |row| {
+            Ok(Change {
+                person: row.get(0)?,
+                at: row.get(1)?,
+                awaited: row.get::<Option<u8>>(2)?.map(Roles),
+                confirmed_by: row.get(3)?,
+                is_active: row.get(4)?,
+                is_enrolled: row.get(5)?,
+                by: Doer::read(row, 6)?,
+            })
+        })
+    })
+}
+
+/// What an administrator did last about a person in the console, if one did.
+pub(super) fn last_change(
+    registry: &Registry,
+    person: &Person,
+) -> registry::Result<Option<Change>> {
+    let changes = changes(registry, &person.party)?;
+    Ok(changes
+        .into_iter()
+        .find(|change| change.person == person.id))
+}
+
+/// What a person may do now, what is asked for (the same unless another administrator is to confirm
+/// it), and whether the person may sign in.
+fn asked(tables: &Tables<'_>, person: i64) -> registry::Result<(Roles, Roles, bool)> {
+    let text = "select roles, coalesce(awaited, roles), active from person
+                left join person_change on person_change.person = person.id where person.id = ?1";
+    let found = tables.row(text, values![person], |row| {
+        Ok((Roles(row.get(0)?), Roles(row.get(1)?), row.get(2)?))
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Notes who changed a person last, and which roles wait to be confirmed.
+fn note(
+    tables: &Tables<'_>,
+    person: i64,
+    by: By<'_>,
+    may: Roles,
+    asked: Roles,
+) -> registry::Result<()> {
+    let awaited = (asked != may).then_some(asked.0);
+    tables.execute(
+        "insert into person_change (person, changed_by, changed_at, awaited)
+         values (?1, ?2, ?3, ?4) on conflict (person)
+         do update set changed_by = ?2, changed_at = ?3, awaited = ?4, confirmed_by = null",
+        values![person, by.administrator.id, by.now, awaited],
+    )?;
+    Ok(())
+}
+
+/// Sets what a person may do: what is taken away counts at once, and ends sessions; what is given
+/// waits for another administrator.
+pub(super) fn change(
+    registry: &Registry,
+    person: i64,
+    roles: Roles,
+    active: bool,
+    by: By<'_>,
+) -> registry::Result<()> {
     registry.change(|tables| {
+        let (may, asked, was_active) = asked(tables, person)?;
+        // Whoever asks for what is asked for already does not take it over.
+        if (roles, active) == (asked, was_active) {
+            return Ok(());
+        }
+        // Who comes back is as somebody new.
+        let known = if was_active { may } else { LOOKS };
+        let may = known.and(roles);
         tables.execute(
             "update person set roles = ?2, active = ?3 where id = ?1",
-            values![person.id, person.roles.0, person.active],
+            values![person, may.0, active],
         )?;
-        end_sessions(tables, person.id)
+        note(tables, person, by, may, roles)?;
+        end_sessions(tables, person)
     })
 }
 
 /// Gives a person a password for the next sign-in, at which an authenticator is enrolled again.
-pub(super) fn reset(registry: &Registry, person: i64) -> registry::Result<String> {
+/// Whoever has that password can be anybody, so the roles wait for another administrator.
+pub(super) fn reset(registry: &Registry, person: i64, by: By<'_>) -> registry::Result<String> {
     let password = first_password();
     let hash = hash(&password);
     registry.change(|tables| {
+        let (_, asked, _) = asked(tables, person)?;
         tables.execute(
-            "update person set password = ?2, totp = null where id = ?1",
-            values![person, hash],
+            "update person set password = ?2, totp = null, roles = ?3 where id = ?1",
+            values![person, hash, LOOKS.0],
         )?;
+        note(tables, person, by, LOOKS, asked)?;
         // Whoever asks for it may have lost the device too.
         tables.execute("delete from passkey where person = ?1", values![person])?;
         end_sessions(tables, person)
     })?;
     Ok(password)
+}
+
+/// Lets a person do what is awaited since a time; false if that is not so any more.
+pub(super) fn confirm(
+    registry: &Registry,
+    person: i64,
+    since: i64,
+    by: &Person,
+) -> registry::Result<bool> {
+    registry.change(|tables| {
+        let text = "update person set roles =
+                        (select awaited from person_change where person_change.person = person.id)
+                    where id = ?1 and active = 1 and totp is not null and exists (
+                        select 1 from person_change where person_change.person = person.id
+                        and awaited is not null and changed_at = ?2)";
+        if tables.execute(text, values![person, since])? == 0 {
+            return Ok(false);
+        }
+        let text = "update person_change set awaited = null, confirmed_by = ?2 where person = ?1";
+        tables.execute(text, values![person, by.id])?;
+        Ok(true)
+    })
 }
 
 /// Gives a person an authenticator by its sealed secret, for a demo and for tests.
@@ -342,7 +562,7 @@ pub(super) fn by_password(
 ) -> registry::Result<Option<Person>> {
     let text = format!("select {COLUMNS}, password from person where lower(login) = lower(?1)");
     let found = registry.read(|tables| {
-        let read = |row: &Row| Ok((read(row)?, row.get::<String>(6)?));
+        let read = |row: &Row| Ok((read(row)?, row.get::<String>(7)?));
         tables.row(&text, values![login.trim()], read)
     })?;
     let Some((person, hash)) = found else {
@@ -459,7 +679,8 @@ fn end_sessions(tables: &Tables<'_>, person: i64) -> registry::Result<()> {
 
 /// Columns that [`read`] reads.
 pub(super) const COLUMNS: &str =
-    "person.id, person.login, person.name, person.party, person.roles, person.active";
+    "person.id, person.login, person.name, person.party, person.roles, person.active,
+    (select changed_by from person_change where person_change.person = person.id)";
 
 pub(super) fn read(row: &Row) -> registry::Result<Person> {
     Ok(Person {
@@ -469,5 +690,6 @@ pub(super) fn read(row: &Row) -> registry::Result<Person> {
         party: row.get(3)?,
         roles: Roles(row.get(4)?),
         active: row.get(5)?,
+        changed_by: row.get(6)?,
     })
 }

@@ -171,7 +171,7 @@ pub(super) fn find(
     );
     registry.read(|tables| {
         tables.row(&text, values![token.stored(), now], |row| {
-            let stage = match row.get(6)? {
+            let stage = match row.get(7)? {
                 0_u8 => Stage::Code,
                 1 => Stage::Enrol,
                 _ => Stage::Full,
@@ -179,7 +179,7 @@ pub(super) fn find(
             Ok(Session {
                 person: people::read(row)?,
                 stage,
-                secret: row.get(7)?,
+                secret: row.get(8)?,
             })
         })
     })

@@ -4,9 +4,12 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::Console;
+use super::audit::time;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, Visit, go};
-use super::people::{self, NewPerson, Person, PersonError, Role, Roles};
+use super::people::{self, By, Change, NewPerson, Person, PersonError, Role, Roles};
+use crate::registry;
 
 fn ticks(visit: &Visit, roles: Roles) -> InputKind {
     let ticks = Role::ALL.map(|role| {
@@ -46,7 +49,9 @@ fn page(
     filled: &Fields,
 ) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let people = people::of_party(&visit.console.registry, &signed.person.party)?;
+    let registry = &visit.console.registry;
+    let people = people::of_party(registry, &signed.person.party)?;
+    let changes = people::changes(registry, &signed.person.party)?;
     let mut sheet = Sheet::new(visit, visit.t("nav.people"));
     sheet.lead = visit.t("people.lead").to_owned();
     if !notices.is_empty() {
@@ -59,9 +64,12 @@ fn page(
         (visit.t("list.state"), ""),
     ]);
     for person in &people {
-        let (tone, key) = match person.active {
-            true => (Tone::Good, "people.active"),
-            false => (Tone::Plain, "people.inactive"),
+        let change = changes.iter().find(|change| change.person == person.id);
+        let awaited = change.and_then(|change| change.awaited);
+        let (tone, key) = match (person.active, awaited) {
+            (true, Some(_)) => (Tone::Warn, "people.awaited"),
+            (true, None) => (Tone::Good, "people.active"),
+            (false, _) => (Tone::Plain, "people.inactive"),
         };
         table.row(vec![
             Cell::Link(
@@ -93,6 +101,13 @@ fn page(
     visit.page_with(status, &sheet)
 }
 
+fn by(signed: &Signed) -> By<'_> {
+    By {
+        administrator: &signed.person,
+        now: signed.visit.console.now(),
+    }
+}
+
 pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Fault> {
     signed.must(&[Role::Admin])?;
     let visit = &signed.visit;
@@ -106,7 +121,7 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         let notice = vec![Block::Notice(Tone::Bad, text)];
         page(&signed, StatusCode::UNPROCESSABLE_ENTITY, notice, &fields)
     };
-    match people::invite(&visit.console.registry, new) {
+    match people::propose(&visit.console.registry, new, by(&signed)) {
         Ok(password) => invited(&signed, new.login, &password),
         Err(PersonError::LoginTaken(login)) => {
             wrong(visit.language.fill("people.taken", &[&login]))
@@ -134,9 +149,14 @@ fn invited(signed: &Signed, login: &str, password: &str) -> Result<Response, Fau
         ),
     ];
     let text = visit.t("people.invited_text").to_owned();
+    let then = visit.t("people.invited_then").to_owned();
     sheet.add(
         "invited",
-        vec![Block::Notice(Tone::Good, text), Block::Facts(facts)],
+        vec![
+            Block::Notice(Tone::Good, text),
+            Block::Facts(facts),
+            Block::Text(then),
+        ],
     );
     visit.page(&sheet)
 }
@@ -148,15 +168,38 @@ fn one(signed: &Signed, id: i64) -> Result<Person, Fault> {
 }
 
 pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response, Fault> {
-    let visit = &signed.visit;
     let person = one(&signed, id)?;
+    person_page(&signed, StatusCode::OK, &person, None)
+}
+
+fn person_page(
+    signed: &Signed,
+    status: StatusCode,
+    person: &Person,
+    wrong: Option<String>,
+) -> Result<Response, Fault> {
+    let visit = &signed.visit;
+    let id = person.id;
     let mut sheet = Sheet::new(visit, person.name.clone()).below("nav.people", "/console/people");
     sheet.lead = person.login.clone();
+    if let Some(wrong) = wrong {
+        sheet.add("wrong", vec![Block::Notice(Tone::Bad, wrong)]);
+    }
+    let change = people::last_change(&visit.console.registry, person)?;
+    if let Some(change) = &change {
+        sheet.section(told(signed, person, change));
+    }
+    if id == signed.person.id {
+        let text = visit.t("people.own").to_owned();
+        sheet.add("own", vec![Block::Notice(Tone::Plain, text)]);
+        return visit.page_with(status, &sheet);
+    }
     let active = vec![(
         "1".to_owned(),
         visit.t("people.may_sign_in").to_owned(),
         person.active,
     )];
+    let asked = change.and_then(|change| change.awaited);
     let form = Form {
         action: format!("/console/people/{id}"),
         inputs: vec![
@@ -164,7 +207,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
                 "roles",
                 visit.t("people.roles"),
                 "",
-                ticks(visit, person.roles),
+                ticks(visit, asked.unwrap_or(person.roles)),
             ),
             Input::new(
                 "active",
@@ -178,6 +221,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     sheet.section(
         Section::new("roles", visit.t("people.roles"))
             .half()
+            .with(Block::Text(visit.t("people.roles_text").to_owned()))
             .with(Block::Form(form)),
     );
     let form = Form {
@@ -188,7 +232,68 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     let text = Block::Text(visit.t("people.reset_text").to_owned());
     let section = Section::new("reset", visit.t("people.reset_title")).half();
     sheet.section(section.with(text).with(Block::Form(form)));
-    visit.page(&sheet)
+    visit.page_with(status, &sheet)
+}
+
+/// Who changed a person last and who confirmed it, or what is to be confirmed.
+fn told(signed: &Signed, person: &Person, change: &Change) -> Section {
+    let visit = &signed.visit;
+    let changed = format!("{}, {} UTC", change.by.name, time(change.at));
+    let mut facts = vec![(visit.t("people.changed_by"), Cell::text(changed))];
+    if let Some(by) = &change.confirmed_by {
+        facts.push((visit.t("people.confirmed_by"), Cell::text(by.clone())));
+    }
+    if let Some(awaited) = change.awaited {
+        let (may, asked) = (names(visit, person.roles), names(visit, awaited));
+        facts.push((visit.t("people.may_now"), Cell::text(may)));
+        facts.push((visit.t("people.to_confirm"), Cell::text(asked)));
+    }
+    let facts = facts
+        .into_iter()
+        .map(|(name, cell)| (name.to_owned(), cell));
+    let section = Section::new("change", visit.t("people.change"));
+    let section = section.with(Block::Facts(facts.collect()));
+    if change.awaited.is_none() {
+        return section;
+    }
+    let say = |key| visit.language.fill(key, &[&person.name, &change.by.name]);
+    match hindrance(&signed.person, change) {
+        Some(why) => section.with(Block::Notice(Tone::Warn, say(why))),
+        None => section
+            .with(Block::Text(say("people.confirm_text")))
+            .with(Block::Form(Form {
+                action: format!("/console/people/{}/confirm", person.id),
+                inputs: vec![Input::hidden("change", &change.at.to_string())],
+                submit: visit.t("people.confirm").to_owned(),
+            })),
+    }
+}
+
+/// Why an administrator cannot confirm what was done about a person, as a text of the catalogue.
+fn hindrance(by: &Person, change: &Change) -> Option<&'static str> {
+    if by.id == change.by.id || by.id == change.person {
+        Some("people.not_self")
+    } else if !by.is_apart_from(&change.by) {
+        Some("people.not_apart")
+    } else if !change.is_active {
+        Some("people.not_active")
+    } else if !change.is_enrolled {
+        Some("people.not_enrolled")
+    } else {
+        None
+    }
+}
+
+/// Number of changes that this person can confirm.
+pub(super) fn waiting(console: &Console, person: &Person) -> registry::Result<i64> {
+    if !person.roles.has(Role::Admin) {
+        return Ok(0);
+    }
+    let changes = people::changes(&console.registry, &person.party)?;
+    let waiting = changes
+        .iter()
+        .filter(|change| change.awaited.is_some() && hindrance(person, change).is_none());
+    Ok(waiting.count() as i64)
 }
 
 pub(super) async fn save(
@@ -196,18 +301,21 @@ pub(super) async fn save(
     Path(id): Path<i64>,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    let person = one(&signed, id)?;
-    // Nobody takes the last administrator away by mistake: one's own rights others change.
-    if person.id == signed.person.id {
-        return Err(Fault::Forbidden);
-    }
-    let person = Person {
-        roles: roles(&fields),
-        active: !fields.get("active").is_empty(),
-        ..person
-    };
-    people::change(&signed.visit.console.registry, &person)?;
+    let person = another(&signed, id)?;
+    let (roles, active) = (roles(&fields), !fields.get("active").is_empty());
+    let registry = &signed.visit.console.registry;
+    people::change(registry, person.id, roles, active, by(&signed))?;
     Ok(go("/console/people"))
+}
+
+/// A person of the party who is not the administrator: nobody takes the last administrator away by
+/// mistake, and one's own rights others change.
+fn another(signed: &Signed, id: i64) -> Result<Person, Fault> {
+    let person = one(signed, id)?;
+    match person.id == signed.person.id {
+        true => Err(Fault::Forbidden),
+        false => Ok(person),
+    }
 }
 
 pub(super) async fn reset(
@@ -215,7 +323,34 @@ pub(super) async fn reset(
     Path(id): Path<i64>,
     _: Fields,
 ) -> Result<Response, Fault> {
-    let person = one(&signed, id)?;
-    let password = people::reset(&signed.visit.console.registry, person.id)?;
+    let person = another(&signed, id)?;
+    let password = people::reset(&signed.visit.console.registry, person.id, by(&signed))?;
     invited(&signed, &person.login, &password)
+}
+
+/// Confirms what another administrator did about a person, as it was shown.
+pub(super) async fn confirm(
+    signed: Signed,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> Result<Response, Fault> {
+    let person = one(&signed, id)?;
+    let registry = &signed.visit.console.registry;
+    let change = people::last_change(registry, &person)?.ok_or(Fault::NotFound)?;
+    let shown = fields.get("change").parse().unwrap_or_default();
+    let why = match hindrance(&signed.person, &change) {
+        Some(why) => why,
+        None if people::confirm(registry, id, shown, &signed.person)? => {
+            return Ok(go("/console/people"));
+        }
+        None => "people.changed_since",
+    };
+    let names = [person.name.as_str(), &change.by.name];
+    let wrong = signed.visit.language.fill(why, &names);
+    person_page(
+        &signed,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        &person,
+        Some(wrong),
+    )
 }

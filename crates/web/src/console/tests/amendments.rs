@@ -8,7 +8,7 @@ use super::*;
 
 const PARTIES: [&str; 5] = ["harbour", "river", "cloud", "bazaar", "shield"];
 const NEW: &str = "/console/agreement/amendments";
-const ONE: &str = "/console/agreement/amendments/1";
+pub(super) const ONE: &str = "/console/agreement/amendments/1";
 
 /// The agreement's next version, with a longer grace period.
 fn amended() -> String {
@@ -33,7 +33,7 @@ async fn people(console: &Browser) -> Vec<(Browser, Browser)> {
     people
 }
 
-async fn propose(desk: &mut Browser) -> Page {
+pub(super) async fn propose(desk: &mut Browser) -> Page {
     let text = amended().replace('\n', "\r\n");
     let fields = [
         ("agreement", text.as_str()),
@@ -42,7 +42,7 @@ async fn propose(desk: &mut Browser) -> Page {
     desk.fill(NEW, NEW, &fields).await
 }
 
-async fn act(browser: &mut Browser, what: &str) -> Page {
+pub(super) async fn act(browser: &mut Browser, what: &str) -> Page {
     browser.fill(ONE, &format!("{ONE}/{what}"), &[]).await
 }
 

@@ -7,6 +7,7 @@ mod isolation;
 mod pages;
 mod passkeys;
 mod sign_in;
+mod team;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -122,6 +123,11 @@ impl Browser {
             roles: roles.iter().copied().collect(),
         };
         let person = self.add(new, true);
+        self.goes_on(person)
+    }
+
+    /// A browser in which somebody has signed in.
+    fn goes_on(&self, person: i64) -> Browser {
         let mut browser = self.another();
         let now = browser.time.load(Ordering::Relaxed);
         let token =
@@ -152,10 +158,14 @@ impl Browser {
     fn add(&self, new: NewPerson<'_>, enrolled: bool) -> i64 {
         let person = people::add(&self.registry, new, PASSWORD).unwrap();
         if enrolled {
-            let secret = people::sealed(&sealer(), person, SECRET);
-            people::give_authenticator(&self.registry, person, &secret).unwrap();
+            self.enrol(person);
         }
         person
+    }
+
+    fn enrol(&self, person: i64) {
+        let secret = people::sealed(&sealer(), person, SECRET);
+        people::give_authenticator(&self.registry, person, &secret).unwrap();
     }
 
     fn pass(&self, seconds: i64) {
