@@ -233,17 +233,16 @@ impl Disclosure {
         let start = body.len();
         let offer = |decided: &Decided| matches!(decided.verdict, Verdict::Offered { .. });
         let seen = |decided: &Decided| &self.versions[usize::from(decided.version)];
-        match event {
-            Event::Decided(decided) if offer(decided) => {
-                encode_offer(None, decided, seen(decided), body, parts)
-                    .expect("encoding into memory cannot fail");
-            }
+        let by = match event {
             Event::Underwritten {
                 application,
                 lender,
-                decided,
-            } if offer(decided) => {
-                let by = Some((*application, *lender));
+                ..
+            } => Some((*application, *lender)),
+            _ => None,
+        };
+        match event {
+            Event::Decided(decided) | Event::Underwritten { decided, .. } if offer(decided) => {
                 encode_offer(by, decided, seen(decided), body, parts)
                     .expect("encoding into memory cannot fail");
             }

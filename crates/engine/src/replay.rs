@@ -283,7 +283,12 @@ fn impossible(book: &Book, event: &Event) -> Option<&'static str> {
         Event::Withdrawn { application } | Event::Disbursed { application } => {
             let record = book.application_at(*application);
             let offered = record.is_some_and(|record| record.state == ApplicationState::Offered);
-            (offered, "takes or gives back an offer that does not stand")
+            let waits =
+                matches!(event, Event::Withdrawn { .. }) && book.referral(*application).is_some();
+            (
+                offered || waits,
+                "takes or gives back an offer that does not stand",
+            )
         }
         Event::Instructed {
             loan, transaction, ..

@@ -139,7 +139,7 @@ impl Story<'_> {
                 self.judged(decided, version);
             }
             Event::Withdrawn { application } if Some(*application) == self.application => {
-                self.event(today, "The offer is given back");
+                self.event(today, "The application is withdrawn");
             }
             Event::Disbursed { application } if Some(*application) == self.application => {
                 let loan = (book.loan_count() - 1) as u32;

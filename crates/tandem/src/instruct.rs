@@ -52,6 +52,7 @@ Instructions:
   reverse KEY                 charge-off
   approve LENDER 5000.00 CNY at 13%    (its person, of an application that it referred)
   decline LENDER CODE …       (with reasons of its policy)
+  withdraw                    (an offer, or an application that waits for people)
   replace SELLER BUYER 100%   (all loans; the loan is `-`)
   fix LPR1Y 3.45%             (a reference rate; the loan is `-`)
   slice 5000.00 CNY of CLAUSE [for REGION|BORROWER] to BOOK  (the loan is `-`)
@@ -81,6 +82,12 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
             book.business_date()
         )));
     }
+    if wording.withdraws() && options.value_date.is_some() {
+        return Err(Failure(format!(
+            "an application is withdrawn on the business date, {}; leave --value-date out",
+            book.business_date()
+        )));
+    }
     let command = wording
         .command(version)
         .map_err(|(_, message)| Failure(message))?;
@@ -101,6 +108,9 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
                 lender,
                 ..
             }) => format!("{lender} decided so on {application} before: nothing changed\n"),
+            Command::Withdraw { application } => {
+                format!("{application} was withdrawn before: nothing changed\n")
+            }
             _ => format!("`{key}` was carried out before: nothing changed\n"),
         });
     }
@@ -109,6 +119,9 @@ pub(crate) fn instruct(options: &Options) -> Outcome {
         Command::ReplaceLender(replacement) => replaced(replacement, &before, book),
         Command::Fix { index, day, rate } => format!("Reference rate {index}: {rate} from {day}\n"),
         Command::Underwrite(underwriting) => underwritten(underwriting, book),
+        Command::Withdraw { application } => {
+            format!("{}  {application} is withdrawn\n", book.business_date())
+        }
         Command::SendSlice(slice) => sliced(slice, None, book),
         Command::ReceiveSlice { slice, sent_on } => sliced(slice, Some(*sent_on), book),
         Command::Reverse { key, of } => told(key, Some(of), &before, book),
@@ -282,6 +295,11 @@ impl Wording<'_> {
         self.loan != ALL && matches!(verb, Some("approve" | "decline"))
     }
 
+    /// True if the platform takes an application back.
+    fn withdraws(&self) -> bool {
+        self.text.split_whitespace().eq(["withdraw"])
+    }
+
     /// The command, or which part is wrong and why.
     fn command(&self, version: &Version) -> Result<Command, (Part, String)> {
         let agreement = &version.agreement;
@@ -311,6 +329,7 @@ impl Wording<'_> {
                 of: of.to_owned(),
             }),
             ["charge-off"] => Ok(Command::ChargeOff { application }),
+            ["withdraw"] => Ok(Command::Withdraw { application }),
             ["replace", seller, buyer, price] => Ok(Command::ReplaceLender(Replacement {
                 key,
                 seller: seller.to_owned(),
@@ -328,6 +347,7 @@ impl Wording<'_> {
             ["slice", ..] => words::slice(self.text, self.key, agreement).map_err(wrong),
             ["reverse", ..] => Err(wrong(unread(self.text, "reverse KEY"))),
             ["charge-off", ..] => Err(wrong(unread(self.text, "charge-off"))),
+            ["withdraw", ..] => Err(wrong(unread(self.text, "withdraw"))),
             ["replace", ..] => Err(wrong(unread(self.text, "replace seller buyer 100%"))),
             ["fix", ..] => Err(wrong(unread(self.text, "fix LPR1Y 3.45%"))),
             _ => Ok(Command::Instruct(Instruction {

@@ -488,6 +488,7 @@ fn name(command: &Command) -> Option<String> {
             Some(format!("decision on {}", underwriting.application))
         }
         Command::Accept { application } => Some(format!("acceptance of {application}")),
+        Command::Withdraw { application } => Some(format!("withdrawal of {application}")),
         _ => None,
     }
 }

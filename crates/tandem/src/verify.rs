@@ -200,7 +200,10 @@ impl Verifier {
                 lender,
                 decided,
             } => self.underwritten(*application, usize::from(*lender), decided, step.book),
-            Event::Withdrawn { application } => self.end_offer(*application, step.book),
+            Event::Withdrawn { application } => {
+                self.referred.remove(application);
+                self.end_offer(*application, step.book);
+            }
             Event::Disbursed { application } => {
                 self.counts.loans += 1;
                 self.end_offer(*application, step.book);

@@ -251,6 +251,15 @@ impl Reader {
         }))
     }
 
+    /// What was decided of an application when it came in.
+    pub fn decided_first(&self, application: u32) -> Result<Option<Box<Decided>>, ReadError> {
+        let first = self.rows(|rows| EventRow::first_of(rows, application))?;
+        Ok(first.and_then(|row| match row.event {
+            Event::Decided(decided) => Some(decided),
+            _ => None,
+        }))
+    }
+
     /// All events of an application and of its loan, oldest first.
     pub fn events_of(&self, application: u32) -> Result<Vec<EventRow>, ReadError> {
         self.rows(|rows| EventRow::of_application(rows, application))

@@ -83,6 +83,7 @@ impl Book {
             Event::Decided(decided) => self.apply_decided(decided, hashes),
             Event::Withdrawn { application } => {
                 self.close_offer(*application, ApplicationState::Withdrawn);
+                self.withdraw_referral(*application);
             }
             Event::Disbursed { application } => self.apply_disbursed(*application, entries),
             Event::Instructed {

@@ -21,7 +21,7 @@ pub enum Command {
         /// The application.
         application: String,
     },
-    /// Gives an offer back.
+    /// Gives an offer back, or takes back an application that waits for people.
     Withdraw {
         /// The application.
         application: String,

@@ -349,6 +349,9 @@ impl Book {
         let application = self.place_hashed(key, hash)?;
         match self.applications.rows[application as usize].state() {
             ApplicationState::Offered => Ok(Some(Event::Withdrawn { application })),
+            ApplicationState::Referred if self.referral(application).is_some() => {
+                Ok(Some(Event::Withdrawn { application }))
+            }
             ApplicationState::Withdrawn => Ok(None),
             state => Err(Refusal::NoOffer {
                 application: key.to_owned(),

@@ -30,7 +30,7 @@ pub enum Event {
     /// An application was decided.
     #[n(1)]
     Decided(#[n(0)] Box<Decided>),
-    /// An offer was given back.
+    /// An offer was given back, or an application taken back that waited for people.
     #[n(2)]
     Withdrawn {
         /// Place of the application.

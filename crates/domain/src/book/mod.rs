@@ -199,7 +199,7 @@ pub enum ApplicationState {
     Offered,
     /// Offered and not taken in time, or left to a person and not decided in time.
     Lapsed,
-    /// Offered and given back.
+    /// Offered and given back, or referred and taken back.
     Withdrawn,
     /// Disbursed: the place of the loan.
     Disbursed(u32),

@@ -240,6 +240,13 @@ impl Book {
         self.reserve_offer(place, decided);
     }
 
+    /// An application that waited is taken back.
+    pub(super) fn withdraw_referral(&mut self, place: u32) {
+        if self.referrals.open.remove(&place).is_some() {
+            (self.applications).set_state(place, ApplicationState::Withdrawn);
+        }
+    }
+
     /// True if an application waits for a person with these contents: those of a snapshot or a journal
     /// that were not made up.
     pub fn waits(&self, place: u32, decided: &Decided) -> bool {

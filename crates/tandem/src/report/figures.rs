@@ -86,7 +86,7 @@ pub(super) struct Funded {
     pub(super) active: u32,
     pub(super) repaid: u32,
     pub(super) charged_off: u32,
-    /// Offers given back, lapsed, and still open.
+    /// Applications withdrawn, lapsed, and still open.
     pub(super) withdrawn: u32,
     pub(super) lapsed: u32,
     pub(super) open: u32,

@@ -405,6 +405,48 @@ fn reasons_are_read_by_the_policy_under_which_an_application_came_in() {
     assert_eq!(run_until(&programme, "2022-01-06"), (first, problems));
 }
 
+/// Who sent an application takes it back while it waits, by a row or on the command line.
+#[test]
+fn what_waits_for_a_person_is_withdrawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rows = "W-1,M-06904,2022-01-04,withdraw\n\
+                W-2,M-06904,2022-01-05,approve harbour 30000.00 CNY at 11.4%\n\
+                W-3,M-06904,2022-01-05,withdraw it\n";
+    let programme = referrals(folder, rows);
+    let (_, problems) = run_until(&programme, "2022-01-05");
+    assert_eq!(
+        problems,
+        "instructions.csv, line 4, instruction: `withdraw it` cannot be read; write for example `withdraw`\n\
+         instructions.csv, line 3: decision on M-06904: application `M-06904` waits for no decision: it is withdrawn\n"
+    );
+    let history = history_of(folder, "M-06904");
+    assert!(
+        history.contains("2022-01-04  The application is withdrawn"),
+        "{history}"
+    );
+    let words = "M-02867 withdraw";
+    let dated = instruct(folder, "W-4", words, &["--value-date", "2022-01-05"]);
+    assert_eq!(
+        dated.unwrap_err(),
+        "error: an application is withdrawn on the business date, 2022-01-06; leave --value-date out\n"
+    );
+    let withdrawn = instruct(folder, "W-4", words, &[]).unwrap();
+    assert_eq!(withdrawn, "2022-01-06  M-02867 is withdrawn\n");
+    let again = instruct(folder, "W-5", words, &[]).unwrap();
+    assert_eq!(again, "M-02867 was withdrawn before: nothing changed\n");
+    let unknown = instruct(
+        folder,
+        "W-6",
+        "M-06904 approve harbour 30000.00 CNY at 11.4%",
+        &[],
+    );
+    assert_eq!(
+        unknown.unwrap_err(),
+        "error: no_referral: application `M-06904` waits for no decision: it is withdrawn\n"
+    );
+}
+
 #[test]
 fn a_decision_on_the_command_line_is_one_of_today_and_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -185,7 +185,7 @@ pub(super) async fn accept(here: Here) -> Result<impl IntoResponse, Problem> {
     change(&here, Command::Accept { application }).await
 }
 
-/// Gives an offer back.
+/// Gives an offer back, or takes back an application that is referred and waits for people.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/{reference}/withdrawal",
     tag = "applications", params(("agreement" = String, Path,), ("reference" = String, Path,)),
     operation_id = "withdrawOffer", security(("oauth" = ["applications:write"])),

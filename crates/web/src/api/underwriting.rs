@@ -44,15 +44,11 @@ fn command(
     }
     let (_, record) = seen.find_application(application)?;
     let version = &seen.book.versions()[usize::from(record.version)];
-    let lender = seen.id();
-    let policy = version
-        .policies
-        .iter()
-        .find(|one| one.file.lender == lender);
+    let policy = seen.policy(version).map(|(_, policy)| policy);
     let outcome = outcome(version, policy, request).map_err(Problem::fields)?;
     Ok(Command::Underwrite(Underwriting {
         application: application.to_owned(),
-        lender: lender.to_owned(),
+        lender: seen.id().to_owned(),
         outcome,
     }))
 }

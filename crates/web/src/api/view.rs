@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, ApplicationState, Book, Decided, Refusal, Verdict};
+use tandem_domain::book::{
+    ApplicationRecord, ApplicationState, Book, Decided, Refusal, Verdict, Version,
+};
 use tandem_domain::party::PartyId;
+use tandem_domain::policy::Policy;
 use tandem_engine::disclosure::{Disclosure, Parties, only};
 
 use crate::desk::Desk;
@@ -143,6 +146,13 @@ impl Seen<'_> {
         let waits = waits.copied();
         let known = |lender: &PartyId| self.is(Role::Platform) || *lender == self.party;
         waits.filter(known).collect()
+    }
+
+    /// The party's place among the lenders of a version, and its policy there.
+    pub fn policy<'v>(&self, version: &'v Version) -> Option<(usize, &'v Policy)> {
+        let lenders = &version.agreement.lenders;
+        let place = lenders.iter().position(|&lender| lender == self.party)?;
+        Some((place, version.policies.get(place)?))
     }
 
     /// Whether a loan concerns the party.

@@ -389,9 +389,8 @@ pub(super) fn policy(signed: &Signed) -> Result<Option<Section>, Fault> {
     let visit = &signed.visit;
     let latest = signed.look(|scope| {
         let latest = scope.book.latest().ok_or(Fault::NotFound)?;
-        let lenders = latest.agreement.lenders.iter().zip(&latest.policies);
-        let mut own = lenders.filter(|(lender, _)| **lender == scope.party);
-        let own = own.next().map(|(_, policy)| policy.file.version.clone());
+        let own = scope.policy(latest);
+        let own = own.map(|(_, policy)| policy.file.version.clone());
         Ok(own.map(|own| (latest.agreement.file.version, own)))
     })?;
     let Some((version, policy)) = latest else {

@@ -11,7 +11,7 @@ use tandem_domain::book::{
 use tandem_domain::field::Value;
 use tandem_domain::funding::Part;
 use tandem_domain::money::{Amount, Rate};
-use tandem_domain::policy::Outcome;
+use tandem_domain::policy::{Decision, Outcome, Policy};
 
 use super::blocks::{
     Block, Cell, Filter, Input, InputKind, Section, Sheet, Table, Tone, money, rate,
@@ -229,10 +229,11 @@ pub(super) async fn show(signed: Signed, Path(key): Path<String>) -> Result<Resp
         scope.application(&key)?;
         scope.book.application_place(&key).ok_or(Fault::NotFound)
     })?;
-    let decided = signed.desk.reader().decided(place)?;
-    let (number, decided) = decided.ok_or(Fault::NotFound)?;
+    let reader = signed.desk.reader();
+    let (number, decided) = reader.decided(place)?.ok_or(Fault::NotFound)?;
+    let first = reader.decided_first(place)?.ok_or(Fault::NotFound)?;
     let sheet = signed.look(|scope| {
-        let mut sheet = tell(visit, scope, number, &decided)?;
+        let mut sheet = tell(visit, scope, number, &first, &decided)?;
         referrals::offer(visit, scope, &signed.person, place, &mut sheet);
         Ok(sheet)
     })?;
@@ -243,6 +244,7 @@ fn tell<'v>(
     visit: &'v Visit,
     scope: &Scope<'_>,
     event: u64,
+    first: &Decided,
     decided: &Decided,
 ) -> Result<Sheet<'v>, Fault> {
     let record = scope.application(&decided.key)?;
@@ -288,7 +290,7 @@ fn tell<'v>(
     }
     sheet.add("facts", vec![Block::Facts(facts)]);
     sheet.section(outcome(visit, scope, decided, version, record.state));
-    sheet.section(decisions(visit, scope, decided, version));
+    sheet.section(decisions(visit, scope, first, decided, version));
     let own = &scope.agreement().party(scope.party).id;
     let mut values = Table::new(&[
         (visit.t("application.field"), ""),
@@ -447,9 +449,15 @@ fn funding(
     table
 }
 
-/// What each lender said. A lender's reasons are its own: others learn that it was asked.
-fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Version) -> Section {
-    let currency = version.agreement.currency();
+/// What each lender said: its policy, and then its person where that one referred. A lender's reasons
+/// are its own: others learn that it was asked.
+fn decisions(
+    visit: &Visit,
+    scope: &Scope<'_>,
+    first: &Decided,
+    decided: &Decided,
+    version: &Version,
+) -> Section {
     let mut table = Table::new(&[
         (visit.t("application.lender"), ""),
         (visit.t("application.decision"), ""),
@@ -457,44 +465,70 @@ fn decisions(visit: &Visit, scope: &Scope<'_>, decided: &Decided, version: &Vers
         (visit.t("application.reasons"), ""),
     ]);
     let lenders = version.agreement.lenders.iter().zip(&version.policies);
-    for ((&lender, policy), decision) in lenders.zip(&decided.decisions) {
+    let said = first.decisions.iter().zip(&decided.decisions);
+    for ((&lender, policy), (by_policy, last)) in lenders.zip(said) {
+        let name = Cell::text(scope.name(lender));
         if lender != scope.party {
             table.row(vec![
-                Cell::text(scope.name(lender)),
+                name,
                 Cell::Soft(visit.t("application.not_shown").to_owned()),
                 Cell::text(""),
                 Cell::text(""),
             ]);
             continue;
         }
-        let reasons: &[u8] = match &decision.outcome {
-            Outcome::Approve { .. } => &[],
-            Outcome::Decline(reasons) | Outcome::Refer(reasons) => reasons,
-        };
-        let (tone, words) = said_words(visit, &decision.outcome);
-        let mut lines = referrals::said(policy, reasons);
-        if let Outcome::Approve {
-            maximum,
-            rate: price,
-        } = &decision.outcome
-        {
-            let values = [&*money(*maximum, currency), currency.code(), &rate(*price)];
-            lines.push(visit.language.fill("decision.up_to", &values));
-        }
-        lines.push(
-            visit
-                .language
-                .fill("decision.policy", &[&policy.file.version]),
-        );
-        let score = decision
+        let by = visit
+            .language
+            .fill("decision.policy", &[&policy.file.version]);
+        let score = by_policy
             .score
             .map_or("–".to_owned(), |score| score.to_string());
-        table.row(vec![
-            Cell::text(scope.name(lender)),
-            Cell::Badge(tone, words.to_owned()),
-            Cell::number(score),
-            Cell::Lines(lines),
-        ]);
+        table.row(said_row(
+            visit,
+            (name, score),
+            by_policy,
+            (version, policy),
+            by,
+        ));
+        if by_policy.outcome != last.outcome {
+            let by = visit.t("decision.person").to_owned();
+            let name = Cell::text(scope.name(lender));
+            table.row(said_row(
+                visit,
+                (name, "–".to_owned()),
+                last,
+                (version, policy),
+                by,
+            ));
+        }
     }
     Section::new("decisions", visit.t("application.decisions")).with(Block::Table(table))
+}
+/// A decision of the party, with its reasons and who made it.
+fn said_row(
+    visit: &Visit,
+    (lender, score): (Cell, String),
+    decision: &Decision,
+    (version, policy): (&Version, &Policy),
+    by: String,
+) -> Vec<Cell> {
+    let currency = version.agreement.currency();
+    let (tone, words) = said_words(visit, &decision.outcome);
+    let mut lines = match &decision.outcome {
+        Outcome::Approve {
+            maximum,
+            rate: price,
+        } => {
+            let values = [&*money(*maximum, currency), currency.code(), &rate(*price)];
+            vec![visit.language.fill("decision.up_to", &values)]
+        }
+        Outcome::Decline(reasons) | Outcome::Refer(reasons) => referrals::said(policy, reasons),
+    };
+    lines.push(by);
+    vec![
+        lender,
+        Cell::Badge(tone, words.to_owned()),
+        Cell::number(score),
+        Cell::Lines(lines),
+    ]
 }

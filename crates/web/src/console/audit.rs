@@ -16,6 +16,7 @@ use tandem_domain::calendar::Day;
 use tokio::task::spawn_blocking;
 
 use super::blocks::{Block, Cell, Filter, Input, InputKind, Section, Sheet, Table, Tone, count};
+use super::developer;
 use super::page::{Fault, Fields, Signed, Visit, form_escaped};
 use super::people::{self, Person, Role};
 use crate::access::Client;
@@ -221,8 +222,7 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         .iter()
         .map(|one| (one.login.clone(), one.name.clone()));
     choices.extend(names);
-    let clients = Client::of(&visit.console.registry, party);
-    let clients = clients.map_err(|error| Fault::Failed(error.to_string()))?;
+    let clients = Client::of(&visit.console.registry, party).map_err(developer::failed)?;
     let clients = clients.into_iter().map(|client| client.client_id);
     choices.extend(clients.map(|client| (client.clone(), client)));
     let input = |name, key: &str, value: &str, kind| Input::new(name, visit.t(key), value, kind);

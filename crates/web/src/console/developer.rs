@@ -27,8 +27,11 @@ fn own(signed: &Signed) -> Result<Vec<Client>, Fault> {
     Ok(clients)
 }
 
-fn failed(error: ClientError) -> Fault {
-    Fault::Failed(error.to_string())
+pub(super) fn failed(error: ClientError) -> Fault {
+    match error {
+        ClientError::Registry(error) => error.into(),
+        error => Fault::Failed(error.to_string()),
+    }
 }
 
 fn state(visit: &Visit, client: &Client) -> (Tone, String) {

@@ -29,6 +29,9 @@ use crate::trace;
 /// Bytes of a form at most.
 const FORM_BYTES: usize = 256 * 1024;
 
+/// Seconds after which a page that there was no room or no registry for may be there.
+const AGAIN: u32 = 5;
+
 /// Pages may use their own style, script, pictures and addresses, and nothing else; nobody may
 /// show them inside another page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -122,6 +125,8 @@ pub(super) enum Fault {
     NoParty,
     /// Too much at once.
     Busy,
+    /// The server that has the registry cannot be reached, or refuses; what it says, for the log.
+    Unreachable(String),
     /// Something failed here; what, for the log.
     Failed(String),
 }
@@ -134,7 +139,10 @@ impl From<rusqlite::Error> for Fault {
 
 impl From<registry::Error> for Fault {
     fn from(error: registry::Error) -> Fault {
-        Fault::Failed(error.to_string())
+        match error {
+            registry::Error::Server(..) => Fault::Unreachable(error.to_string()),
+            error => Fault::Failed(error.to_string()),
+        }
     }
 }
 
@@ -285,24 +293,33 @@ impl Top {
     }
 }
 
+/// Who is signed in, and what stands at the top of the pages.
+fn known(console: &Console, request: &Request) -> registry::Result<(Option<Session>, Option<Top>)> {
+    let headers = request.headers();
+    let Some(token) = Token::of(headers, console.secure) else {
+        return Ok((None, None));
+    };
+    let session = session::find(&console.registry, &token, console.now())?;
+    let top = session
+        .as_ref()
+        .filter(|session| session.stage == Stage::Full);
+    let top = top.map(|session| Top::of(console, &session.person, cookie(headers, "book")));
+    let top = top.transpose()?.flatten();
+    Ok((session, top))
+}
+
 impl Visit {
-    fn of(console: &Arc<Console>, request: &Request) -> registry::Result<Visit> {
+    fn of(
+        console: &Arc<Console>,
+        request: &Request,
+        (session, top): (Option<Session>, Option<Top>),
+    ) -> Visit {
         let headers = request.headers();
         let known = Token::of(headers, console.secure);
-        let session = known
-            .as_ref()
-            .map(|token| session::find(&console.registry, token, console.now()));
-        let session = session.transpose()?.flatten();
-        let top = session
-            .as_ref()
-            .filter(|session| session.stage == Stage::Full);
-        let book = cookie(headers, "book");
-        let top = top.map(|session| Top::of(console, &session.person, book));
-        let top = top.transpose()?.flatten();
         let chosen = cookie(headers, "language").and_then(Language::of_tag);
         let accepted = headers.get(header::ACCEPT_LANGUAGE);
         let accepted = accepted.and_then(|header| header.to_str().ok());
-        Ok(Visit {
+        Visit {
             language: chosen.unwrap_or_else(|| Language::accepted(accepted.unwrap_or_default())),
             theme: cookie(headers, "theme")
                 .and_then(Theme::of)
@@ -330,7 +347,7 @@ impl Visit {
             session,
             top,
             console: Arc::clone(console),
-        })
+        }
     }
 
     /// A text in the visitor's language.
@@ -570,6 +587,14 @@ impl Fault {
                 "fault.busy",
                 "fault.busy_text",
             ),
+            Fault::Unreachable(error) => {
+                tracing::error!(error, path = visit.path, "the registry cannot be reached");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "fault.unreachable",
+                    "fault.unreachable_text",
+                )
+            }
             Fault::Failed(error) => {
                 tracing::error!(error, path = visit.path, "a page failed");
                 (
@@ -581,7 +606,12 @@ impl Fault {
         };
         let page = FaultPage { visit, title, text };
         let page = visit.page_with(status, &page);
-        page.unwrap_or_else(|_| status.into_response())
+        let mut page = page.unwrap_or_else(|_| status.into_response());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = page.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(AGAIN));
+        }
+        page
     }
 }
 
@@ -604,13 +634,16 @@ pub(super) async fn frame(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let visit = match Visit::of(&console, &request) {
-        Ok(visit) => Arc::new(visit),
+    let known = match known(&console, &request) {
+        Ok(known) => known,
         Err(error) => {
-            tracing::error!(%error, "the registry cannot be read");
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            let visit = Visit::of(&console, &request, (None, None));
+            let mut response = Fault::from(error).page(&visit);
+            protect(response.headers_mut(), console.secure);
+            return response;
         }
     };
+    let visit = Arc::new(Visit::of(&console, &request, known));
     if visit.person().is_some() {
         trace::known();
     }

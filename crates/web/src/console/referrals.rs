@@ -19,13 +19,6 @@ use super::scope::Scope;
 /// Applications that are shown (and are cases), oldest first: the next come up as these are decided.
 pub(super) const SHOWN: usize = 500;
 
-/// The party's lender in a version: its place, and its policy.
-fn own<'v>(scope: &Scope<'_>, version: &'v Version) -> Option<(usize, &'v Policy)> {
-    let lenders = &version.agreement.lenders;
-    let place = lenders.iter().position(|&lender| lender == scope.party)?;
-    Some((place, version.policies.get(place)?))
-}
-
 /// The last day on which the party's people can decide, if an application waits for them.
 pub(super) fn own_deadline(scope: &Scope<'_>, decided: &Decided) -> Option<Day> {
     match &decided.verdict {
@@ -59,8 +52,9 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
             if let Verdict::Referred(_, Some(valid_to)) = &decided.verdict {
                 let number = |place: usize| decided.values[place].number().unwrap_or_default();
                 let names: Vec<_> = lenders.iter().map(|&lender| scope.name(lender)).collect();
-                let own =
-                    own(scope, version).map(|(place, policy)| (&decided.decisions[place], policy));
+                let own = scope
+                    .policy(version)
+                    .map(|(place, policy)| (&decided.decisions[place], policy));
                 let reasons = own.map(|(decision, policy)| match &decision.outcome {
                     Outcome::Refer(reasons) => said(policy, reasons),
                     _ => Vec::new(),
@@ -109,6 +103,8 @@ pub(super) fn waits(
     let lenders = scope.waits_for(decided);
     if state == ApplicationState::Lapsed {
         visit.t("referral.lapsed").to_owned()
+    } else if state == ApplicationState::Withdrawn {
+        visit.t("referral.withdrawn").to_owned()
     } else if lenders.contains(&scope.party) {
         visit
             .language
@@ -134,7 +130,7 @@ pub(super) fn offer(
         return;
     };
     let version = &scope.book.versions()[usize::from(decided.version)];
-    let Some((_, policy)) = own(scope, version) else {
+    let Some((_, policy)) = scope.policy(version) else {
         return;
     };
     if !scope.waits_for(decided).contains(&scope.party) || !person.roles.has(Role::Risk) {
@@ -235,7 +231,7 @@ pub(super) async fn decide(
             return Err(Fault::NotFound);
         }
         let version = &scope.book.versions()[usize::from(record.version)];
-        let (_, policy) = own(scope, version).ok_or(Fault::Forbidden)?;
+        let (_, policy) = scope.policy(version).ok_or(Fault::Forbidden)?;
         let outcome = decision(&what, &fields, version, policy);
         Ok(outcome.map(|outcome| {
             Command::Underwrite(Underwriting {

@@ -1,9 +1,10 @@
 //! The book as a signed-in person's party sees it: the same as what its clients see by the API.
 
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{ApplicationRecord, Book, Decided, Loan};
+use tandem_domain::book::{ApplicationRecord, Book, Decided, Loan, Version};
 use tandem_domain::money::Currency;
 use tandem_domain::party::PartyId;
+use tandem_domain::policy::Policy;
 
 use super::page::{Fault, Signed};
 use crate::api::view::{Role, Seen, View};
@@ -59,6 +60,11 @@ impl<'b> Scope<'b> {
     /// True if the party services loans: what is done to them is its to propose.
     pub(super) fn services(&self) -> bool {
         self.seen.is(Role::Servicer)
+    }
+
+    /// The party's place among the lenders of a version, and its policy there.
+    pub(super) fn policy<'v>(&self, version: &'v Version) -> Option<(usize, &'v Policy)> {
+        self.seen.policy(version)
     }
 
     /// Lenders for whose people an application waits, as far as the party may know it.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::page::{Anybody, Fault, Fields, Visit, form_escaped, go, own_path, set_cookie};
 use super::passkey::{self, Asked, Purpose, SignIn};
-use super::people::{self, PASSWORD_LENGTH, Person};
+use super::people::{self, PASSWORD_LENGTH, Person, PersonError};
 use super::session::{self, Session, Stage, Token};
 use super::{Console, audit};
 
@@ -404,8 +404,10 @@ pub(super) async fn enrol(
     let person = session.person.clone();
     let id = person.id;
     let enrolled = checking(&console, move |console| {
-        people::enrol(&console.registry, id, &password, &sealed)
-            .map_err(|error| Fault::Failed(error.to_string()))
+        people::enrol(&console.registry, id, &password, &sealed).map_err(|error| match error {
+            PersonError::Registry(error) => error.into(),
+            error => Fault::Failed(error.to_string()),
+        })
     });
     enrolled.await?;
     finish(&console, &visit, &person, next).await

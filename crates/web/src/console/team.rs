@@ -263,7 +263,7 @@ fn told(signed: &Signed, person: &Person, change: &Change) -> Section {
             .with(Block::Text(say("people.confirm_text")))
             .with(Block::Form(Form {
                 action: format!("/console/people/{}/confirm", person.id),
-                inputs: vec![Input::hidden("change", &change.at.to_string())],
+                inputs: vec![Input::hidden("change", change.at.to_string())],
                 submit: visit.t("people.confirm").to_owned(),
             })),
     }

@@ -17,7 +17,10 @@ const SHOWN: usize = 50;
 
 impl From<WebhookError> for Fault {
     fn from(error: WebhookError) -> Fault {
-        Fault::Failed(error.to_string())
+        match error {
+            WebhookError::Registry(error) => error.into(),
+            error => Fault::Failed(error.to_string()),
+        }
     }
 }
 

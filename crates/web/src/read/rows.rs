@@ -83,6 +83,14 @@ impl Row {
                 let offered = application.map_or(0, |place| disclosure.application(place));
                 offered | judges | only(agreement.platform)
             }
+            (Event::Withdrawn { application }, ..) if disclosure.application(*application) == 0 => {
+                // No offer was made: it waited for people.
+                let record = step.book.application_at(*application);
+                let version = record.map_or(0, |record| record.version);
+                let agreement = &step.book.versions()[usize::from(version)].agreement;
+                let lenders = agreement.lenders.iter();
+                lenders.fold(only(agreement.platform), |set, lender| set | only(*lender))
+            }
             (_, Some(loan), _) => disclosure.loan(loan),
             (_, None, Some(application)) => disclosure.application(application),
             (_, None, None) => Parties::MAX,

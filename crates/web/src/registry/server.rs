@@ -54,9 +54,9 @@ impl Schema {
     pub(super) fn open(server: &Server, area: &str, tables: &[&str]) -> registry::Result<Schema> {
         let made = thread::scope(|scope| scope.spawn(|| make(server, area, tables)).join());
         let made = made.unwrap_or_else(|_| Err("the tables could not be made".to_owned()));
-        let name = made.map_err(|error| Error::Server(server.to_string(), error))?;
+        let (name, opened) = made.map_err(|error| Error::Server(server.to_string(), error))?;
         Ok(Schema {
-            link: Mutex::new(Link::start(server.clone(), name.clone())),
+            link: Mutex::new(Link::start(server.clone(), name.clone(), Some(opened))),
             server: server.clone(),
             name,
         })
@@ -65,7 +65,7 @@ impl Schema {
     /// The same by another connection.
     pub(super) fn another(&self) -> Schema {
         Schema {
-            link: Mutex::new(Link::start(self.server.clone(), self.name.clone())),
+            link: Mutex::new(Link::start(self.server.clone(), self.name.clone(), None)),
             server: self.server.clone(),
             name: self.name.clone(),
         }
@@ -82,9 +82,10 @@ impl Schema {
     }
 }
 
-/// Makes a schema and its tables, and gives its name.
-fn make(server: &Server, area: &str, tables: &[&str]) -> Result<String, String> {
-    let mut client = connect(server)?.client;
+/// Makes a schema and its tables, and gives its name and the connection to it.
+fn make(server: &Server, area: &str, tables: &[&str]) -> Result<(String, Prepared), String> {
+    let mut connection = connect(server)?;
+    let client = &mut connection.client;
     let path = "SELECT current_schema(), current_setting('search_path')";
     let path = client.query_one(path, &[]).map_err(words)?;
     let current: Option<String> = path.try_get(0).map_err(words)?;
@@ -104,14 +105,15 @@ fn make(server: &Server, area: &str, tables: &[&str]) -> Result<String, String> 
     let tables = [LOCK].iter().chain(tables).map(|sql| in_dialect(sql));
     let tables: Vec<_> = tables.collect();
     let mut tries = 1;
-    while let Err(error) = make_in(&mut client, &name, &tables) {
+    while let Err(error) = make_in(client, &name, &tables) {
         if tries == TRIES || client.is_closed() {
             return Err(words(error));
         }
         tries += 1;
         thread::sleep(PAUSE);
     }
-    Ok(name)
+    let prepared = begin(connection, &name)?;
+    Ok((name, prepared))
 }
 
 fn make_in(client: &mut Client, name: &str, tables: &[String]) -> Result<(), postgres::Error> {
@@ -193,13 +195,13 @@ impl Drop for Change<'_> {
 }
 
 impl Link {
-    fn start(server: Server, schema: String) -> Link {
+    fn start(server: Server, schema: String, connection: Option<Prepared>) -> Link {
         let (asks, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         let mut session = Session {
             server,
             schema,
-            connection: None,
+            connection,
             changing: false,
             unreachable: None,
         };
@@ -284,7 +286,7 @@ impl Session {
             return Err(why.clone());
         }
         self.unreachable = None;
-        match open(&self.server, &self.schema) {
+        match connect(&self.server).and_then(|made| begin(made, &self.schema)) {
             Ok(connection) => {
                 self.connection = Some(connection);
                 Ok(())
@@ -358,8 +360,8 @@ fn is_over(error: &postgres::Error) -> bool {
     code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code == "25006")
 }
 
-fn open(server: &Server, schema: &str) -> Result<Prepared, String> {
-    let mut connection = connect(server)?;
+/// Begins to use a connection.
+fn begin(mut connection: Connection, schema: &str) -> Result<Prepared, String> {
     let begin = format!("{SETTINGS}; SET search_path TO {}", quoted(schema));
     connection.client.batch_execute(&begin).map_err(words)?;
     Ok(Prepared {

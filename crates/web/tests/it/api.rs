@@ -429,7 +429,7 @@ fn people_decide_what_was_referred() {
     let running = Running::start();
     let (mut platform, mut river) = (running.client("bazaar"), running.client("river"));
     let (mut cloud, mut servicer) = (running.client("cloud"), running.client("cloud"));
-    for key in ["A-1", "A-2", "A-3"] {
+    for key in ["A-1", "A-2", "A-3", "A-4"] {
         let mut asked = application(key);
         asked["fields"]["debt_to_income"] = Value::Null;
         let (status, referred) = platform.post("/applications", &asked);
@@ -552,6 +552,19 @@ fn people_decide_what_was_referred() {
         (kinds(&mut platform), kinds(&mut river), kinds(&mut cloud)),
         (2, 2, 2)
     );
+    // The platform takes back what waits, and each that judged it is told.
+    let withdrawn = platform.post("/applications/A-4/withdrawal", &Value::Null);
+    assert_eq!(
+        (withdrawn.0, &withdrawn.1["state"], &withdrawn.1["referral"]),
+        (200, &json!("withdrawn"), &Value::Null)
+    );
+    let (status, refused) = river.post(&to("A-4"), &request);
+    assert_eq!((status, &refused["code"]), (409, &json!("no_referral")));
+    for who in [&mut platform, &mut river, &mut cloud] {
+        let (_, events) = who.get("/events?limit=200");
+        let mut events = events.as_array().unwrap().iter();
+        assert!(events.any(|event| event["type"] == "offer.withdrawn"));
+    }
     for day in 1..8 {
         let day = format!("2022-01-{day:02}");
         let (status, closed) = servicer.post("/days", &json!({"day": day}));

@@ -91,7 +91,7 @@ impl Report {
             (
                 "Offers not taken",
                 format!(
-                    "{} lapsed, {} given back, {} open",
+                    "{} lapsed, {} withdrawn, {} open",
                     count(funded.lapsed),
                     count(funded.withdrawn),
                     count(funded.open)

@@ -123,6 +123,13 @@ impl Book {
         }
     }
 
+    /// An application that Cloud Bank and River Valley Bank refer.
+    pub(super) async fn refer(&self, key: &str) {
+        use Says::{Perhaps, Yes};
+        let apply = self.apply(key, "NY", true, [Perhaps, Yes, Perhaps]);
+        assert_eq!(self.desk.execute(apply).await.unwrap(), Answer::Done);
+    }
+
     fn apply(&self, key: &str, region: &str, income: bool, says: [Says; 3]) -> Command {
         self.desk.look(|book| {
             let agreement = &book.latest().unwrap().agreement;
@@ -141,7 +148,8 @@ impl Book {
                     },
                     Says::No => Outcome::Decline(vec![0]),
                     // River's R-REF: the debt burden is not known.
-                    Says::Perhaps => Outcome::Refer(vec![8]),
+                    Says::Perhaps if lender == "river" => Outcome::Refer(vec![8]),
+                    Says::Perhaps => Outcome::Refer(vec![0]),
                 };
                 Decision {
                     score: Some(60),

@@ -6,6 +6,7 @@ mod book;
 mod isolation;
 mod pages;
 mod passkeys;
+mod referrals;
 mod sign_in;
 mod team;
 
@@ -67,7 +68,12 @@ impl Browser {
 
     /// A browser before a console of books.
     fn of(desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
-        let registry = Arc::new(registry(&crate::schemas()));
+        Browser::on(registry(&crate::schemas()), desks, secure)
+    }
+
+    /// The same with a registry.
+    fn on(registry: Registry, desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
+        let registry = Arc::new(registry);
         let entries = NodeFile::in_memory(&crate::audit::SCHEMAS).unwrap();
         let time = Arc::new(AtomicI64::new(1_700_000_000));
         let clock = Arc::clone(&time);

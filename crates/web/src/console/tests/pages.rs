@@ -639,7 +639,8 @@ async fn a_person_decides_what_the_policy_referred() {
     let done = risk.fill(page, &approve, &terms("50,000.00", "13%")).await;
     assert_eq!(done.location, page, "{}", done.body);
     let offered = risk.get(page).await;
-    offered.says("Up to 50,000.00 CNY at 13.00%");
+    // Both stand there: what the policy said, and what the person decided.
+    is_golden("underwritten.txt", &words(&offered));
     assert!(!offered.body.contains("/A-3/approve"), "{}", offered.body);
     risk.get(list).await.says("Nothing waits for a person.");
     // The audit log has who decided what, also what was refused.
@@ -817,4 +818,39 @@ async fn the_journal_s_page_shows_its_snapshots() {
         table.contains("0 h 0 min") && table.contains("KiB"),
         "{table}"
     );
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn while_the_server_of_the_registry_is_gone_pages_say_so() {
+    let Some(server) = tandem_pgtest::Server::start() else {
+        return;
+    };
+    let address = tandem_pgtest::address(&[&server], "public");
+    let on = Registry::on(&address.parse().unwrap(), "registry", &crate::schemas());
+    let book = Book::open().await;
+    let desks = [("marketplace".to_owned(), Arc::clone(&book.desk))];
+    let console = Browser::on(on.unwrap(), desks.into(), false);
+    let mut admin = console.signed_in("admin", "river", &[Role::Admin]).await;
+    let form = admin.get("/console/people").await.hidden("form");
+    server.crash();
+    let mut guest = console.another();
+    let asked = guest.get("/console/sign-in").await;
+    let code = asked.hidden("form");
+    let login = [("login", "admin"), ("password", PASSWORD)];
+    for page in [
+        admin.get("/console").await,
+        admin
+            .post("/console/people", &form, &[("name", "Li")])
+            .await,
+        guest.post("/console/sign-in", &code, &login).await,
+    ] {
+        assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(page.headers["retry-after"], "5");
+        page.says("The service cannot reach its registry");
+        page.says("what you sent may not have been done, so look before you send it again.");
+    }
+    server.restart();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(admin.get("/console").await.status, StatusCode::OK);
 }
