@@ -504,6 +504,7 @@ fn decisions(
     }
     Section::new("decisions", visit.t("application.decisions")).with(Block::Table(table))
 }
+
 /// A decision of the party, with its reasons and who made it.
 fn said_row(
     visit: &Visit,

@@ -304,8 +304,8 @@ fn insert(
 }
 
 /// Adds people of a party to try the console as, unless they are there: one who works, named as the
-/// party, one who approves and confirms what that one changes about people, and one who audits. Everybody knows their password, and [`Console`](super::Console)
-/// shows their codes.
+/// party, one who approves and confirms what that one changes about people, and one who audits.
+/// Everybody knows their password, and [`Console`](super::Console) shows their codes.
 pub fn add_for_demo(
     registry: &Registry,
     sealer: &Sealer,
