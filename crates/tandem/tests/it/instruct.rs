@@ -410,11 +410,11 @@ fn reasons_are_read_by_the_policy_under_which_an_application_came_in() {
 fn what_waits_for_a_person_is_withdrawn() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let rows = "W-1,M-06904,2022-01-04,withdraw\n\
-                W-2,M-06904,2022-01-05,approve harbour 30000.00 CNY at 11.4%\n\
-                W-3,M-06904,2022-01-05,withdraw it\n";
+    let rows = "W-1,M-06904,2022-01-05,withdraw\n\
+                W-2,M-06904,2022-01-06,approve harbour 30000.00 CNY at 11.4%\n\
+                W-3,M-06904,2022-01-06,withdraw it\n";
     let programme = referrals(folder, rows);
-    let (_, problems) = run_until(&programme, "2022-01-05");
+    let (_, problems) = run_until(&programme, "2022-01-06");
     assert_eq!(
         problems,
         "instructions.csv, line 4, instruction: `withdraw it` cannot be read; write for example `withdraw`\n\
@@ -422,17 +422,17 @@ fn what_waits_for_a_person_is_withdrawn() {
     );
     let history = history_of(folder, "M-06904");
     assert!(
-        history.contains("2022-01-04  The application is withdrawn"),
+        history.contains("2022-01-05  The application is withdrawn"),
         "{history}"
     );
     let words = "M-02867 withdraw";
     let dated = instruct(folder, "W-4", words, &["--value-date", "2022-01-05"]);
     assert_eq!(
         dated.unwrap_err(),
-        "error: an application is withdrawn on the business date, 2022-01-06; leave --value-date out\n"
+        "error: an application is withdrawn on the business date, 2022-01-07; leave --value-date out\n"
     );
     let withdrawn = instruct(folder, "W-4", words, &[]).unwrap();
-    assert_eq!(withdrawn, "2022-01-06  M-02867 is withdrawn\n");
+    assert_eq!(withdrawn, "2022-01-07  M-02867 is withdrawn\n");
     let again = instruct(folder, "W-5", words, &[]).unwrap();
     assert_eq!(again, "M-02867 was withdrawn before: nothing changed\n");
     let unknown = instruct(
