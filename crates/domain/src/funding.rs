@@ -1,6 +1,7 @@
 //! How the lenders that accept fund a loan together.
 
 use minicbor::{Decode, Encode};
+use smallvec::SmallVec;
 
 use crate::agreement::{Agreement, FundingMode};
 use crate::money::{Amount, Rate, Rounding};
@@ -17,6 +18,9 @@ pub struct Part {
     #[n(1)]
     pub rate: Rate,
 }
+
+/// Each lender's part, in leftover order: no memory of their own for up to three lenders.
+pub type LenderParts = SmallVec<[Part; 3]>;
 
 /// One place for each lender of the agreement, in leftover order; zero for those that do not
 /// take part.
@@ -99,7 +103,7 @@ fn proportional(amount: Amount, caps: &Parts, mut weights: [i128; MAX_SHARES]) -
         let shares = allocate(left, &weights);
         let over =
             (0..MAX_SHARES).filter(|&place| weights[place] > 0 && shares[place] > caps[place]);
-        let over: Vec<usize> = over.collect();
+        let over: SmallVec<[usize; MAX_SHARES]> = over.collect();
         if over.is_empty() {
             for place in 0..MAX_SHARES {
                 parts[place] += shares[place];
@@ -119,8 +123,8 @@ fn proportional(amount: Amount, caps: &Parts, mut weights: [i128; MAX_SHARES]) -
 /// Without fixed yields each lender's price is its rate, and the borrower's the average. With them
 /// the borrower's rate is the lead's, the others earn their yields, and the lead's price is what
 /// is left. None if nothing is.
-pub fn price(agreement: &Agreement, decided: &[Part]) -> Option<(Vec<Part>, Rate)> {
-    let mut parts = decided.to_vec();
+pub fn price(agreement: &Agreement, decided: &[Part]) -> Option<(LenderParts, Rate)> {
+    let mut parts = LenderParts::from_slice(decided);
     if !agreement.has_yields() {
         return Some((parts, borrower_rate(decided)));
     }

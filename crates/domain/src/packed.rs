@@ -173,6 +173,18 @@ impl<'a> Reader<'a> {
         Ok(row)
     }
 
+    /// One number of the next row.
+    pub fn of_row(mut self, place: u32) -> Result<i64, Damaged> {
+        let mask = self.bits()?;
+        if mask >> place & 1 == 0 {
+            return Ok(0);
+        }
+        for _ in 0..(mask & ((1 << place) - 1)).count_ones() {
+            while self.byte()? & 0x80 != 0 {}
+        }
+        self.number()
+    }
+
     /// As many items as the next number says.
     pub fn list<T>(
         &mut self,
@@ -221,7 +233,8 @@ mod tests {
             for (number, zero) in row.iter_mut().zip(zeros) {
                 *number *= i64::from(!zero);
             }
-            let mut out = Vec::new();
+            let (mut out, mut packed) = (Vec::new(), Vec::new());
+            put_row(&mut packed, row);
             put(&mut out, number);
             put_wide(&mut out, wide);
             put_row(&mut out, row);
@@ -232,6 +245,9 @@ mod tests {
             prop_assert_eq!(reader.row(), Ok(row));
             prop_assert_eq!(reader.prefixed(), Ok(text.as_slice()));
             prop_assert!(reader.bytes.is_empty());
+            for (place, number) in (0..).zip(row) {
+                prop_assert_eq!(Reader { bytes: &packed }.of_row(place), Ok(number));
+            }
             // Whatever is read of anything, it is read without a fault.
             let mut reader = Reader { bytes: &text };
             let _ = (reader.row::<5>(), reader.wide(), reader.prefixed(), reader.number());

@@ -1,12 +1,11 @@
 //! Reading a journal back into a book, and checking on the way that it gives what it gave when
 //! it was written.
 
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::thread::{self, Scope};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
-use tandem_domain::book::{
-    ApplicationState, Book, Close, Event, HashSum, Hashes, Unhashed, Version,
-};
+use tandem_domain::book::{Apart, ApplicationState, Book, Close, Deferred, Event, Hashes, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::ledger::Entry;
 use tandem_domain::loan::{Action, Totals, Transaction};
@@ -23,8 +22,8 @@ pub struct Step<'a> {
     pub event: &'a Event,
     /// The ledger entries that it made.
     pub entries: &'a [Entry],
-    /// The book after it. Its digest is right when a day has been closed; in between, hashes may be
-    /// on their way.
+    /// The book after it. Its digest is right, and keys of instructions are found, once all is read;
+    /// until then that is on its way.
     pub book: &'a Book,
 }
 
@@ -107,10 +106,13 @@ const AHEAD: usize = 4;
 const FETCHED: usize = 64;
 /// Events whose loans are hashed together.
 const HASHED: usize = 4 * FETCHED;
+/// So many times as many may wait for it.
+const BEHIND: usize = 16;
 
 /// Reads the events after `head`, each with the number of its batch and its hashes, and checks what
-/// day closes left. The journal is read, checked, decoded and hashed on a thread of its own; what is
-/// found wrong there is told once all events before it are taken.
+/// day closes left. The journal is read, checked and decoded on a thread of its own; what is found wrong
+/// there is told once all events before it are taken. Digests are compared on a third one; what is found
+/// wrong there is told before anything that comes later, some of which may have been taken.
 pub(crate) fn each_event<S: Store>(
     journal: &mut Journal<S>,
     head: Head,
@@ -134,8 +136,7 @@ pub(crate) fn each_event<S: Store>(
                 }
             })
         });
-        let mut hashing = Hashing::begin(scope);
-        book.hash_later(true);
+        let helper = Helper::begin(scope, book.set_apart());
         let each = || -> Result<(), ReplayError> {
             for (batch, events, whole) in batches {
                 for events in events.chunks(HASHED) {
@@ -143,13 +144,17 @@ pub(crate) fn each_event<S: Store>(
                         book.fetch(events);
                         for (event, hashes) in events {
                             if let Event::DayClosed(recorded) = event {
-                                hashing.settle(book);
                                 check_close(book, recorded, batch)?;
+                                if !helper.hand_over(book, Some((batch, recorded))) {
+                                    return Ok(());
+                                }
                             }
                             take(book, batch, event, *hashes)?;
                         }
                     }
-                    hashing.hand_over(book);
+                    if !helper.hand_over(book, None) {
+                        return Ok(());
+                    }
                 }
                 whole?;
                 // Once all is read, nobody frees it there.
@@ -158,64 +163,76 @@ pub(crate) fn each_event<S: Store>(
             Ok(())
         };
         let taken = each();
-        hashing.settle(book);
-        book.hash_later(false);
+        // What the helper finds wrong comes before what ended the taking.
+        helper.end(book)?;
         taken?;
         match reading.join() {
             Ok(Err(Some(error))) => Err(error.into()),
             Ok(_) => Ok(()),
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(panic) => resume_unwind(panic),
         }
     })
 }
 
-/// A thread that takes the hashes of loans that have changed, which add up to a digest in any order.
-struct Hashing {
-    changed: Sender<Unhashed>,
-    /// Sums, and the room for more.
-    sums: Receiver<(HashSum, Unhashed)>,
-    /// Sums that are still to come.
-    waiting: usize,
-    room: Unhashed,
+/// A thread that does what the applying of events need not wait for: it takes the hashes of loans that
+/// have changed, compares digests, and keeps the keys.
+struct Helper<'scope> {
+    work: SyncSender<Work>,
+    /// Room for more.
+    rooms: Receiver<Deferred>,
+    thread: ScopedJoinHandle<'scope, (Apart, Result<(), ReplayError>)>,
 }
 
-impl Hashing {
-    fn begin<'scope>(scope: &'scope Scope<'scope, '_>) -> Hashing {
-        let (changed, unhashed) = channel::<Unhashed>();
-        let (summed, sums) = channel();
-        // Who waits for no sum has ended by a fault.
-        scope.spawn(move || {
-            (unhashed.iter()).try_for_each(|loans| summed.send((loans.sum(), loans)))
+/// What was left to it, and the day close that comes next, with its batch.
+struct Work {
+    deferred: Deferred,
+    close: Option<(u64, Day, [u8; 32])>,
+}
+
+impl<'scope> Helper<'scope> {
+    fn begin(scope: &'scope Scope<'scope, '_>, mut apart: Apart) -> Helper<'scope> {
+        let (work, works) = sync_channel::<Work>(BEHIND);
+        let (done, rooms) = channel();
+        let thread = scope.spawn(move || {
+            for Work { deferred, close } in works {
+                apart.take_in(&deferred);
+                if let Some((batch, day, digest)) = close
+                    && apart.digest(&deferred) != digest
+                {
+                    let what = "digest";
+                    return (apart, Err(ReplayError::CloseDiffers { batch, day, what }));
+                }
+                // At the end nobody needs room.
+                let _ = done.send(deferred);
+            }
+            (apart, Ok(()))
         });
-        Hashing {
-            changed,
-            sums,
-            waiting: 0,
-            room: Unhashed::default(),
+        Helper {
+            work,
+            rooms,
+            thread,
         }
     }
 
-    fn hand_over(&mut self, book: &mut Book) {
-        while let Ok(sum) = self.sums.try_recv() {
-            self.take_back(book, sum);
-        }
-        let unhashed = book.take_unhashed(std::mem::take(&mut self.room));
-        self.waiting += usize::from(self.changed.send(unhashed).is_ok());
+    /// Hands over what the book left, before a day is closed or in between; false if it has found
+    /// something wrong before.
+    fn hand_over(&self, book: &mut Book, close: Option<(u64, &Close)>) -> bool {
+        let room = self.rooms.try_recv().unwrap_or_default();
+        let deferred = book.take_deferred(room, close.is_some());
+        let close = close.map(|(batch, close)| (batch, close.day, close.digest));
+        self.work.send(Work { deferred, close }).is_ok()
     }
 
-    /// Makes the book's digest right.
-    fn settle(&mut self, book: &mut Book) {
-        while self.waiting > 0
-            && let Ok(sum) = self.sums.recv()
-        {
-            self.take_back(book, sum);
-        }
-    }
-
-    fn take_back(&mut self, book: &mut Book, (sum, room): (HashSum, Unhashed)) {
-        book.add_hashed(sum);
-        self.waiting -= 1;
-        self.room = room;
+    /// Gives the book back all that is its own; what was found wrong.
+    fn end(self, book: &mut Book) -> Result<(), ReplayError> {
+        self.hand_over(book, None);
+        drop(self.work);
+        let (apart, found) = self
+            .thread
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic));
+        book.join(apart);
+        found
     }
 }
 
@@ -371,6 +388,7 @@ fn change_of(event: &Event) -> Option<(u32, &Totals)> {
     }
 }
 
+/// Checks all that a day close recorded but the digest, which the helper compares.
 fn check_close(book: &Book, recorded: &Close, batch: u64) -> Result<(), ReplayError> {
     if book.versions().is_empty() {
         return Err(ReplayError::Impossible {
@@ -378,29 +396,14 @@ fn check_close(book: &Book, recorded: &Close, batch: u64) -> Result<(), ReplayEr
             what: CLOSES_NOTHING,
         });
     }
-    let now = book.summary();
-    let totals = |close: &Close| {
-        (
-            close.day,
-            close.active_loans,
-            close.outstanding,
-            close.entries,
-        )
-    };
-    let differs = |what| {
-        Err(ReplayError::CloseDiffers {
+    match book.summary_with(recorded.digest) == *recorded {
+        true => Ok(()),
+        false => Err(ReplayError::CloseDiffers {
             batch,
             day: recorded.day,
-            what,
-        })
-    };
-    if totals(&now) != totals(recorded) || now.by_class != recorded.by_class {
-        return differs("totals");
+            what: "totals",
+        }),
     }
-    if now.digest != recorded.digest {
-        return differs("digest");
-    }
-    Ok(())
 }
 
 fn check_change(

@@ -987,7 +987,7 @@ mod tests {
             rate: Rate::ONE,
         };
         let offered = Verdict::Offered {
-            parts: vec![part],
+            parts: [part].into_iter().collect(),
             rate: Rate::ONE,
             valid_to: "2030-01-01".parse().unwrap(),
         };

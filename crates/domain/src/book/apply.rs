@@ -1,15 +1,16 @@
 //! Applying events: the only place where the state changes. It cannot fail.
 
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
 use super::applications::{NONE, Row};
 use super::decide::Ready;
 use super::event::{Decided, Event, Verdict};
-use super::hashes::{Hashes, digest, region};
+use super::hashes::{Apart, Deferred, Hashes, digest, region};
 use super::keys::KeyHash;
 use super::loans::PackedTerms;
-use super::{
-    ApplicationState, Book, Documents, Exposure, HashSum, Loan, Offer, Series, Spent, Unhashed,
-    Version,
-};
+use super::{ApplicationState, Book, Documents, Exposure, Loan, Offer, Series, Spent, Version};
 use crate::calendar::Day;
 use crate::funding::Part;
 use crate::ledger::{Account, Entry, EntryKind, Obligations};
@@ -51,24 +52,55 @@ impl Book {
             _ => None,
         });
         self.loans.fetch(changed.clone().map(|(loan, _)| loan));
-        self.instructions.fetch(changed.map(|(_, key)| key));
+        if self.unindexed.is_none() {
+            self.instructions.fetch(changed.map(|(_, key)| key));
+        }
     }
 
-    /// From now on leaves hashes of loans to who takes them out ([`Book::take_unhashed`]), or takes them
-    /// at once again.
-    pub fn hash_later(&mut self, later: bool) {
-        self.loans.hash_later(later);
+    /// From now on leaves the digest of loans, and keys of what is done to them, to another thread, which
+    /// takes in what [`Book::take_deferred`] gives. Neither is right in the book before it has them back
+    /// ([`Book::join`]).
+    pub fn set_apart(&mut self) -> Apart {
+        self.unindexed = Some(Vec::new());
+        Apart {
+            keys: std::mem::take(&mut self.instructions),
+            loans: self.loans.hash_later(),
+        }
     }
 
-    /// Takes out what is not hashed yet of the loans, for another thread to hash; `room` is what was
-    /// taken out before. Until its sum is added ([`Book::add_hashed`]), the book's digest is not right.
-    pub fn take_unhashed(&mut self, room: Unhashed) -> Unhashed {
-        self.loans.take_unhashed(room)
+    /// Takes out what is left to another thread, with what the book's digest takes if it is asked for;
+    /// `room` is what was taken out before.
+    pub fn take_deferred(&mut self, room: Deferred, with_digest: bool) -> Deferred {
+        let Deferred {
+            loans,
+            mut keys,
+            mut digest,
+            ..
+        } = room;
+        keys.clear();
+        if let Some(unindexed) = &mut self.unindexed {
+            std::mem::swap(unindexed, &mut keys);
+        }
+        digest.clear();
+        let mut before_loans = 0;
+        if with_digest {
+            self.digest_before_loans(&mut |bytes| digest.extend_from_slice(&bytes));
+            before_loans = digest.len();
+            self.digest_after_loans(&mut |bytes| digest.extend_from_slice(bytes));
+        }
+        Deferred {
+            loans: self.loans.take_unhashed(loans),
+            keys,
+            digest,
+            before_loans,
+        }
     }
 
-    /// Adds what loans' hashes come to that were taken out.
-    pub fn add_hashed(&mut self, sum: HashSum) {
-        self.loans.add_hashed(sum);
+    /// Takes back what was set apart, once it has taken in all that was left to it.
+    pub fn join(&mut self, Apart { keys, loans }: Apart) {
+        self.instructions = keys;
+        self.unindexed = None;
+        self.loans.hash_at_once(loans);
     }
 
     pub(super) fn apply_ready(
@@ -163,7 +195,7 @@ impl Book {
     fn apply_decided(&mut self, decided: &Decided, hashes: Hashes) {
         let place = self.application_count() as u32;
         let borrower = decided.borrower.as_deref().map(|key| self.borrower(key));
-        let region = self.region(region(&decided.values), hashes.region);
+        let region = self.region(region(&decided.values), hashes.other);
         let (state, detail) = self.stand(place, decided).packed();
         let last = borrower.map(|borrower| &mut self.borrowers[borrower as usize]);
         let row = Row {
@@ -278,7 +310,7 @@ impl Book {
             rate: offer.rate,
             instalment: position.contract.instalment,
             position,
-            parts: offer.parts.into(),
+            parts: SmallVec::from_slice(&offer.parts),
             history: History::default(),
             class: 0,
             own_class: 0,
@@ -356,7 +388,10 @@ impl Book {
 
     /// Remembers a key under which something was done to a loan; what is to be kept with it.
     fn carry(&mut self, hash: KeyHash, loan: u32) -> u32 {
-        self.instructions.add(hash, loan);
+        match &mut self.unindexed {
+            Some(unindexed) => unindexed.push((hash, loan)),
+            None => self.instructions.add(hash, loan),
+        }
         self.carried_out += 1;
         hash.rest
     }
@@ -396,18 +431,18 @@ impl Book {
         entries: &mut impl FnMut(&Entry),
     ) -> Totals {
         match ready {
-            Some(Ready { mut loan, was }) => {
-                self.keep_transaction(place, &mut loan, &was, transaction, key, entries)
+            Some(Ready { mut loan, mut was }) => {
+                let came = self.keep_transaction(place, &mut loan, &was, transaction, key, entries);
+                self.rooms.give(&mut loan, &mut was);
+                came
             }
             None => {
-                let mut loan = self.loan_in(place);
-                if loan.position.due.is_empty() {
-                    loan.position.due = std::mem::take(&mut self.room_for_due);
-                }
-                let was = self.transact(&mut loan, transaction);
+                let mut rooms = std::mem::take(&mut self.rooms);
+                let mut loan = self.loan_into(rooms.take(), place);
+                let mut was = self.transact(&mut loan, transaction, &mut rooms);
+                self.rooms = rooms;
                 let came = self.keep_transaction(place, &mut loan, &was, transaction, key, entries);
-                loan.position.due.clear();
-                self.room_for_due = loan.position.due;
+                self.rooms.give(&mut loan, &mut was);
                 came
             }
         }
@@ -449,7 +484,7 @@ impl Book {
 
     fn apply_day_ended(&mut self, day: Day, entries: &mut impl FnMut(&Entry)) {
         self.closing = true;
-        for (_, mut places) in split_up_to(&mut self.agenda, day) {
+        while let Some(mut places) = take_first(&mut self.agenda, day) {
             // Who has paid before has left the agenda.
             places.retain(|&place| self.loans.is_on_agenda(place, day));
             // In the order of the loans, whatever put them there.
@@ -462,7 +497,7 @@ impl Book {
                 }
             }
         }
-        for (_, applications) in split_up_to(&mut self.open_offers, day) {
+        while let Some(applications) = take_first(&mut self.open_offers, day) {
             for application in applications {
                 self.close_offer(application, ApplicationState::Lapsed);
             }
@@ -474,9 +509,10 @@ impl Book {
 
     /// Brings a loan that is on the agenda to the end of the day.
     fn let_fall_due(&mut self, place: u32, day: Day, entries: &mut impl FnMut(&Entry)) {
-        let mut loan = self.loan_in(place);
+        let room = self.rooms.take();
+        let mut loan = self.loan_into(room, place);
+        let mut was = loan.position.copied(self.rooms.take());
         let agreement = &self.versions[usize::from(loan.version)].agreement;
-        let was = loan.position.clone();
         let terms = self.terms(&loan);
         loan.position.advance(&terms, day);
         let past_due = loan.position.days_past_due(day);
@@ -485,6 +521,7 @@ impl Book {
         }
         let kind = EntryKind::AdvanceApplied;
         self.follow(place, &mut loan, &was, kind, day, entries);
+        self.rooms.give(&mut loan, &mut was);
     }
 
     fn apply_settled(&mut self, window: Day, entries: &mut impl FnMut(&Entry)) {
@@ -538,11 +575,8 @@ impl Book {
     }
 }
 
-/// Takes everything up to a day out of a map.
-fn split_up_to<T>(
-    map: &mut std::collections::BTreeMap<Day, T>,
-    day: Day,
-) -> std::collections::BTreeMap<Day, T> {
-    let later = map.split_off(&(day + 1));
-    std::mem::replace(map, later)
+/// Takes what stands under the first day out of a map, if that is up to a day.
+pub(super) fn take_first<T>(map: &mut BTreeMap<Day, T>, up_to: Day) -> Option<T> {
+    let first = map.first_entry()?;
+    (*first.key() <= up_to).then(|| first.remove())
 }

@@ -5,7 +5,7 @@
 
 use super::command::Refusal;
 use super::event::{Close, Event};
-use super::{Book, Version};
+use super::{Book, Rooms, Version};
 use crate::calendar::Day;
 use crate::ledger::{Account, Entry};
 use crate::loan::{Action, Transaction};
@@ -70,7 +70,7 @@ impl Book {
             action: Action::ChargeOff { covered, at_most },
             number: loan.entered + 1,
         };
-        let was = self.transact(&mut loan, transaction);
+        let was = self.transact(&mut loan, transaction, &mut Rooms::default());
         Event::ChargedOff {
             loan: place,
             transaction,
@@ -128,6 +128,11 @@ impl Book {
 
     /// What the close of the business date leaves in the journal.
     pub fn summary(&self) -> Close {
+        self.summary_with(self.digest())
+    }
+
+    /// The same with a digest that is known, or that is still to be compared.
+    pub fn summary_with(&self, digest: [u8; 32]) -> Close {
         let agreement = &self.closing_version().agreement;
         let mut by_class = vec![Amount::ZERO; agreement.file.class.len()];
         for holding in &self.portfolio.holdings {
@@ -141,7 +146,7 @@ impl Book {
             outstanding: by_class.iter().copied().sum(),
             by_class,
             entries: self.ledgers.entries(),
-            digest: self.digest(),
+            digest,
         }
     }
 }

@@ -6,9 +6,10 @@ use super::command::{
 use super::event::{Decided, DeclineReason, Event, Verdict};
 use super::hashes::Hashes;
 use super::keys::KeyHash;
-use super::{ApplicationState, Book, Loan, Version};
+use super::{ApplicationState, Book, Loan, Rooms, Version};
+use crate::calendar::Day;
 use crate::field::Value;
-use crate::funding::{self, Bids, Part};
+use crate::funding::{self, Bids, LenderParts, Part};
 use crate::loan::{Position, Status, Transaction, evaluate};
 use crate::money::Amount;
 use crate::policy::Outcome;
@@ -32,7 +33,7 @@ impl Book {
             Command::Accept { application } => self.decide_accept(&application, hashes.key),
             Command::Underwrite(underwriting) => self.decide_underwriting(underwriting, hashes),
             Command::Withdraw { application } => self.decide_withdraw(&application, hashes.key),
-            Command::Reverse { key, of } => self.decide_reversal(key, &of, hashes.key),
+            Command::Reverse { key, of } => self.decide_reversal(key, &of, hashes),
             Command::Fix { index, day, rate } => self.decide_fixing(index, day, rate),
             Command::ChargeOff { application } => self.decide_charge_off(&application),
             Command::Archive(archiving) => self.decide_archive(archiving),
@@ -179,7 +180,7 @@ impl Book {
         let request = self.request(&decided, hashes)?;
         let judged = self.judge(version, &decided, &request);
         (decided.verdict, decided.barred) = (judged.verdict, judged.barred);
-        Ok(Some(Event::Decided(Box::new(decided))))
+        Ok(Some(Event::Decided(decided)))
     }
 
     /// What comes of an application by what its lenders decided, and who of them may not lend.
@@ -287,7 +288,7 @@ impl Book {
         version: &Version,
         request: &Request<'_>,
         bids: &mut Bids,
-    ) -> (Option<Vec<Part>>, Vec<super::Barred>) {
+    ) -> (Option<LenderParts>, Vec<super::Barred>) {
         let agreement = &version.agreement;
         let mut barred = Vec::new();
         for (place, bid) in bids.iter_mut().enumerate() {
@@ -361,7 +362,7 @@ impl Book {
     }
 
     fn decide_charge_off(&self, key: &str) -> Result<Option<Event>, Refusal> {
-        let place = self.loan_of(key)?;
+        let place = self.loan_of(key, KeyHash::of(key))?;
         match self.loan_in(place).position.status {
             Status::Active => Ok(Some(self.charge_off(place))),
             Status::ChargedOff => Ok(None),
@@ -369,8 +370,9 @@ impl Book {
         }
     }
 
-    pub(super) fn loan_of(&self, application: &str) -> Result<u32, Refusal> {
-        match self.applications.rows[self.place_of(application)? as usize].state() {
+    pub(super) fn loan_of(&self, application: &str, hash: KeyHash) -> Result<u32, Refusal> {
+        let row = self.place_hashed(application, hash)?;
+        match self.applications.rows[row as usize].state() {
             ApplicationState::Disbursed(place) if self.is_archived(place) => {
                 Err(Refusal::LoanArchived(application.to_owned()))
             }
@@ -382,23 +384,28 @@ impl Book {
         }
     }
 
-    fn place_of(&self, key: &str) -> Result<u32, Refusal> {
-        self.place_hashed(key, KeyHash::of(key))
-    }
-
     pub(super) fn place_hashed(&self, key: &str, hash: KeyHash) -> Result<u32, Refusal> {
         self.applications
             .find_hashed(key, hash)
             .ok_or_else(|| Refusal::UnknownApplication(key.to_owned()))
     }
 
-    /// Carries a transaction out on a loan; what it stood at before.
-    pub(super) fn transact(&self, loan: &mut Loan, transaction: Transaction) -> Position {
-        let terms = self.terms(loan);
-        let was = loan.position.clone();
+    /// True if what is done to a loan on a day is the next step from where it stands.
+    pub(super) fn is_next(&self, loan: &Loan, day: Day) -> bool {
         let last = loan.history.last_day();
-        if last.is_none_or(|last| last <= transaction.day) && transaction.day >= self.business_date
-        {
+        last.is_none_or(|last| last <= day) && day >= self.business_date
+    }
+
+    /// Carries a transaction out on a loan; what it stood at before.
+    pub(super) fn transact(
+        &self,
+        loan: &mut Loan,
+        transaction: Transaction,
+        rooms: &mut Rooms,
+    ) -> Position {
+        let terms = self.terms(loan);
+        let was = loan.position.copied(rooms.take());
+        if self.is_next(loan, transaction.day) {
             loan.position.transact(&terms, transaction);
         } else {
             let mut history = loan.history.clone();
@@ -453,7 +460,7 @@ impl Book {
             amount,
             months: number(1, "term_months")?,
             region,
-            region_place: self.region_names.find_hashed(region, hashes.region),
+            region_place: self.region_names.find_hashed(region, hashes.other),
             borrower: application.borrower.as_deref(),
             version: application.version,
         })

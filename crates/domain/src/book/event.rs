@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use super::command::Documents;
 use crate::calendar::Day;
 use crate::field::Value;
-use crate::funding::Part;
+use crate::funding::LenderParts;
 use crate::loan::{Totals, Transaction};
 use crate::money::{Amount, Rate};
 use crate::policy::{Decision, Outcome};
@@ -29,7 +29,7 @@ pub enum Event {
     },
     /// An application was decided.
     #[n(1)]
-    Decided(#[n(0)] Box<Decided>),
+    Decided(#[n(0)] Decided),
     /// An offer was given back, or an application taken back that waited for people.
     #[n(2)]
     Withdrawn {
@@ -169,7 +169,7 @@ pub enum Event {
         /// The application as it stands now, with the decision in the place of the policy's. Its
         /// verdict is what follows.
         #[n(2)]
-        decided: Box<Decided>,
+        decided: Decided,
     },
 }
 
@@ -288,6 +288,27 @@ pub enum Clause {
     Rule(#[n(0)] u8),
 }
 
+/// Lists of parts as CBOR.
+mod parts {
+    use minicbor::decode::{Decoder, Error as Damaged};
+    use minicbor::encode::Write;
+    use minicbor::encode::{Encode, Encoder, Error};
+
+    use crate::funding::LenderParts;
+
+    pub(super) fn encode<C, W: Write>(
+        parts: &LenderParts,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), Error<W::Error>> {
+        parts.as_slice().encode(e, context)
+    }
+
+    pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<LenderParts, Damaged> {
+        d.array_iter()?.collect()
+    }
+}
+
 /// The outcome of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verdict {
@@ -295,8 +316,8 @@ pub enum Verdict {
     #[n(0)]
     Offered {
         /// Each lender's part, in leftover order.
-        #[n(0)]
-        parts: Vec<Part>,
+        #[cbor(n(0), with = "parts")]
+        parts: LenderParts,
         /// The borrower's yearly rate.
         #[n(1)]
         rate: Rate,
@@ -364,6 +385,7 @@ pub struct Close {
 mod tests {
     use super::*;
     use crate::agreement::{Component, Prepayment};
+    use crate::funding::Part;
     use crate::loan::{Action, Sale};
     use crate::party::PartyId;
     use crate::policy::Outcome;
@@ -396,10 +418,12 @@ mod tests {
                 clause: Clause::Rule(2),
             }],
             verdict: Verdict::Offered {
-                parts: vec![Part {
+                parts: [Part {
                     amount: Amount(1),
                     rate: Rate(2),
-                }],
+                }]
+                .into_iter()
+                .collect(),
                 rate: Rate(2),
                 valid_to: Day(3),
             },
@@ -484,22 +508,22 @@ mod tests {
             (Event::DayEnded { day: Day(1) }, "82058101"),
             (Event::Disbursed { application: 7 }, "82038107"),
             (
-                Event::Decided(Box::new(decided)),
+                Event::Decided(decided),
                 "82018188614109f60083f6056178828203820082040582f682018182010281820182018102820083818201020203",
             ),
             (
-                Event::Decided(Box::new(declined.clone())),
+                Event::Decided(declined.clone()),
                 "82018188614109f600808080820181820080",
             ),
             (
-                Event::Decided(Box::new(referred(None))),
+                Event::Decided(referred(None)),
                 "82018188614109f6008080808202818101",
             ),
             (
                 Event::Underwritten {
                     application: 7,
                     lender: 1,
-                    decided: Box::new(referred(Some(Day(3)))),
+                    decided: referred(Some(Day(3))),
                 },
                 "821083070188614109f600808080820282810103",
             ),

@@ -3,7 +3,8 @@
 
 use super::command::{Application, Command, Instruction, Underwriting};
 use super::event::Event;
-use super::keys::KeyHash;
+use super::keys::{Index, KeyHash};
+use super::loans::Unhashed;
 use crate::field::Value;
 use crate::packed::Cbor;
 
@@ -13,11 +14,57 @@ pub struct Hashes {
     /// Of the key under which it comes; if it takes an offer, gives it back or decides on a referral,
     /// the application's.
     pub(super) key: KeyHash,
-    /// Of the region of an application.
-    pub(super) region: KeyHash,
-    /// Digest of an application.
+    /// Of what else is looked up: the region of an application, the application of an instruction, the
+    /// key of what is reversed.
+    pub(super) other: KeyHash,
+    /// Digest of an application, an instruction or a reversal.
     pub(super) body: u64,
 }
+
+/// What applying events leaves to another thread than the book's.
+#[derive(Debug, Default)]
+pub struct Deferred {
+    pub(super) loans: Unhashed,
+    pub(super) keys: Vec<(KeyHash, u32)>,
+    /// What is hashed for the book's digest, but for the digest of the loans.
+    pub(super) digest: Vec<u8>,
+    /// How much of it is hashed before that.
+    pub(super) before_loans: usize,
+}
+
+/// Parts of a book that another thread keeps meanwhile: what finds loans by the keys of what was done to
+/// them, and the digest of all loans.
+#[derive(Debug)]
+pub struct Apart {
+    pub(super) keys: Index,
+    pub(super) loans: u128,
+}
+
+impl Apart {
+    /// Adds keys and hashes that the book left to it; in their order, so that digests are right.
+    pub fn take_in(&mut self, deferred: &Deferred) {
+        for few in deferred.keys.chunks(FETCHED) {
+            self.keys.fetch(few.iter().map(|(hash, _)| *hash));
+            for &(hash, loan) in few {
+                self.keys.add(hash, loan);
+            }
+        }
+        self.loans = self.loans.wrapping_add(deferred.loans.sum());
+    }
+
+    /// The book's digest when it left this; it was asked for with it.
+    pub fn digest(&self, deferred: &Deferred) -> [u8; 32] {
+        let (before, after) = deferred.digest.split_at(deferred.before_loans);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(before);
+        hasher.update(&self.loans.to_le_bytes());
+        hasher.update(after);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// Keys whose slots come from memory together.
+const FETCHED: usize = 64;
 
 impl Command {
     /// The hashes that [`Book::execute_hashed`](super::Book::execute_hashed) takes.
@@ -39,9 +86,13 @@ impl Command {
             | Command::Withdraw { application: key }
             | Command::Underwrite(Underwriting {
                 application: key, ..
-            })
-            | Command::Instruct(Instruction { key, .. })
-            | Command::Reverse { key, .. } => Hashes::of_key(key),
+            }) => Hashes::of_key(key),
+            Command::Instruct(instruction) => Hashes::of_instruction(instruction),
+            Command::Reverse { key, of } => Hashes {
+                other: KeyHash::of(of),
+                body: digest(of),
+                ..Hashes::of_key(key)
+            },
             _ => Hashes::default(),
         }
     }
@@ -68,7 +119,21 @@ impl Hashes {
 
     fn of_application(key: &str, values: &[Value]) -> Hashes {
         Hashes {
-            region: KeyHash::of(region(values)),
+            other: KeyHash::of(region(values)),
+            ..Hashes::of_key(key)
+        }
+    }
+
+    pub(super) fn of_instruction(instruction: &Instruction) -> Hashes {
+        let Instruction {
+            key,
+            application,
+            value_date,
+            action,
+        } = instruction;
+        Hashes {
+            other: KeyHash::of(application),
+            body: digest(&(application, value_date, action)),
             ..Hashes::of_key(key)
         }
     }

@@ -4,9 +4,9 @@
 use super::command::{Answer, Instruction, Refusal, Replacement};
 use super::decide::{INSTRUCTION_KEY, Ready, check_key, check_text};
 use super::event::Event;
-use super::hashes::digest;
+use super::hashes::{Hashes, digest};
 use super::keys::KeyHash;
-use super::{Book, Loan, Spent, Version};
+use super::{Book, Loan, Rooms, Spent, Version};
 use crate::agreement::{Amortisation, Component};
 use crate::calendar::Day;
 use crate::ledger::Entry;
@@ -23,7 +23,8 @@ impl Book {
     pub(super) fn decide_instruction(
         &self,
         instruction: Instruction,
-        hash: KeyHash,
+        hashes: Hashes,
+        rooms: &mut Rooms,
     ) -> Result<Option<(Event, Ready)>, Refusal> {
         let Instruction {
             key,
@@ -38,13 +39,11 @@ impl Book {
         {
             return Err(Refusal::BadAmount);
         }
-        let body = digest(&(&application, value_date, action));
-        if self.was_carried_out(&key, hash, body)? {
+        if self.was_carried_out(&key, hashes)? {
             return Ok(None);
         }
-        let place = self.loan_of(&application)?;
-        let mut own = self.loan_in(place);
-        let loan = &own;
+        let place = self.loan_of(&application, hashes.other)?;
+        let mut loan = self.loan_into(rooms.take(), place);
         if value_date < loan.disbursed_on {
             return Err(Refusal::BeforeDisbursement {
                 value_date,
@@ -57,35 +56,49 @@ impl Book {
                 business_date: self.business_date,
             });
         }
-        let attempt = Attempt {
-            book: self,
-            version: self.version_of(loan),
-            loan,
-            application: &application,
-            day: value_date,
-            at: self.position_on(loan, value_date),
-            terms: self.terms(loan),
-        };
-        attempt.check(action)?;
         let transaction = Transaction {
             day: value_date,
             action,
             number: loan.entered + 1,
         };
-        let was = self.transact(&mut own, transaction);
+        let attempt = |loan: &Loan, now: &Position, at: &Position| {
+            let attempt = Attempt {
+                book: self,
+                version: self.version_of(loan),
+                loan,
+                now,
+                application: &application,
+                day: value_date,
+                at,
+                terms: self.terms(loan),
+            };
+            attempt.check(action)
+        };
+        let was = if self.is_next(&loan, value_date) {
+            // It is tried on the way to where it leads.
+            let was = loan.position.copied(rooms.take());
+            let terms = self.terms(&loan);
+            loan.position.advance(&terms, value_date);
+            attempt(&loan, &was, &loan.position)?;
+            loan.position.transact(&terms, transaction);
+            was
+        } else {
+            attempt(&loan, &loan.position, &self.position_on(&loan, value_date))?;
+            self.transact(&mut loan, transaction, rooms)
+        };
         let event = Event::Instructed {
             key,
-            body,
+            body: hashes.body,
             loan: place,
             transaction,
-            change: own.position.totals.since(&was.totals),
+            change: loan.position.totals.since(&was.totals),
         };
-        Ok(Some((event, Ready { loan: own, was })))
+        Ok(Some((event, Ready { loan, was })))
     }
 
     /// True if the same was carried out before under this key.
-    fn was_carried_out(&self, key: &str, hash: KeyHash, body: u64) -> Result<bool, Refusal> {
-        let Some((place, known)) = self.carried(hash) else {
+    fn was_carried_out(&self, key: &str, hashes: Hashes) -> Result<bool, Refusal> {
+        let Some((place, known)) = self.carried(hashes.key) else {
             return Ok(false);
         };
         let known = match known {
@@ -94,7 +107,7 @@ impl Book {
                 digest(&(self.key_of(&self.loan_in(place)), done.day, done.action))
             }
         };
-        match known == body {
+        match known == hashes.body {
             true => Ok(true),
             false => Err(Refusal::KeyUsed(key.to_owned())),
         }
@@ -141,14 +154,13 @@ impl Book {
         &self,
         key: String,
         of: &str,
-        hash: KeyHash,
+        hashes: Hashes,
     ) -> Result<Option<Event>, Refusal> {
         check_key(&key, INSTRUCTION_KEY)?;
-        let body = digest(&of);
-        if self.was_carried_out(&key, hash, body)? {
+        if self.was_carried_out(&key, hashes)? {
             return Ok(None);
         }
-        let reversed = KeyHash::of(of);
+        let reversed = hashes.other;
         let Some((place, carried)) = self.carried(reversed) else {
             let is_archived = |place| self.is_archived(place);
             return Err(match self.instructions.find(reversed, is_archived) {
@@ -163,7 +175,7 @@ impl Book {
         let without = self.without(loan, number);
         Ok(Some(Event::Reversed {
             key,
-            body,
+            body: hashes.body,
             loan: place,
             number,
             change: without.totals.since(&loan.position.totals),
@@ -227,14 +239,14 @@ impl Book {
         let decided = self.held_by(sale.seller).map(|place| {
             let application = self.key_of(&self.loan_in(place)).to_owned();
             let key = format!("{}/{application}", replacement.key);
-            let hash = KeyHash::of(&key);
             let instruction = Instruction {
                 key,
                 application,
                 value_date: self.business_date,
                 action: Action::Transfer(sale),
             };
-            self.decide_instruction(instruction, hash)
+            let hashes = Hashes::of_instruction(&instruction);
+            self.decide_instruction(instruction, hashes, &mut Rooms::default())
         });
         let decided: Vec<_> = decided.collect::<Result<_, _>>()?;
         let mut answer = Answer::Known;
@@ -280,10 +292,12 @@ struct Attempt<'a> {
     book: &'a Book,
     version: &'a Version,
     loan: &'a Loan,
+    /// The loan as it stands.
+    now: &'a Position,
     application: &'a str,
     day: Day,
     /// The loan at the end of the value date, without the instruction.
-    at: Position,
+    at: &'a Position,
     terms: Terms<'a>,
 }
 
@@ -329,7 +343,7 @@ impl Attempt<'_> {
             Action::Draw(amount) => {
                 // What was drawn later counts as well.
                 let undrawn = |position| self.loan.undrawn(position, &self.version.agreement);
-                let undrawn = undrawn(&self.at).min(undrawn(&self.loan.position));
+                let undrawn = undrawn(self.at).min(undrawn(self.now));
                 if self.loan.committed() == self.loan.principal
                     && product.amortisation != Amortisation::Revolving
                 {
@@ -423,7 +437,7 @@ impl Attempt<'_> {
             })
         };
         let agreement = &self.version.agreement;
-        let split = Split::of(&self.at, self.loan.principal, &self.loan.parts, agreement);
+        let split = Split::of(self.at, self.loan.principal, &self.loan.parts, agreement);
         if !split.own(sale.seller).outstanding.is_positive() {
             return bad(
                 sale.seller,

@@ -22,7 +22,7 @@ const CACHE_LINE: usize = 64;
 pub(super) type PackedTerms = SmallVec<[u8; 64]>;
 
 /// Bytes that wait to be hashed, at the most: they stay in the processor's cache.
-const MOST_UNHASHED: usize = 1 << 16;
+const MOST_UNHASHED: usize = 1 << 20;
 
 /// No day.
 const NEVER: Day = Day(i32::MAX);
@@ -31,19 +31,19 @@ const NEVER: Day = Day(i32::MAX);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loans {
     /// Nothing of those that are archived.
-    packed: Vec<Box<[u8]>>,
+    packed: Vec<Packed>,
     /// The day on which a close must look at each, or [`NEVER`]: of most loans all that a close reads.
     agenda: Vec<Day>,
     /// True if archived loans stay all the same.
     pub(super) keeps_archived: bool,
-    /// Sum of the digests of all, but for what is not hashed yet.
+    /// Sum of the digests of all, but for what is not hashed yet, and what is kept apart.
     hashed: u128,
     unhashed: Unhashed,
-    /// True if hashes are left to who takes out what is not hashed yet.
+    /// True if hashes are left to another thread.
     hashes_later: bool,
     /// A loan on its way into its box.
     scratch: Vec<u8>,
-    kept: Kept<Box<[u8]>>,
+    kept: Kept<Packed>,
 }
 
 impl Loans {
@@ -52,14 +52,14 @@ impl Loans {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.packed.iter().map(|packed| packed.len()).sum()
+        self.packed.iter().map(|packed| packed.bytes().len()).sum()
     }
 
     /// A loan, packed; none if it is archived.
     #[inline]
     pub(super) fn get(&self, place: u32) -> Option<&[u8]> {
         let packed = self.packed.get(place as usize)?;
-        Some(&**packed).filter(|packed| !packed.is_empty())
+        (!packed.is_empty()).then(|| packed.bytes())
     }
 
     pub(super) fn is_archived(&self, place: u32) -> bool {
@@ -71,39 +71,42 @@ impl Loans {
     pub(super) fn archive(&mut self, place: u32) -> u128 {
         let packed = std::mem::take(&mut self.packed[place as usize]);
         self.agenda[place as usize] = NEVER;
-        let digest = digest(place, &packed);
+        let digest = digest(place, packed.bytes());
         self.kept.keep(place, || packed);
         digest
     }
 
     /// Sum of the digests of all.
     pub(super) fn digest(&self) -> u128 {
-        self.hashed.wrapping_add(self.unhashed.sum().0)
+        self.hashed.wrapping_add(self.unhashed.sum())
     }
 
     pub(super) fn set_digest(&mut self, digest: u128) {
         (self.hashed, self.unhashed) = (digest, Unhashed::default());
     }
 
-    /// From now on leaves hashes to others, or no more.
-    pub(super) fn hash_later(&mut self, later: bool) {
-        self.hashes_later = later;
-        self.hash();
+    /// From now on leaves hashes to another thread; the digest of all so far.
+    pub(super) fn hash_later(&mut self) -> u128 {
+        self.hashes_later = true;
+        std::mem::take(&mut self.hashed)
     }
 
-    /// What is not hashed yet, in return for room; its sum is to be added.
+    /// Hashes at once again, from a digest of all on.
+    pub(super) fn hash_at_once(&mut self, digest: u128) {
+        self.hashes_later = false;
+        self.hashed = self.digest().wrapping_add(digest);
+        self.unhashed.clear();
+    }
+
+    /// What is not hashed yet, in return for room.
     pub(super) fn take_unhashed(&mut self, mut room: Unhashed) -> Unhashed {
         room.clear();
         std::mem::replace(&mut self.unhashed, room)
     }
 
-    pub(super) fn add_hashed(&mut self, HashSum(sum): HashSum) {
-        self.hashed = self.hashed.wrapping_add(sum);
-    }
-
     /// Makes room for a new loan, which is set next.
     pub(super) fn add(&mut self) {
-        self.packed.push(Box::default());
+        self.packed.push(Packed::default());
         self.agenda.push(NEVER);
     }
 
@@ -113,26 +116,22 @@ impl Loans {
         self.kept.keep(place, || packed.clone());
         let unhashed = &mut self.unhashed;
         if !packed.is_empty() {
-            unhashed.push(place, false, |out| out.extend_from_slice(state(packed)));
+            unhashed.push(place, false, |out| {
+                out.extend_from_slice(state(packed.bytes()))
+            });
         }
         let state = unhashed.push(place, true, |out| loan.pack_state(out));
         self.scratch.clear();
         put_bytes(&mut self.scratch, state);
         self.scratch.extend_from_slice(&loan.terms);
         self.scratch.extend_from_slice(loan.history.packed());
-        if packed.len() == self.scratch.len() {
-            packed.copy_from_slice(&self.scratch);
-        } else {
-            *packed = self.scratch.as_slice().into();
+        packed.set(&mut self.scratch);
+        if !self.hashes_later {
+            self.hashed = self.digest();
+            self.unhashed.clear();
+        } else if self.unhashed.bytes.len() > MOST_UNHASHED {
+            self.unhashed.hash();
         }
-        if !self.hashes_later || self.unhashed.bytes.len() > MOST_UNHASHED {
-            self.hash();
-        }
-    }
-
-    fn hash(&mut self) {
-        self.hashed = self.digest();
-        self.unhashed.clear();
     }
 
     /// Reads something of every cache line of some loans: lines that are far away come at the same
@@ -140,6 +139,7 @@ impl Loans {
     pub(super) fn fetch(&self, places: impl Iterator<Item = u32>) {
         let mut all = 0;
         for packed in places.filter_map(|place| self.packed.get(place as usize)) {
+            let packed = &packed.0;
             let lines = packed.iter().step_by(CACHE_LINE).chain(packed.last());
             all = lines.fold(all, |all, byte| all ^ byte);
         }
@@ -149,8 +149,8 @@ impl Loans {
     /// Number of the last transaction that came in on a loan.
     pub(super) fn entered(&self, place: u32) -> Option<u32> {
         let packed = self.get(place)?;
-        let state = parts(packed).and_then(|[mut state, _]| state.row::<6>());
-        let [.., entered] = state.expect("a loan is what was packed");
+        let entered = parts(packed).and_then(|[state, _]| state.of_row(ENTERED));
+        let entered = entered.expect("a loan is what was packed");
         u32::try_from(entered).ok()
     }
 
@@ -168,7 +168,8 @@ impl Loans {
     pub(super) fn pack(&mut self, places: Range<u32>, out: &mut Vec<u8>) {
         for place in places {
             let old = self.kept.take(place);
-            put_bytes(out, old.as_deref().unwrap_or(&self.packed[place as usize]));
+            let packed = old.as_ref().unwrap_or(&self.packed[place as usize]);
+            put_bytes(out, packed.bytes());
         }
     }
 
@@ -181,7 +182,7 @@ impl Loans {
         applications: usize,
     ) -> Result<Option<Day>, Damaged> {
         if packed.is_empty() {
-            self.packed.push(packed.into());
+            self.packed.push(Packed::default());
             self.agenda.push(NEVER);
             return Ok(None);
         }
@@ -191,7 +192,11 @@ impl Loans {
         if loan.application as usize >= applications || usize::from(loan.class) >= MAX_CLASSES {
             return Err(Damaged);
         }
-        self.packed.push(packed.into());
+        self.scratch.clear();
+        self.scratch.extend_from_slice(packed);
+        let mut own = Packed::default();
+        own.set(&mut self.scratch);
+        self.packed.push(own);
         self.agenda.push(loan.agenda.unwrap_or(NEVER));
         Ok(loan.agenda)
     }
@@ -201,8 +206,44 @@ impl Loans {
         let all = (0..).zip(&self.packed);
         let all = all.filter(|(_, packed)| !packed.is_empty());
         all.fold(0, |sum: u128, (place, packed)| {
-            sum.wrapping_add(digest(place, packed))
+            sum.wrapping_add(digest(place, packed.bytes()))
         })
+    }
+}
+
+/// A loan's bytes, with room behind them and, in the last byte, how much room: a box is as large as an
+/// allocator would make it anyway, so that most payments find room for theirs.
+#[derive(Clone, Debug, Default)]
+struct Packed(Box<[u8]>);
+
+impl Packed {
+    /// True if there is no loan.
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self.0.split_last() {
+            Some((&room, bytes)) => &bytes[..bytes.len() - usize::from(room)],
+            None => &[],
+        }
+    }
+
+    /// Makes it other bytes, which are brought to the size of a box.
+    fn set(&mut self, bytes: &mut Vec<u8>) {
+        let len = bytes.len();
+        // Allocators have four sizes from one power of two to the next, and none closer than 16 bytes.
+        // There is no more room than a byte can tell.
+        let step = ((len + 1).next_power_of_two() / 8).clamp(16, 256);
+        let room = step - 1 - len % step;
+        bytes.resize(len + room, 0);
+        bytes.push(room as u8);
+        if self.0.len() == bytes.len() {
+            self.0.copy_from_slice(bytes);
+        } else {
+            self.0 = bytes.as_slice().into();
+        }
     }
 }
 
@@ -211,21 +252,19 @@ impl Loans {
 fn digest(place: u32, packed: &[u8]) -> u128 {
     let mut one = Unhashed::default();
     one.push(place, true, |out| out.extend_from_slice(state(packed)));
-    one.sum().0
+    one.sum()
 }
 
 /// Loans as they came to be and as they were before, whose hashes the digest lacks. To hash them
 /// takes no book, so another thread than the book's can do it.
 #[derive(Clone, Debug, Default)]
-pub struct Unhashed {
+pub(super) struct Unhashed {
     bytes: Vec<u8>,
     /// Where each ends, and true if its hash is added, not taken away.
     ends: Vec<(usize, bool)>,
+    /// What others come to, which are hashed.
+    hashed: u128,
 }
-
-/// What hashes come to.
-#[derive(Clone, Copy, Debug)]
-pub struct HashSum(u128);
 
 impl Unhashed {
     /// Puts down what is hashed of a loan: its place and its state, which is written by `put`.
@@ -240,11 +279,19 @@ impl Unhashed {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.hashed = 0;
     }
 
-    /// Hashes them all.
-    pub fn sum(&self) -> HashSum {
-        let (mut sum, mut start) = (0u128, 0);
+    /// Hashes what would be too much together.
+    fn hash(&mut self) {
+        let hashed = self.sum();
+        self.clear();
+        self.hashed = hashed;
+    }
+
+    /// What their hashes come to.
+    pub(super) fn sum(&self) -> u128 {
+        let (mut sum, mut start) = (self.hashed, 0);
         for &(end, added) in &self.ends {
             let hash = blake3::hash(&self.bytes[start..end]);
             let half = hash.as_bytes()[..16].try_into();
@@ -255,7 +302,7 @@ impl Unhashed {
             };
             start = end;
         }
-        HashSum(sum)
+        sum
     }
 }
 
@@ -271,6 +318,9 @@ fn parts(packed: &[u8]) -> Result<[Reader<'_>; 2], Damaged> {
     let bytes = rest.prefixed()?;
     Ok([Reader { bytes }, rest])
 }
+
+/// Place of the number of the last transaction in a loan's state.
+const ENTERED: u32 = 5;
 
 impl Loan {
     fn base(&self) -> Base {
@@ -354,5 +404,43 @@ impl Loan {
         self.entered = small(entered)?;
         self.agenda = or_missing(agenda).map(day).transpose()?;
         self.position.unpack(self.base(), &mut state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashed_in_pieces_loans_come_to_the_same() {
+        let (mut whole, mut pieces) = (Unhashed::default(), Unhashed::default());
+        for place in 0..9 {
+            for of in [&mut whole, &mut pieces] {
+                of.push(place, place % 3 > 0, |out| out.push(place as u8));
+            }
+            if place % 4 == 0 {
+                pieces.hash();
+            }
+        }
+        assert_eq!(pieces.sum(), whole.sum());
+        pieces.clear();
+        assert_eq!(pieces.sum(), 0);
+    }
+
+    #[test]
+    fn a_box_has_the_bytes_that_it_was_given_and_a_size_that_allocators_have() {
+        let mut packed = Packed::default();
+        assert!(packed.is_empty());
+        for len in (0..600).chain([1_023, 1_024, 2_047, 2_048, 40_000]) {
+            let bytes: Vec<u8> = (0..len).map(|place| place as u8 | 1).collect();
+            packed.set(&mut bytes.clone());
+            assert_eq!(packed.bytes(), bytes);
+            let size = packed.0.len();
+            let step = (size.next_power_of_two() / 8).clamp(16, 256);
+            assert!(
+                size > len && size <= len + step && size % step == 0,
+                "{len}: {size}"
+            );
+        }
     }
 }

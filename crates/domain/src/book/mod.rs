@@ -33,9 +33,8 @@ pub use command::{
     MOST_VALUES, Refusal, Replacement, Slice, Underwriting,
 };
 pub use event::{Barred, Clause, Close, Decided, DeclineReason, Event, Sliced, Verdict};
-pub use hashes::Hashes;
+pub use hashes::{Apart, Deferred, Hashes};
 pub use limits::LimitUse;
-pub use loans::{HashSum, Unhashed};
 pub use portfolio::{Holding, Portfolio};
 pub use slices::{Held, Room};
 pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, Restore, Snapshot};
@@ -55,7 +54,7 @@ use crate::agreement::{Agreement, Amortisation};
 use crate::calendar::{BusinessCalendar, Day};
 use crate::document::Problem;
 use crate::field::Value;
-use crate::funding::Part;
+use crate::funding::{LenderParts, Part};
 use crate::ledger::{Entry, Ledgers};
 use crate::loan::{Due, Fixing, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
@@ -233,7 +232,7 @@ impl ApplicationState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// Each lender's part, in leftover order.
-    pub parts: Vec<Part>,
+    pub parts: LenderParts,
     /// The borrower's yearly rate.
     pub rate: Rate,
     /// Term in months.
@@ -374,6 +373,8 @@ pub struct Book {
     archived: Archived,
     /// Loans by the keys of what was done to them.
     instructions: Index,
+    /// While that is away: what it lacks.
+    unindexed: Option<Vec<(KeyHash, u32)>>,
     /// Number of instructions and reversals carried out.
     carried_out: u64,
     /// By loan.
@@ -410,8 +411,25 @@ pub struct Book {
     /// again before anything else is done.
     closing: bool,
     last_close: Option<Close>,
-    /// Memory of what had fallen due on the loan before, for the next one.
-    room_for_due: Vec<Due>,
+    rooms: Rooms,
+}
+
+/// Memory of what had fallen due on loans before, for the next ones.
+#[derive(Clone, Debug, Default)]
+struct Rooms(Vec<Vec<Due>>);
+
+impl Rooms {
+    fn take(&mut self) -> Vec<Due> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Takes back what a loan has, and its position before.
+    fn give(&mut self, loan: &mut Loan, was: &mut Position) {
+        for due in [&mut loan.position.due, &mut was.due] {
+            due.clear();
+            self.0.push(std::mem::take(due));
+        }
+    }
 }
 
 impl Book {
@@ -517,8 +535,15 @@ impl Book {
 
     #[inline]
     fn unpacked(&self, packed: &[u8]) -> Loan {
+        self.unpacked_into(Vec::new(), packed)
+    }
+
+    /// Unpacks a loan, with room for what has fallen due on it.
+    #[inline]
+    fn unpacked_into(&self, due: Vec<Due>, packed: &[u8]) -> Loan {
         // It is too large to be moved.
         let mut loan = Loan::default();
+        loan.position.due = due;
         (loan.unpack(packed, &self.series)).expect("a loan is what was packed");
         loan
     }
@@ -548,7 +573,12 @@ impl Book {
     /// If there is none, or it is archived.
     #[inline]
     pub fn loan_in(&self, place: u32) -> Loan {
-        self.unpacked(self.loans.get(place).expect("the loan is there"))
+        self.loan_into(Vec::new(), place)
+    }
+
+    #[inline]
+    fn loan_into(&self, due: Vec<Due>, place: u32) -> Loan {
+        self.unpacked_into(due, self.loans.get(place).expect("the loan is there"))
     }
 
     /// The ledgers of all parties.
@@ -677,7 +707,10 @@ impl Book {
             return self.replace_lender(&replacement, events, entries);
         }
         let event = if let Command::Instruct(instruction) = command {
-            let Some((event, ready)) = self.decide_instruction(instruction, hashes.key)? else {
+            let mut rooms = std::mem::take(&mut self.rooms);
+            let decided = self.decide_instruction(instruction, hashes, &mut rooms);
+            self.rooms = rooms;
+            let Some((event, ready)) = decided? else {
                 return Ok(Answer::Known);
             };
             self.apply_ready(&event, hashes, Some(ready), entries);

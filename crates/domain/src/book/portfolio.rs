@@ -48,10 +48,10 @@ impl Holding {
     }
 
     /// Principal outstanding by the classes of an agreement. Loans of an earlier version that
-    /// had more classes count in the last.
-    pub fn classes(&self, agreement: &Agreement) -> Vec<Amount> {
-        let mut by_class = vec![Amount::ZERO; agreement.file.class.len()];
-        let last = by_class.len() - 1;
+    /// had more classes count in the last. Places beyond its classes are zero.
+    pub fn classes(&self, agreement: &Agreement) -> [Amount; MAX_CLASSES] {
+        let mut by_class = [Amount::ZERO; MAX_CLASSES];
+        let last = agreement.file.class.len() - 1;
         for (place, &principal) in self.by_class.iter().enumerate() {
             by_class[place.min(last)] += principal;
         }

@@ -93,14 +93,15 @@ impl Slices {
         *books.entry(book.to_owned()).or_default() += amount;
     }
 
-    pub(super) fn update(&self, hasher: &mut blake3::Hasher) {
+    /// What of them is hashed for the book's digest.
+    pub(super) fn digest(&self, put: &mut impl FnMut(&[u8])) {
         for (clause, subject, book, amount) in self.rows() {
             let row = digest(&(clause, subject, book, amount));
-            hasher.update(&row.to_le_bytes());
+            put(&row.to_le_bytes());
         }
         for ((book, key), body) in &self.done {
             let row = digest(&(book, key, body));
-            hasher.update(&row.to_le_bytes());
+            put(&row.to_le_bytes());
         }
     }
 

@@ -16,7 +16,7 @@ use super::slices::Slices;
 use super::underwrite::Referrals;
 use super::{ApplicationState, Book, Documents, Exposure, Offer, Pool, Spent, Version};
 use crate::calendar::Day;
-use crate::funding::Part;
+use crate::funding::{LenderParts, Part};
 use crate::loan::Fixing;
 use crate::money::{Amount, Rate};
 use crate::packed::{Damaged, Reader, optional, or_missing, put, put_bytes, put_row, small};
@@ -438,7 +438,7 @@ fn unpack_offer(from: &mut Reader<'_>) -> Result<Offer, Damaged> {
         return Err(Damaged);
     }
     Ok(Offer {
-        parts,
+        parts: LenderParts::from_slice(&parts),
         rate: Rate(rate),
         months: small(months)?,
         valid_to: Day(small(valid_to)?),

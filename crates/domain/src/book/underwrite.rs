@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::apply::take_first;
 use super::command::{Refusal, Underwriting};
 use super::event::{Decided, Event, Verdict};
 use super::hashes::{Hashes, digest};
@@ -40,9 +41,7 @@ impl Referrals {
 
     /// Those that nobody decided up to the end of a day; they wait no longer.
     pub(super) fn lapse(&mut self, day: Day) -> Vec<u32> {
-        let later = self.by_day.split_off(&(day + 1));
-        let over = std::mem::replace(&mut self.by_day, later);
-        let over = over.into_values().flatten();
+        let over = std::iter::from_fn(|| take_first(&mut self.by_day, day)).flatten();
         over.filter(|place| self.open.remove(place).is_some())
             .collect()
     }
@@ -159,7 +158,7 @@ impl Book {
         Ok(Some(Event::Underwritten {
             application: place,
             lender: at as u8,
-            decided: Box::new(decided),
+            decided,
         }))
     }
 

@@ -118,6 +118,25 @@ impl Position {
         position
     }
 
+    /// A copy, with room for what has fallen due.
+    #[inline]
+    pub fn copied(&self, mut room: Vec<Due>) -> Position {
+        room.extend_from_slice(&self.due);
+        // Where it stays: it is too large to be moved.
+        Position {
+            status: self.status,
+            contract: self.contract,
+            due: room,
+            totals: self.totals,
+            marks: self.marks.clone(),
+            claim: self.claim.clone(),
+            difference: self.difference,
+            agreed: self.agreed,
+            paused: self.paused,
+            timeline: self.timeline.clone(),
+        }
+    }
+
     /// The contract's steps.
     pub fn timeline<'a>(&'a self, terms: &Terms<'a>) -> &'a Timeline {
         self.timeline.as_deref().unwrap_or(terms.timeline)

@@ -11,7 +11,7 @@ use crate::fixture::{Desk, Papers};
 fn a_referral_without_a_last_day_stays_as_it_is() {
     let mut desk = Desk::new(&Papers::new());
     let application = desk.application("A", "1000.00", "12", &[]);
-    let old = Event::Decided(Box::new(Decided {
+    let old = Event::Decided(Decided {
         key: application.key,
         body: 1,
         borrower: None,
@@ -20,7 +20,7 @@ fn a_referral_without_a_last_day_stays_as_it_is() {
         decisions: application.decisions,
         barred: Vec::new(),
         verdict: Verdict::Referred(vec![0], None),
-    }));
+    });
     desk.book.apply(&old, &mut |_| {});
     desk.twin.apply(&old, &mut |_| {});
     desk.events.push(old);

@@ -195,7 +195,8 @@ fn an_application_fits_into_a_batch_or_is_refused() {
                     rate: Rate(i64::MAX),
                 };
                 MAX_SHARES
-            ],
+            ]
+            .into(),
             rate: Rate(i64::MAX),
             valid_to: Day(i32::MAX),
         },
@@ -208,9 +209,9 @@ fn an_application_fits_into_a_batch_or_is_refused() {
     let underwritten = Event::Underwritten {
         application: u32::MAX,
         lender: 0,
-        decided: Box::new(decided.clone()),
+        decided: decided.clone(),
     };
-    for event in [Event::Decided(Box::new(decided)), underwritten] {
+    for event in [Event::Decided(decided), underwritten] {
         let len = body_of(&event, &disclosure);
         // Each further lender's decision is a part of its own.
         let lender = minicbor::to_vec(&decision).unwrap().len() + 4;

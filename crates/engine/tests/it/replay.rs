@@ -1,7 +1,7 @@
 //! Reading a journal back: what is wrong with it is told after all that comes before it, though
 //! it is read ahead.
 
-use tandem_domain::book::{Close, Event};
+use tandem_domain::book::{Book, Close, Event};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::Rate;
 use tandem_engine::{Step, replay};
@@ -114,4 +114,30 @@ fn a_close_that_comes_out_otherwise_is_named() {
     let expected = "batch 2: closing 1970-01-01 gives other totals than recorded; the program that \
                     wrote it calculated differently";
     assert_eq!((seen, error.as_str()), (1, expected));
+}
+
+#[test]
+fn a_digest_that_differs_is_told_before_anything_that_comes_later() {
+    let mut book = Book::default();
+    let signed = Event::Signed {
+        day: Day(0),
+        documents: documents(),
+    };
+    book.apply(&signed, &mut |_| {});
+    let mut close = book.summary();
+    let closed = encoded(&Event::DayClosed(close.clone()));
+    let sound = journal(&[&[closed, fixed(2)]]);
+    let again = replay(&mut Journal::open(sound).unwrap(), &mut |_: Step<'_>| {});
+    assert_eq!(again.unwrap().fixings("R").len(), 1);
+    close.digest[0] ^= 1;
+    let closed = encoded(&Event::DayClosed(close));
+    let expected = "batch 2: closing 1970-01-01 gives other digest than recorded; the program that \
+                    wrote it calculated differently";
+    for later in [fixed(3), fixed(1), vec![0xff]] {
+        let store = journal(&[&[closed.clone(), fixed(2), later]]);
+        assert_eq!(read(store).1, expected);
+    }
+    let mut broken = journal(&[&[closed], &[fixed(2)]]);
+    broken.batches[2].body[4] ^= 1;
+    assert_eq!(read(broken).1, expected);
 }

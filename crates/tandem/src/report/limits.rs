@@ -9,7 +9,7 @@ use tandem_domain::agreement::{Agreement, LimitScope};
 use tandem_domain::book::{Barred, Book, Clause, Decided, DeclineReason, Event, Verdict, Version};
 use tandem_domain::calendar::Day;
 use tandem_domain::field::Value;
-use tandem_domain::funding::Part;
+use tandem_domain::funding::LenderParts;
 use tandem_domain::ledger::{Account, EntryKind};
 use tandem_domain::money::{Amount, Rounding};
 use tandem_domain::party::{PartyId, PartyKind};
@@ -22,7 +22,7 @@ use super::collect::{ByParty, Decisions};
 #[derive(Default)]
 pub(super) struct Limits {
     /// Offers that stand open, by application: version, parts and last day.
-    open: BTreeMap<u32, (u16, Vec<Part>, Day)>,
+    open: BTreeMap<u32, (u16, LenderParts, Day)>,
     regions: Vec<ByParty<Amount>>,
     borrowers: Vec<ByParty<Amount>>,
     /// Offered on the business date.
@@ -123,7 +123,7 @@ impl Limits {
         }
     }
 
-    fn lend(&mut self, application: u32, offer: &(u16, Vec<Part>, Day), sign: i64, book: &Book) {
+    fn lend(&mut self, application: u32, offer: &(u16, LenderParts, Day), sign: i64, book: &Book) {
         let lenders = &book.versions()[usize::from(offer.0)].agreement.lenders;
         for (&lender, part) in lenders.iter().zip(&offer.1) {
             self.add(application, lender, Amount(part.amount.0 * sign), book);
