@@ -42,12 +42,12 @@ impl Desk {
         desk
     }
 
-    /// How often commands ask for memory, each, when they are carried out.
-    fn allocated(&mut self, commands: impl IntoIterator<Item = Command>) -> f64 {
+    /// How often commands ask for memory when they are carried out: each, in hundredths, rounded up.
+    fn allocated(&mut self, commands: impl IntoIterator<Item = Command>) -> u64 {
         let hashed: Vec<_> = (commands.into_iter())
             .map(|command| (command.hashes(), command))
             .collect();
-        let count = hashed.len();
+        let count = hashed.len() as u64;
         self.events.clear();
         let made = measure(|| {
             for (hashes, command) in hashed {
@@ -56,7 +56,7 @@ impl Desk {
                 answer.expect("nothing is refused");
             }
         });
-        made.count_total as f64 / count as f64
+        (100 * made.count_total).div_ceil(count)
     }
 
     /// Applications of a thousand each.
@@ -78,14 +78,14 @@ impl Desk {
             .collect()
     }
 
-    fn accept(&mut self, name: &str) -> f64 {
+    fn accept(&mut self, name: &str) -> u64 {
         self.allocated((0..LOANS).map(|number| Command::Accept {
             application: format!("{name}-{number}"),
         }))
     }
 
     /// Every loan pays its instalment.
-    fn pay(&mut self, month: u32) -> f64 {
+    fn pay(&mut self, month: u32) -> u64 {
         let payments: Vec<_> = (0..self.book.loan_count() as u32)
             .map(|place| {
                 let loan = self.book.loan_in(place);
@@ -101,7 +101,7 @@ impl Desk {
         self.allocated(payments)
     }
 
-    fn close(&mut self) -> f64 {
+    fn close(&mut self) -> u64 {
         let day = self.book.business_date();
         self.allocated([Command::CloseDay { day }])
     }
@@ -122,10 +122,10 @@ impl Desk {
     }
 }
 
-fn at_most(most: f64, found: f64, what: &str) {
+fn at_most(most: u64, found: u64, what: &str) {
     assert!(
         found <= most,
-        "{what}: {found} a command, {most} at the most"
+        "{what}: {found} hundredths of an allocation a command, {most} at the most"
     );
 }
 
@@ -135,32 +135,32 @@ fn commands_ask_for_what_the_book_keeps() {
     desk.allocated(desk.applications("A", 12));
     desk.accept("A");
 
-    // Room in the index of keys (0.31), and a sixth of a node of the tree of open offers.
+    // Room in the index of keys (0.31 a command), and a sixth of a node of the tree of open offers.
     let offer = desk.allocated(desk.applications("B", 12));
     assert!(matches!(desk.decided().verdict, Verdict::Offered { .. }));
-    at_most(0.48, offer, "an application that becomes an offer");
+    at_most(48, offer, "an application that becomes an offer");
     // Room in the index of keys.
     let declined = desk.allocated(desk.applications("C", 13));
     assert!(matches!(desk.decided().verdict, Verdict::Declined(_)));
-    at_most(0.32, declined, "an application that is declined");
+    at_most(32, declined, "an application that is declined");
     // The loan's bytes.
-    at_most(1.01, desk.accept("B"), "a disbursement");
+    at_most(101, desk.accept("B"), "a disbursement");
 
     // Now and then the loan's bytes outgrow their box, all in the same months, since the loans are the same;
     // and room in the index of keys, which takes eight keys in a segment by the first of these payments.
-    for (month, most) in (1..).zip([1.33, 0.80, 0.75, 0.22, 1.19, 0.18]) {
+    for (month, most) in (1..).zip([133, 80, 75, 22, 119, 18]) {
         desk.close_until(month);
         at_most(most, desk.pay(month), &format!("payment {month}"));
         // The day's plan of settlement, two lists, in the event and in the book; what is adjusted, two
         // lists; what is outstanding by class, in the event and in the book.
-        at_most(8.0, desk.close(), "closing a day on which loans were paid");
+        at_most(800, desk.close(), "closing a day on which loans were paid");
     }
     // Besides, a loan's bytes with what has fallen due, and room for all that are on one day's agenda.
     desk.close_until(7);
-    let loans = desk.book.loan_count() as f64;
-    let most = loans + 18.0;
+    let loans = desk.book.loan_count() as u64;
+    let most = 100 * (loans + 18);
     at_most(most, desk.close(), "closing a day on which loans fall due");
-    at_most(4.0, desk.close(), "closing a day on which nothing happens");
+    at_most(400, desk.close(), "closing a day on which nothing happens");
     // A loan's bytes are fewer once it is paid: in a smaller box, or in the same.
-    at_most(0.16, desk.pay(7), "a late payment");
+    at_most(16, desk.pay(7), "a late payment");
 }
