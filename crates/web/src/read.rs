@@ -252,7 +252,7 @@ impl Reader {
     }
 
     /// What was decided of an application when it came in.
-    pub fn decided_first(&self, application: u32) -> Result<Option<Box<Decided>>, ReadError> {
+    pub fn decided_first(&self, application: u32) -> Result<Option<Decided>, ReadError> {
         let first = self.rows(|rows| EventRow::first_of(rows, application))?;
         Ok(first.and_then(|row| match row.event {
             Event::Decided(decided) => Some(decided),
