@@ -324,6 +324,11 @@ impl Currency {
         std::str::from_utf8(&self.0).expect("a currency code is ASCII")
     }
 
+    /// Reads an amount of this currency without its code: `1,234.50`.
+    pub fn amount(self, text: &str) -> Result<Amount, NumberError> {
+        parse_decimal(&text.replace(',', ""), self.digits(), None).map(Amount)
+    }
+
     /// Writes an amount of this currency without its code: `1234.50`.
     pub fn plain(self, amount: Amount) -> String {
         format_decimal(amount.0, self.digits())
@@ -394,9 +399,8 @@ impl FromStr for Money {
             .rsplit_once(' ')
             .ok_or_else(|| NumberError::NotMoney(text.to_owned()))?;
         let currency: Currency = code.parse()?;
-        let minor = parse_decimal(&number.replace(',', ""), currency.digits(), None)?;
         Ok(Money {
-            amount: Amount(minor),
+            amount: currency.amount(number)?,
             currency,
         })
     }

@@ -58,6 +58,7 @@ BODIES: dict[str, Any] = {
     "streamApplications": json.dumps(APPLICATION),
     "storePerson": {"data": {"name": "Li Wei"}},
     "erasePerson": None,
+    "takeSaleBack": None,
     "addWebhook": {"url": "https://partner.invalid/events", "events": ["rate.fixed"]},
     "removeWebhook": None,
     "enableWebhook": None,

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod read;
 pub mod refusals;
 pub mod registry;
+pub mod sales;
 pub mod seal;
 pub mod serve;
 pub mod tls;
@@ -86,7 +87,7 @@ pub fn schemas() -> Vec<&'static str> {
     [
         access::SCHEMAS.as_slice(),
         &console::SCHEMAS,
-        &[refusals::SCHEMA, vault::CHECK_TABLE],
+        &[refusals::SCHEMA, sales::SCHEMA, vault::CHECK_TABLE],
         &webhooks::SCHEMAS,
     ]
     .concat()

@@ -2,7 +2,7 @@
 //! party that sent it until the book takes it or somebody has done with it.
 
 use crate::problem::Problem;
-use crate::registry::{self, Registry, values};
+use crate::registry::{self, Registry, Tables, values};
 
 /// The table of refusals.
 pub const SCHEMA: &str = "
@@ -66,6 +66,17 @@ pub fn keep(
               order by day desc, key limit 1000000000 offset ?3)";
         tables.execute(text, values![book, party, KEPT]).map(drop)
     })
+}
+
+/// Forgets what was refused under a key, since it was taken now.
+pub(crate) fn forget(
+    tables: &Tables<'_>,
+    book: &str,
+    party: &str,
+    key: &str,
+) -> registry::Result<()> {
+    let text = "delete from refusal where book = ?1 and party = ?2 and key = ?3";
+    tables.execute(text, values![book, party, key]).map(drop)
 }
 
 /// What was refused to a party, newest first.

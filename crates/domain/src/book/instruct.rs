@@ -20,6 +20,13 @@ const MOST_INSTALMENTS: u16 = 480;
 const HIGHEST_PRICE: Rate = Rate(2 * Rate::ONE.0);
 
 impl Book {
+    /// Why an instruction would be refused if it were carried out now.
+    pub fn can_instruct(&self, instruction: Instruction) -> Result<(), Refusal> {
+        let hashes = Hashes::of_instruction(&instruction);
+        let decided = self.decide_instruction(instruction, hashes, &mut Rooms::default());
+        decided.map(drop)
+    }
+
     pub(super) fn decide_instruction(
         &self,
         instruction: Instruction,

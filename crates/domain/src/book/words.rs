@@ -71,12 +71,8 @@ impl Reader<'_> {
                 Action::Prepay(self.money(&[amount], currency)?, Some(effect))
             }
             ("waive", [component, amount, currency]) => Action::Waive {
-                component: match *component {
-                    "fee" => Component::Fee,
-                    "penalty" => Component::Penalty,
-                    "interest" => Component::Interest,
-                    _ => return Err(self.wrong("waive fee, penalty or interest 120.00 CNY")),
-                },
+                component: waivable(component)
+                    .ok_or_else(|| self.wrong("waive fee, penalty or interest 120.00 CNY"))?,
                 amount: self.money(&[amount], currency)?,
             },
             ("due", [day]) => Action::ChangeDueDate(day.parse().map_err(text)?),
@@ -246,6 +242,16 @@ pub fn write_slice(slice: &Slice, sent_on: Option<Day>, agreement: &Agreement) -
         None => format!("slice {amount} of {clause}{subject} to {book}"),
         Some(day) => format!("slice {amount} of {clause}{subject} from {book} on {day}"),
     }
+}
+
+/// What can be waived, by its name.
+pub fn waivable(name: &str) -> Option<Component> {
+    Some(match name {
+        "fee" => Component::Fee,
+        "penalty" => Component::Penalty,
+        "interest" => Component::Interest,
+        _ => return None,
+    })
 }
 
 /// The action of a verb that takes an amount and nothing else.

@@ -23,6 +23,7 @@ use super::view::{Role, Seen, View};
 use super::{Api, Body, Here, Params};
 use crate::problem::{self, Problem};
 use crate::read::{EventRow, Page, PostingFilter};
+use crate::sales;
 
 /// One loan.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}", tag = "loans",
@@ -333,56 +334,96 @@ fn receipt(reference: String, answer: Answer) -> Receipt {
 }
 
 /// Does anything else to a loan: a waiver, a payment holiday, a refund, the sale of a share. The
-/// servicer does it; a lender may sell of its own.
+/// servicer does it; a sale is instructed by its seller and its buyer, and carried out once both say
+/// the same: the first of both is answered with 202.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/loans/{reference}/transactions",
     tag = "loans", params(("agreement" = String, Path,), ("reference" = String, Path,)),
     request_body = InstructionRequest,
     operation_id = "instructLoan", security(("oauth" = ["loans:write"])),
-    responses((status = 201, body = Receipt)))]
+    responses((status = 201, body = Receipt), (status = 202, body = Receipt)))]
 pub(super) async fn instruct(
     here: Here,
     Body(request): Body<InstructionRequest>,
 ) -> Result<impl IntoResponse, Problem> {
     here.may("loans:write")?;
     let key = request.reference.clone();
-    let command = instruction(&here.view, &here.reference, request);
-    let answer = here.carry_out(&key, command).await?;
-    Ok((StatusCode::CREATED, here.money(Json(receipt(key, answer)))))
+    let asked = instruction(&here.view, &here.reference, request);
+    let outcome = here.keeping(&key, async {
+        match asked? {
+            Asked::Command(command) => {
+                let answer = here.view.desk.execute(command).await?;
+                Ok(sales::Outcome::Carried(answer))
+            }
+            Asked::Sale(sale) => sales::instruct(&here.registry, &here.view, sale).await,
+        }
+    });
+    let (status, receipt) = match outcome.await? {
+        sales::Outcome::Carried(answer) => (StatusCode::CREATED, receipt(key, answer)),
+        sales::Outcome::Waits => {
+            let outcome = "unmatched".to_owned();
+            let reference = key;
+            (StatusCode::ACCEPTED, Receipt { reference, outcome })
+        }
+    };
+    Ok((status, here.money(Json(receipt))))
 }
 
-/// The command that an instruction in words is, if the party may give it.
-pub(crate) fn instruction(
-    view: &View,
-    loan: &str,
-    request: InstructionRequest,
-) -> Result<Command, Problem> {
+/// What an instruction asks.
+enum Asked {
+    Command(Command),
+    Sale(sales::Asked),
+}
+
+/// What an instruction in words asks, if the party may give it.
+fn instruction(view: &View, loan: &str, request: InstructionRequest) -> Result<Asked, Problem> {
     view.look(|seen| {
-        seen.find_loan(loan)?;
-        let servicer = seen.is(Role::Servicer);
-        let not_allowed = || {
-            let message = "the servicer does this; a lender may sell of what it holds itself";
-            Problem::new(problem::FORBIDDEN, message)
-        };
-        let application = loan.to_owned();
+        let (key, application) = (request.reference, loan.to_owned());
         if request.instruction.trim() == "charge-off" {
-            return match servicer {
-                true => Ok(Command::ChargeOff { application }),
-                false => Err(not_allowed()),
-            };
+            seen.find_loan(loan)?;
+            permit(seen, None)?;
+            return Ok(Asked::Command(Command::ChargeOff { application }));
         }
         let action = words::parse(&request.instruction, seen.agreement);
         let action = action.map_err(|message| Problem::field("/instruction", message))?;
-        let own_sale = matches!(action, Action::Transfer(sale) if sale.seller == seen.party);
-        if !servicer && !own_sale {
-            return Err(not_allowed());
+        permit(seen, Some(&action))?;
+        let value_date = value_date(seen.book, request.value_date.as_deref())?;
+        if let Action::Transfer(sale) = action {
+            // A buyer need not see the loan yet.
+            return Ok(Asked::Sale(sales::Asked {
+                key,
+                loan: application,
+                sale,
+                value_date,
+                agrees: false,
+            }));
         }
-        Ok(Command::Instruct(Instruction {
-            key: request.reference,
+        seen.find_loan(loan)?;
+        Ok(Asked::Command(Command::Instruct(Instruction {
+            key,
             application,
-            value_date: value_date(seen.book, request.value_date.as_deref())?,
+            value_date,
             action,
-        }))
+        })))
     })
+}
+
+/// Refuses what is not the party's to do to a loan, whether it comes by a call or from the console;
+/// what is no action is a write-off or a reversal.
+pub(crate) fn permit(seen: &Seen<'_>, action: Option<&Action>) -> Result<(), Problem> {
+    let (allowed, message) = match action {
+        Some(Action::Transfer(sale)) => (
+            [sale.seller, sale.buyer].contains(&seen.party),
+            "a sale is instructed by its seller and its buyer, and by nobody else",
+        ),
+        _ => (
+            seen.is(Role::Servicer),
+            "the servicer does this; a lender may sell of what it holds itself",
+        ),
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(Problem::new(problem::FORBIDDEN, message)),
+    }
 }
 
 /// Takes back a payment or an instruction, as if it had never been.
@@ -403,13 +444,9 @@ pub(super) async fn reverse(
 }
 
 /// The command that a reversal is, if the party may ask for it.
-pub(crate) fn reversal(
-    view: &View,
-    loan: &str,
-    request: ReversalRequest,
-) -> Result<Command, Problem> {
-    view.must_be(Role::Servicer)?;
+fn reversal(view: &View, loan: &str, request: ReversalRequest) -> Result<Command, Problem> {
     view.look(|seen| {
+        permit(seen, None)?;
         let place = seen.find_loan(loan)?;
         let of_this = seen
             .book
@@ -432,11 +469,19 @@ pub(crate) fn reversal(
     responses((status = 200, body = Vec<Transaction>)))]
 pub(super) async fn transactions(here: Here) -> Result<Json<Vec<Transaction>>, Problem> {
     here.may("loans:read")?;
-    done(&here.view, &here.reference).map(Json)
+    let mut done = done(&here.view, &here.reference)?;
+    let (book, party) = (here.view.desk.name(), &here.caller.party);
+    for sale in done.iter_mut().filter(|done| done.action == "transfer") {
+        let known = sale.reference.take().unwrap_or_default();
+        let own = sales::own_key(&here.registry, book, party, &known);
+        let own = own.map_err(|error| Api::unreachable(&error))?;
+        sale.reference = Some(own.unwrap_or(known));
+    }
+    Ok(Json(done))
 }
 
 /// What was done to a loan, oldest first.
-pub(crate) fn done(view: &View, reference: &str) -> Result<Vec<Transaction>, Problem> {
+fn done(view: &View, reference: &str) -> Result<Vec<Transaction>, Problem> {
     let application = view.look(|seen| {
         let place = seen.find_loan(reference)?;
         Ok::<_, Problem>(seen.book.loan_in(place).application)

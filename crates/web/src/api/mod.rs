@@ -14,6 +14,7 @@ mod openapi;
 mod persons;
 mod reference;
 mod refused;
+mod sales;
 mod sandbox;
 pub mod shape;
 mod underwriting;
@@ -31,7 +32,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query
 use axum::http::request::Parts;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router, body};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,7 @@ pub use applications::show as show_application;
 pub use decider::Deciders;
 pub(crate) use events::shown as show_event;
 pub(crate) use leaving::announce;
+pub(crate) use loans::permit;
 pub use loans::show as show_loan;
 pub use openapi::document;
 pub(crate) use reference::show as docs;
@@ -66,7 +68,7 @@ impl Api {
     }
 
     /// The same of a registry, which may be reached again soon.
-    fn unreachable(error: &impl Display) -> Problem {
+    pub(crate) fn unreachable(error: &impl Display) -> Problem {
         tracing::error!("{error}");
         Problem::new(
             problem::UNAVAILABLE,
@@ -127,6 +129,8 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
             get(loans::transactions).post(loans::instruct),
         )
         .route("/loans/{reference}/reversals", post(loans::reverse))
+        .route("/sales", get(sales::list))
+        .route("/sales/{reference}", delete(sales::take_back))
         .route("/loans/{reference}/postings", get(loans::postings));
     let agreement = if service.sandbox {
         agreement.layer(from_fn(sandbox::trigger))

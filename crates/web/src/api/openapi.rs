@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{applications, books, bulk, events, loans, persons, sandbox, underwriting, webhooks};
+use super::{
+    applications, books, bulk, events, loans, persons, sales, sandbox, underwriting, webhooks,
+};
 use crate::access::SCOPES;
 use crate::problem::Problem;
 
@@ -49,6 +51,8 @@ const COMMON: &str = include_str!("common.json");
         loans::instruct,
         loans::reverse,
         loans::postings,
+        sales::list,
+        sales::take_back,
         persons::store,
         persons::read,
         persons::erase,

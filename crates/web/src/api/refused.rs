@@ -8,17 +8,24 @@ use crate::refusals::{self, Refusal};
 use crate::trace;
 
 impl Here {
-    /// Has what is asked for a loan carried out; if it is refused, or cannot be asked, that is kept.
+    /// Has a command about a loan carried out, as [`Here::keeping`] does.
     pub(super) async fn carry_out(
         &self,
         key: &str,
         command: Result<Command, Problem>,
     ) -> Result<Answer, Problem> {
+        self.keeping(key, async { self.view.desk.execute(command?).await })
+            .await
+    }
+
+    /// Does what is asked for a loan; if it is refused, or cannot be asked, that is kept.
+    pub(super) async fn keeping<T>(
+        &self,
+        key: &str,
+        done: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         trace::about("reference", key);
-        let answer = match command {
-            Ok(command) => self.view.desk.execute(command).await,
-            Err(problem) => Err(problem),
-        };
+        let answer = done.await;
         if let Err(problem) = &answer {
             let day = self.view.desk.look(|book| book.business_date());
             let refused = Refusal::of(key, &self.reference, problem, day.0);

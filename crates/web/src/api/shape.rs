@@ -517,8 +517,42 @@ pub struct Close {
 pub struct Receipt {
     /// Its key.
     pub reference: String,
-    /// `done`, or `known` if it had been carried out before, word for word the same.
+    /// `done`, or `known` if it had been carried out before, word for word the same; `unmatched` if it
+    /// is a sale that waits for its other side to instruct the same.
     pub outcome: String,
+}
+
+/// A sale that waits for one of its sides to instruct what the other has.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnmatchedSale {
+    /// The caller's key, if the caller has instructed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Key of the loan.
+    pub loan: String,
+    /// Id of the lender that sells.
+    pub seller: String,
+    /// Id of the lender that buys.
+    pub buyer: String,
+    /// Id of the side that it waits for.
+    pub waits_for: String,
+    /// Part of what the seller holds.
+    pub part: String,
+    /// Price of the principal.
+    pub price: String,
+    /// The sale in words: whoever agrees instructs the same, with the same value date.
+    #[schema(example = "sell 50.00% river cloud 98.00%")]
+    pub instruction: String,
+    /// Value date.
+    #[schema(format = Date)]
+    pub value_date: String,
+    /// Last business date on which it waits.
+    #[schema(format = Date)]
+    pub valid_to: String,
+    /// Principal that is sold, as the loan stands now.
+    pub outstanding: Money,
+    /// Days for which the loan is past due.
+    pub days_past_due: i32,
 }
 
 /// What became of a line of a stream.

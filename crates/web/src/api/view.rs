@@ -182,6 +182,15 @@ impl Seen<'_> {
         }
     }
 
+    /// A party's key of an instruction, as the book has it: the servicer's as they are, those of any
+    /// other party behind its id, so that nobody meets another's keys.
+    pub fn book_key(&self, party: PartyId, key: &str) -> String {
+        match party == self.agreement.servicer {
+            true => key.to_owned(),
+            false => format!("{}/{key}", self.name(party)),
+        }
+    }
+
     /// Id of any party.
     pub fn name(&self, party: PartyId) -> &str {
         let parties = &self.agreement.file.party;

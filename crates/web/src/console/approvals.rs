@@ -3,16 +3,20 @@
 use axum::extract::Path;
 use axum::response::Response;
 use tandem_domain::agreement::Agreement;
-use tandem_domain::book::{Book, Command, Event, Instruction, Loan, words};
-use tandem_domain::loan::Status;
+use tandem_domain::book::{Command, Event, Instruction, Loan, words};
+use tandem_domain::calendar::Day;
+use tandem_domain::loan::{Action, Sale, Status};
 
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
 use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::{self, Doer, Person, Role};
 use super::scope::Scope;
-use super::{Console, amendments, audit};
+use super::{Console, amendments, audit, unmatched};
+use crate::api::permit;
+use crate::problem::Problem;
 use crate::read::EventRow;
 use crate::registry::{self, Row, values};
+use crate::sales;
 
 /// The table of proposals.
 pub(super) const SCHEMA: &str = "
@@ -34,6 +38,13 @@ create table if not exists proposal (
 ) strict;
 create index if not exists proposal_party on proposal (book, party, state, id);
 create index if not exists proposal_loan on proposal (book, party, loan);
+create table if not exists proposal_sale (
+    proposal integer primary key references proposal (id),
+    -- In days since 1970.
+    value_date integer not null,
+    -- True if it agrees to what the other side has instructed.
+    agrees integer not null
+) strict;
 ";
 
 /// Proposals that are shown of those decided.
@@ -51,14 +62,22 @@ pub(super) struct Proposal {
     decider_name: Option<String>,
     state: String,
     outcome: String,
+    /// Value date of a sale, and whether it agrees to what the other side has instructed.
+    sale: Option<(Day, bool)>,
 }
 
-/// The columns of proposals.
+/// The columns of proposals. A sale that is approved waits for its other side (`unmatched`) until that
+/// has instructed the same, or until it waits no more.
 fn columns() -> String {
     format!(
-        "proposal.id, proposal.key, loan, words, reason, other.name, state, outcome, {}
+        "proposal.id, proposal.key, loan, words, reason, other.name,
+         case state when 'unmatched' then coalesce(
+            (select case when book_key is null then 'unmatched' else 'done' end from sale where
+             sale.book = proposal.book and sale.party = proposal.party and sale.key = proposal.key),
+            'ended') else state end, outcome, value_date, agrees, {}
          from proposal join person one on one.id = proposer
-         left join person other on other.id = decider",
+         left join person other on other.id = decider
+         left join proposal_sale on proposal_sale.proposal = proposal.id",
         Doer::COLUMNS
     )
 }
@@ -74,16 +93,30 @@ impl Proposal {
             decider_name: row.get(5)?,
             state: row.get(6)?,
             outcome: row.get(7)?,
-            proposer: Doer::read(row, 8)?,
+            sale: match row.get::<Option<i32>>(8)? {
+                Some(value_date) => Some((Day(value_date), row.get(9)?)),
+                None => None,
+            },
+            proposer: Doer::read(row, 10)?,
         })
     }
 
     fn tone(&self) -> Tone {
         match self.state.as_str() {
             "done" => Tone::Good,
-            "open" => Tone::Warn,
+            "open" | "unmatched" => Tone::Warn,
             "refused" => Tone::Bad,
             _ => Tone::Plain,
+        }
+    }
+
+    /// The loan, with its page; who agrees to buy of it may not see that yet.
+    fn loan(&self) -> Cell {
+        let loan = self.loan.clone();
+        let buys = self.sale.is_some_and(|(_, agrees)| agrees);
+        match buys && self.state != "done" {
+            true => Cell::text(loan),
+            false => Cell::Link(loan.clone(), super::loans::path(&loan)),
         }
     }
 
@@ -92,31 +125,121 @@ impl Proposal {
         matches!(self.state.as_str(), "open" | "approved")
     }
 
-    /// The command that carries it out; the error says what is wrong with it.
-    fn command(&self, book: &Book, agreement: &Agreement) -> Result<Command, String> {
+    /// What carries it out, if the party may do it; the error says what is wrong with it.
+    fn asked(&self, scope: &Scope<'_>) -> Result<Asked, String> {
+        let deed = Deed::read(&self.words, scope.agreement())?;
+        deed.permit(scope)?;
         let application = self.loan.clone();
-        if self.words == "charge-off" {
-            return Ok(Command::ChargeOff { application });
+        let (key, book) = (self.key.clone(), scope.book);
+        Ok(match deed {
+            Deed::ChargeOff => Asked::Command(Command::ChargeOff { application }),
+            Deed::Reverse(of) => {
+                let loan = book.loan(&self.loan).map(|(place, _)| place);
+                let own = book.instruction(&of);
+                if own.is_none_or(|(place, _)| Some(place) != loan) {
+                    return Err(format!("loan `{application}` has no instruction `{of}`"));
+                }
+                Asked::Command(Command::Reverse { key, of })
+            }
+            Deed::Does(Action::Transfer(sale)) => {
+                let (value_date, agrees) = self.sale.unwrap_or((book.business_date(), false));
+                Asked::Sale(sales::Asked {
+                    key,
+                    loan: application,
+                    sale,
+                    value_date,
+                    agrees,
+                })
+            }
+            Deed::Does(action) => Asked::Command(Command::Instruct(Instruction {
+                key,
+                application,
+                value_date: book.business_date(),
+                action,
+            })),
+        })
+    }
+}
+
+/// What carries a proposal out.
+enum Asked {
+    Command(Command),
+    Sale(sales::Asked),
+}
+
+/// What can be proposed.
+pub(super) enum Deed {
+    ChargeOff,
+    /// Takes back the instruction with this key.
+    Reverse(String),
+    Does(Action),
+}
+
+impl Deed {
+    /// What a form proposes: each field is read by itself.
+    fn of(fields: &Fields, scope: &Scope<'_>) -> Result<Deed, String> {
+        let get = |name| fields.get(name).trim();
+        let rate = |name| {
+            get(name)
+                .parse()
+                .map_err(|error| format!("{name}: {error}"))
+        };
+        Ok(match get("what") {
+            "charge-off" => Deed::ChargeOff,
+            "reverse" => Deed::Reverse(get("of").to_owned()),
+            "waive" => Deed::Does(Action::Waive {
+                component: words::waivable(get("component")).ok_or_else(|| {
+                    let found = get("component");
+                    format!("component: `{found}` is not waived; choose fee, penalty or interest")
+                })?,
+                amount: scope
+                    .currency()
+                    .amount(get("amount"))
+                    .map_err(|error| format!("amount: {error}"))?,
+            }),
+            "sell" => Deed::Does(Action::Transfer(Sale {
+                seller: scope.party,
+                buyer: scope.agreement().party_id(get("buyer")).ok_or_else(|| {
+                    let found = get("buyer");
+                    format!("buyer: there is no party `{found}`; choose one of the agreement's")
+                })?,
+                part: rate("part")?,
+                price: rate("price")?,
+            })),
+            other => {
+                return Err(format!(
+                    "`{other}` cannot be proposed; use a form of the loan"
+                ));
+            }
+        })
+    }
+
+    /// Reads what [`Deed::words`] wrote.
+    fn read(text: &str, agreement: &Agreement) -> Result<Deed, String> {
+        if text == "charge-off" {
+            return Ok(Deed::ChargeOff);
         }
-        if let Some(of) = self.words.strip_prefix("reverse ") {
-            let loan = book.loan(&self.loan).map(|(place, _)| place);
-            let own = book
-                .instruction(of)
-                .filter(|(place, _)| Some(*place) == loan);
-            return match own {
-                Some(_) => Ok(Command::Reverse {
-                    key: self.key.clone(),
-                    of: of.to_owned(),
-                }),
-                None => Err(format!("loan `{application}` has no instruction `{of}`")),
-            };
+        match text.strip_prefix("reverse ") {
+            Some(of) => Ok(Deed::Reverse(of.to_owned())),
+            None => words::parse(text, agreement).map(Deed::Does),
         }
-        Ok(Command::Instruct(Instruction {
-            key: self.key.clone(),
-            application,
-            value_date: book.business_date(),
-            action: words::parse(&self.words, agreement)?,
-        }))
+    }
+
+    fn words(&self, agreement: &Agreement) -> String {
+        match self {
+            Deed::ChargeOff => "charge-off".to_owned(),
+            Deed::Reverse(of) => format!("reverse {of}"),
+            Deed::Does(action) => words::write(action, agreement),
+        }
+    }
+
+    /// Refuses what is not the party's to do.
+    fn permit(&self, scope: &Scope<'_>) -> Result<(), String> {
+        let action = match self {
+            Deed::Does(action) => Some(action),
+            Deed::ChargeOff | Deed::Reverse(_) => None,
+        };
+        permit(scope.seen(), action).map_err(|problem| problem.detail)
     }
 }
 
@@ -288,14 +411,13 @@ fn table(visit: &Visit, person: &Person, proposals: &[Proposal], with_loan: bool
     ])
     .empty(visit.t("approval.none"));
     for proposal in proposals {
-        let loan = proposal.loan.clone();
         let mut people = vec![proposal.proposer.name.clone()];
         people.extend(proposal.decider_name.clone());
         let what = vec![proposal.words.clone(), proposal.outcome.clone()];
         table.row(vec![
             match with_loan {
-                true => Cell::Link(loan.clone(), super::loans::path(&loan)),
-                false => Cell::text(loan),
+                true => proposal.loan(),
+                false => Cell::text(proposal.loan.clone()),
             },
             Cell::Lines(what.into_iter().filter(|line| !line.is_empty()).collect()),
             Cell::text(proposal.reason.clone()),
@@ -345,6 +467,7 @@ pub(super) async fn list(signed: Signed) -> Result<Response, Fault> {
     let section = Section::new("open", visit.t("approval.open"));
     sheet.section(section.with(Block::Table(table(visit, &signed.person, &open, true))));
     sheet.sections.extend(amendments::section(&signed, true)?);
+    sheet.sections.extend(unmatched::section(&signed)?);
     let section = Section::new("decided", visit.t("approval.decided"));
     sheet.section(section.with(Block::Table(table(visit, &signed.person, &decided, true))));
     visit.page(&sheet)
@@ -376,10 +499,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     ));
     let fact = |key: &str, cell| (visit.t(key).to_owned(), cell);
     let mut facts = vec![
-        fact(
-            "ledger.loan",
-            Cell::Link(proposal.loan.clone(), super::loans::path(&proposal.loan)),
-        ),
+        fact("ledger.loan", proposal.loan()),
         fact("approval.what", Cell::Code(proposal.words.clone())),
         fact("approval.reason", Cell::text(proposal.reason.clone())),
         fact(
@@ -387,6 +507,10 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
             Cell::text(proposal.proposer.name.clone()),
         ),
     ];
+    if let Some((value_date, _)) = proposal.sale {
+        let day = Cell::text(value_date.to_string());
+        facts.push(fact("approval.value_date", day));
+    }
     if let Some(decider) = &proposal.decider_name {
         facts.push(fact("approval.decider", Cell::text(decider.clone())));
     }
@@ -414,9 +538,14 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
                 submit: visit.t(key).to_owned(),
             })
         };
+        let text = match proposal.sale {
+            None => "approval.approve_text",
+            Some((_, false)) => "approval.approve_sale_text",
+            Some((_, true)) => "approval.approve_purchase_text",
+        };
         sheet.section(
             Section::new("decide", visit.t("approval.decide"))
-                .with(Block::Text(visit.t("approval.approve_text").to_owned()))
+                .with(Block::Text(visit.t(text).to_owned()))
                 .with(form("approve", "approval.approve"))
                 .with(form("reject", "approval.reject")),
         );
@@ -429,50 +558,46 @@ pub(super) fn not_apart(visit: &Visit, other: &Doer) -> String {
     visit.language.fill("approval.not_apart", &[&other.name])
 }
 
-/// What a form proposes, in the words of instructions.
-fn proposed(fields: &Fields, scope: &Scope<'_>) -> String {
-    let get = |name| fields.get(name).trim();
-    let own = &scope.agreement().party(scope.party).id;
-    match get("what") {
-        "charge-off" => "charge-off".to_owned(),
-        "waive" => {
-            let currency = scope.currency();
-            format!("waive {} {} {currency}", get("component"), get("amount"))
-        }
-        "reverse" => format!("reverse {}", get("of")),
-        "sell" => format!(
-            "sell {} {own} {} {}",
-            get("part"),
-            get("buyer"),
-            get("price")
-        ),
-        _ => String::new(),
+pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, Fault> {
+    signed.must(&[Role::Operations])?;
+    let loan = fields.get("loan");
+    let deed = signed.look(|scope| {
+        scope.loan(loan)?;
+        Ok(Deed::of(&fields, scope))
+    })?;
+    match deed {
+        Ok(deed) => add(&signed, loan, &deed, None, fields.get("reason")),
+        Err(wrong) => refuse(&signed.visit, loan, wrong),
     }
 }
 
-pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, Fault> {
-    signed.must(&[Role::Operations])?;
+/// Adds a proposal. One that agrees to what the other side of a sale has instructed has its value date.
+pub(super) fn add(
+    signed: &Signed,
+    loan: &str,
+    deed: &Deed,
+    agreed: Option<Day>,
+    reason: &str,
+) -> Result<Response, Fault> {
     let visit = &signed.visit;
-    let loan = fields.get("loan");
     let key = crate::hex(&people::random::<12>());
     let proposal = signed.look(|scope| {
-        scope.loan(loan)?;
-        let own = fields.get("what") == "sell";
-        if !own && !scope.services() {
-            return Err(Fault::Forbidden);
-        }
+        deed.permit(scope).map_err(|_| Fault::Forbidden)?;
+        let is_sale = matches!(deed, Deed::Does(Action::Transfer(_)));
+        let value_date = agreed.unwrap_or(scope.book.business_date());
         let proposal = Proposal {
             id: 0,
             key: format!("console-{key}"),
             loan: loan.to_owned(),
-            words: proposed(&fields, scope),
-            reason: fields.get("reason").trim().to_owned(),
+            words: deed.words(scope.agreement()),
+            reason: reason.trim().to_owned(),
             proposer: Doer::from(&signed.person),
             decider_name: None,
             state: String::new(),
             outcome: String::new(),
+            sale: is_sale.then_some((value_date, agreed.is_some())),
         };
-        let wrong = match proposal.command(scope.book, scope.agreement()) {
+        let wrong = match proposal.asked(scope) {
             Err(wrong) => Some(wrong),
             Ok(_) if proposal.reason.is_empty() => Some(visit.t("approval.no_reason").to_owned()),
             Ok(_) => None,
@@ -484,9 +609,9 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
         Err(wrong) => return refuse(visit, loan, wrong),
     };
     visit.console.registry.change(|tables| {
-        tables.execute(
+        let id: i64 = tables.value(
             "insert into proposal (key, party, loan, words, reason, proposer, proposed_at, book)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) returning id",
             values![
                 proposal.key,
                 &signed.person.party,
@@ -497,7 +622,13 @@ pub(super) async fn propose(signed: Signed, fields: Fields) -> Result<Response, 
                 visit.console.now(),
                 signed.desk.name()
             ],
-        )
+        )?;
+        if let Some((value_date, agrees)) = proposal.sale {
+            let text =
+                "insert into proposal_sale (proposal, value_date, agrees) values (?1, ?2, ?3)";
+            tables.execute(text, values![id, value_date.0, agrees])?;
+        }
+        registry::Result::Ok(())
     })?;
     Ok(go("/console/approvals"))
 }
@@ -546,11 +677,11 @@ pub(super) async fn decide(
         return Ok(go(&format!("/console/approvals/{id}")));
     }
     if state == "approved" {
-        let command = signed.look(|scope| Ok(proposal.command(scope.book, scope.agreement())))?;
-        let (state, outcome) = match command {
+        let (state, outcome) = match signed.look(|scope| Ok(proposal.asked(scope)))? {
             Err(wrong) => ("refused", wrong),
-            Ok(command) => match signed.desk.execute(command).await {
-                Ok(_) => ("done", String::new()),
+            Ok(asked) => match carry_out(&signed, asked).await {
+                Ok(sales::Outcome::Carried(_)) => ("done", String::new()),
+                Ok(sales::Outcome::Waits) => ("unmatched", String::new()),
                 Err(problem) if problem.retryable => ("open", problem.detail),
                 Err(problem) => ("refused", problem.detail),
             },
@@ -563,4 +694,17 @@ pub(super) async fn decide(
         }
     }
     Ok(go(&format!("/console/approvals/{id}")))
+}
+
+async fn carry_out(signed: &Signed, asked: Asked) -> Result<sales::Outcome, Problem> {
+    match asked {
+        Asked::Command(command) => {
+            let answer = signed.desk.execute(command).await?;
+            Ok(sales::Outcome::Carried(answer))
+        }
+        Asked::Sale(asked) => {
+            let registry = &signed.visit.console.registry;
+            sales::instruct(registry, &signed.view(), asked).await
+        }
+    }
 }

@@ -184,7 +184,11 @@ fn all(signed: &Signed) -> Result<Vec<Case>, Fault> {
         }
         // What was sent again and taken is no case any more.
         let refused = refused.iter();
-        for refusal in refused.filter(|one| scope.book.instruction(&one.key).is_none()) {
+        let taken = |one: &Refusal| {
+            let key = scope.seen().book_key(scope.party, &one.key);
+            scope.book.instruction(&key).is_some()
+        };
+        for refusal in refused.filter(|one| !taken(one)) {
             let Refusal {
                 key,
                 loan,

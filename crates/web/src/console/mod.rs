@@ -29,6 +29,7 @@ mod settlements;
 mod sign_in;
 mod team;
 mod texts;
+mod unmatched;
 mod webhooks;
 
 #[cfg(test)]
@@ -162,6 +163,8 @@ pub fn router(console: Console) -> Router {
         .route("/approvals", get(approvals::list).post(approvals::propose))
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/{what}", post(approvals::decide))
+        .route("/sales/{id}", get(unmatched::show))
+        .route("/sales/{id}/{what}", post(unmatched::decide))
         .route("/developer", get(developer::show).post(developer::add))
         .route("/developer/close-day", post(developer::close_day))
         .route("/developer/{client}", get(developer::client))

@@ -273,7 +273,8 @@ impl Top {
             party: party.clone(),
             day: day.to_string(),
             proposals: super::approvals::waiting(console, desk.name(), person)?
-                + super::amendments::waiting(console, desk.name(), person, parties)?,
+                + super::amendments::waiting(console, desk.name(), person, parties)?
+                + super::unmatched::waiting(console, desk.name(), person, *day)?,
             changes: super::team::waiting(console, person)?,
         }))
     }
@@ -425,9 +426,10 @@ impl Visit {
 }
 
 /// Pages below others, by what their addresses do not tell.
-const ABOVE: [(&str, &str); 2] = [
+const ABOVE: [(&str, &str); 3] = [
     ("/console/webhooks", "/console/developer"),
     ("/console/archives", "/console/loans"),
+    ("/console/sales", "/console/approvals"),
 ];
 
 /// Adds a cookie to an answer.

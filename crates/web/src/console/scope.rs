@@ -17,16 +17,20 @@ pub(super) struct Scope<'b> {
 }
 
 impl Signed {
+    /// The book as the API shows it to the person's party.
+    pub(super) fn view(&self) -> View {
+        View {
+            desk: self.desk.clone(),
+            party: self.party,
+        }
+    }
+
     /// Looks at the book as the person's party.
     pub(super) fn look<T>(
         &self,
         look: impl FnOnce(&Scope<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let view = View {
-            desk: self.desk.clone(),
-            party: self.party,
-        };
-        view.look(|seen| {
+        self.view().look(|seen| {
             look(&Scope {
                 book: seen.book,
                 party: seen.party,
@@ -44,6 +48,11 @@ impl<'b> Scope<'b> {
 
     pub(super) fn currency(&self) -> Currency {
         self.agreement().currency()
+    }
+
+    /// The same as the API has it.
+    pub(super) fn seen(&self) -> &'b Seen<'b> {
+        self.seen
     }
 
     /// Name of a party.

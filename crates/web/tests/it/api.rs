@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use tandem_web::refusals;
+use tandem_web::{refusals, registry};
 
-use crate::service::{BOOK, Running};
+use crate::service::{BOOK, Party, Running};
 
 pub(crate) fn application(reference: &str) -> Value {
     json!({
@@ -151,8 +151,14 @@ fn a_loan_lives_through_the_api() {
     assert_eq!(status, 201);
     let (_, loan) = lender.get("/loans/A-1");
     assert_eq!(loan["totals"]["received"], money(0));
-    let waiver = json!({"reference": "W-1", "instruction": "sell 50% river cloud 98%"});
-    let (status, sold) = lender.post("/loans/A-1/transactions", &waiver);
+    let sale = json!({"reference": "W-1", "instruction": "sell 50% river cloud 98%"});
+    let (status, sold) = lender.post("/loans/A-1/transactions", &sale);
+    assert_eq!(
+        (status, &sold["outcome"]),
+        (202, &json!("unmatched")),
+        "{sold}"
+    );
+    let (status, sold) = servicer.post("/loans/A-1/transactions", &sale);
     assert_eq!((status, &sold["outcome"]), (201, &json!("done")), "{sold}");
 
     // The same after the service was stopped and started, also without its rows.
@@ -619,6 +625,248 @@ fn what_is_not_yours_does_not_exist() {
         .call("GET", "/v1/agreements", None, None)
         .unwrap();
     assert_eq!(of_none.json(), json!([]));
+}
+
+/// The seller and the buyer of a share both instruct its sale.
+#[test]
+fn a_sale_takes_both_sides() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    let (_, offered) = platform.post("/applications", &application("A-1"));
+    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let (_, agreement) = platform.get("");
+    let day = agreement["business_date"].as_str().unwrap();
+    let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
+    let mut harbour = running.client("harbour");
+    let said = |(status, body): (u16, Value)| {
+        let (code, detail) = (body["code"].as_str(), body["detail"].as_str());
+        format!("{status} {}: {}", code.unwrap(), detail.unwrap())
+    };
+    let outcome = |(status, body): (u16, Value)| {
+        let outcome = body["outcome"].as_str().unwrap_or_default();
+        format!("{status} {outcome}")
+    };
+    let to = "/loans/A-1/transactions";
+    let sell = |reference: &str, words: &str| json!({"reference": reference, "instruction": words});
+    let sale = "sell 50% river harbour 98%";
+    let held = |party: &mut Party| {
+        let (_, loan) = party.get("/loans/A-1");
+        let parts = loan["parts"].as_array().unwrap().iter();
+        let parts = parts.map(|part| {
+            (
+                part["lender"].clone(),
+                part["outstanding"]["amount"].clone(),
+            )
+        });
+        parts.collect::<Vec<_>>()
+    };
+    let before = held(&mut river);
+
+    // Neither the servicer nor anybody else sells what another holds, and nobody buys for another.
+    let nobody =
+        "403 forbidden: a sale is instructed by its seller and its buyer, and by nobody else";
+    assert_eq!(said(cloud.post(to, &sell("S-0", sale))), nobody);
+    assert_eq!(said(platform.post(to, &sell("S-0", sale))), nobody);
+    assert_eq!(
+        said(river.post(to, &sell("S-0", "sell 100% cloud harbour 98%"))),
+        nobody
+    );
+    // A buyer that does not see the loan is told nothing of it, unless its holder asks it.
+    let missing = "404 not_found: there is no such loan for this caller";
+    assert_eq!(said(harbour.post(to, &sell("B-1", sale))), missing);
+    assert_eq!(
+        said(harbour.post("/loans/A-9/transactions", &sell("B-1", sale))),
+        missing
+    );
+    // What the book refuses at once does not wait.
+    for (words, date, refused) in [
+        (
+            "sell 50% river bazaar 98%",
+            day,
+            "422 bad_party: `bazaar` cannot buy: it is not a lender by its kind; name a lender",
+        ),
+        (
+            "sell 50% river harbour 201%",
+            day,
+            "422 bad_rate: a price of 201.00% is not possible; it must lie between 0.00% and 200.00%",
+        ),
+        (
+            sale,
+            "2030-01-01",
+            "422 in_future: value date 2030-01-01 lies after the business date",
+        ),
+    ] {
+        let mut body = sell("S-0", words);
+        body["value_date"] = json!(date);
+        let answer = said(river.post(to, &body));
+        assert!(answer.starts_with(refused), "{answer}");
+    }
+    let long = "S".repeat(75);
+    assert_eq!(
+        said(river.post(to, &sell(&long, sale))),
+        "422 invalid: a reference of yours has 1 to 74 characters"
+    );
+    assert_eq!(harbour.get("/sales"), (200, json!([])));
+
+    // The seller's waits for the buyer, which sees what it is asked to buy.
+    assert_eq!(outcome(river.post(to, &sell("S-1", sale))), "202 unmatched");
+    assert_eq!(outcome(river.post(to, &sell("S-1", sale))), "202 unmatched");
+    assert_eq!(
+        said(river.post(to, &sell("S-1", "sell 50% river harbour 97%"))),
+        "422 key_used: key `S-1` was used before with other content; use a new key"
+    );
+    let parts = offered["offer"]["parts"].as_array().unwrap();
+    let part = parts.iter().find(|part| part["lender"] == "river").unwrap();
+    let half = part["amount"]["amount"].as_i64().unwrap() / 2;
+    let (_, waiting) = harbour.get("/sales");
+    let valid_to = waiting[0]["valid_to"].clone();
+    let mut expected = json!({
+        "loan": "A-1",
+        "seller": "river",
+        "buyer": "harbour",
+        "waits_for": "harbour",
+        "part": "50.00%",
+        "price": "98.00%",
+        "instruction": "sell 50.00% river harbour 98.00%",
+        "value_date": day,
+        "valid_to": valid_to,
+        "outstanding": money(half),
+        "days_past_due": 0,
+    });
+    assert_eq!(waiting, json!([expected]));
+    expected["reference"] = json!("S-1");
+    assert_eq!(river.get("/sales").1, json!([expected]));
+    assert_eq!(cloud.get("/sales").1, json!([]));
+    assert_eq!(said(harbour.get("/loans/A-1")), missing);
+    assert_eq!(held(&mut river), before);
+
+    // What does not match waits in a place of its own; each side takes back its own.
+    assert_eq!(
+        outcome(harbour.post(to, &sell("B-0", "sell 50% river harbour 90%"))),
+        "202 unmatched"
+    );
+    let (_, waiting) = river.get("/sales");
+    assert_eq!(waiting[1]["waits_for"], "river");
+    assert_eq!(harbour.delete("/sales/S-1"), 404);
+    assert_eq!(river.delete("/sales/B-0"), 404);
+    assert_eq!(harbour.delete("/sales/B-0"), 204);
+    assert_eq!(harbour.delete("/sales/B-0"), 404);
+    assert_eq!(held(&mut river), before);
+
+    // What matches is carried out, and known to both sides by their own keys.
+    assert_eq!(outcome(harbour.post(to, &sell("B-1", sale))), "201 done");
+    assert_eq!(outcome(harbour.post(to, &sell("B-1", sale))), "201 known");
+    assert_eq!(outcome(river.post(to, &sell("S-1", sale))), "201 known");
+    assert_eq!(river.delete("/sales/S-1"), 404);
+    assert_eq!(harbour.get("/sales").1, json!([]));
+    for (party, reference) in [
+        (&mut river, "S-1"),
+        (&mut harbour, "B-1"),
+        (&mut cloud, "river/S-1"),
+    ] {
+        let (_, done) = party.get(to);
+        assert_eq!(done[0]["reference"], reference, "{done}");
+    }
+    let after = held(&mut harbour);
+    assert!(
+        after.contains(&(json!("harbour"), json!(half))),
+        "{after:?}"
+    );
+
+    // The refusal of a match goes to the second; the first waits on.
+    let rest = "sell 100% river harbour 98%";
+    assert_eq!(
+        outcome(harbour.post(to, &sell("B-2", rest))),
+        "202 unmatched"
+    );
+    let all = "sell 100% river cloud 98%";
+    assert_eq!(outcome(river.post(to, &sell("S-2", all))), "202 unmatched");
+    assert_eq!(outcome(cloud.post(to, &sell("C-2", all))), "201 done");
+    let nothing = "422 bad_party: `river` cannot sell: it holds nothing of the loan on that day; \
+                   name a holder";
+    assert_eq!(said(river.post(to, &sell("S-3", rest))), nothing);
+    let (_, waiting) = harbour.get("/sales");
+    assert_eq!(waiting[0]["reference"], "B-2", "{waiting}");
+    // It lapses after five business days.
+    let last = waiting[0]["valid_to"].as_str().unwrap();
+    platform.post("/days", &json!({ "day": day }));
+    assert_eq!(harbour.get("/sales").1, waiting);
+    platform.post("/days", &json!({ "day": last }));
+    assert_eq!(harbour.get("/sales").1, json!([]));
+}
+
+/// Between the match and the book a service may stop; and nobody fills the registry.
+#[test]
+fn what_matched_is_carried_out_by_whoever_sends_it_again() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    platform.post("/applications", &application("A-1"));
+    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
+    let to = "/loans/A-1/transactions";
+    let sell = |reference: &str, part: &str| {
+        let words = format!("sell {part} river cloud 98%");
+        json!({"reference": reference, "instruction": words})
+    };
+    let run = |sql: &str| {
+        let done: registry::Result<usize> = running
+            .service
+            .registry
+            .change(|tables| tables.execute(sql, &[]));
+        assert!(done.unwrap() > 0);
+    };
+    assert_eq!(river.post(to, &sell("S-1", "50%")).0, 202);
+    run("insert into sale
+         (book, party, key, loan, seller, buyer, part, price, value_date, valid_to)
+         select book, buyer, 'B-1', loan, seller, buyer, part, price, value_date, valid_to
+         from sale");
+    run("update sale set book_key = 'river/S-1'");
+    assert_eq!(river.delete("/sales/S-1"), 404);
+    let (status, sold) = cloud.post(to, &sell("B-1", "50%"));
+    assert_eq!((status, &sold["outcome"]), (201, &json!("done")), "{sold}");
+    let (status, sold) = river.post(to, &sell("S-1", "50%"));
+    assert_eq!((status, &sold["outcome"]), (201, &json!("known")), "{sold}");
+
+    run("insert into sale
+         (book, party, key, loan, seller, buyer, part, price, value_date, valid_to)
+         with recursive n (n) as (select 1 union all select n + 1 from n where n < 1000)
+         select book, party, 'W-' || n, loan, seller, buyer, part, price, value_date, valid_to
+         from n, sale where party = 'river'");
+    let (status, full) = river.post(to, &sell("S-2", "25%"));
+    assert_eq!(
+        (status, full["detail"].as_str().unwrap()),
+        (
+            409,
+            "1000 sales wait for their other sides already; take some back, or wait until they lapse"
+        )
+    );
+    // They are not in the other's way.
+    assert_eq!(cloud.post(to, &sell("B-2", "25%")).0, 202);
+}
+
+/// No party meets the keys of another.
+#[test]
+fn keys_of_instructions_are_a_party_s_own() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    platform.post("/applications", &application("A-1"));
+    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
+    let to = "/loans/A-1/transactions";
+    let sale = json!({"reference": "P-1", "instruction": "sell 1% river cloud 98%"});
+    let paid = json!({"reference": "P-1", "amount": money(1)});
+    // A key that the servicer has used is free for a lender, and the other way round.
+    assert_eq!(cloud.post("/loans/A-1/payments", &paid).0, 201);
+    assert_eq!(river.post(to, &sale).0, 202);
+    let bought = json!({"reference": "C-1", "instruction": "sell 1% river cloud 98%"});
+    assert_eq!(cloud.post(to, &bought).0, 201);
+    let next = json!({"reference": "P-2", "instruction": "sell 1% river cloud 98%"});
+    assert_eq!(river.post(to, &next).0, 202);
+    let paid = json!({"reference": "P-2", "amount": money(1)});
+    assert_eq!(cloud.post("/loans/A-1/payments", &paid).0, 201);
+    // The servicer takes a sale back by its key in the book.
+    let reversal = json!({"reference": "R-1", "of": "river/P-1"});
+    assert_eq!(cloud.post("/loans/A-1/reversals", &reversal).0, 201);
 }
 
 /// A person's data is kept for one party, and a book knows a token alone.

@@ -29,7 +29,8 @@ const OF_2: &[&str] = &["harbour", "cloud", "bazaar", "shield"];
 const OWN_PART: [&str; 3] = ["/agreement/text/", "/settlements/", "/ledger/accounts/"];
 
 /// What can be asked for by the routes that end in `{what}`; the rest is answered like nothing.
-const ACTIONS: [&str; 12] = [
+const ACTIONS: [&str; 13] = [
+    "agree",
     "approve",
     "decline",
     "disable",
@@ -78,6 +79,11 @@ async fn things(book: &Book, console: &Browser) -> Vec<Thing> {
         .fill("/console/loans/A-1", "/console/approvals", &sale)
         .await;
     assert_eq!(page.location, "/console/approvals", "{}", page.body);
+    let mut second = console
+        .signed_in("second", "river", &[Role::Approver])
+        .await;
+    let approve = "/console/approvals/1/approve";
+    second.fill("/console/approvals", approve, &[]).await;
     let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
     let keys = vec![SigningKey::from_pem(&pem).unwrap().public().to_jwk()];
     let keys = serde_json::to_string(&Jwks { keys }).unwrap();
@@ -140,6 +146,7 @@ async fn things(book: &Book, console: &Browser) -> Vec<Thing> {
         thing("/cases/", back, no_back, &["river", "cloud"]),
         thing("/agreement/amendments/", "1", "99", river),
         thing("/approvals/", "1", "99", river),
+        thing("/sales/", "1", "99", &["river", "cloud"]),
         thing("/developer/", "river-1", "river-9", river),
         thing("/webhooks/", &webhook, "wh_none", river),
         thing("/people/", "1", "99", river),

@@ -11,6 +11,7 @@ use super::book::Book;
 use super::*;
 use crate::audit::{self, Act, Entry};
 use crate::refusals;
+use crate::registry::values;
 
 const ALL: [Role; 6] = [
     Role::Viewer,
@@ -312,34 +313,261 @@ async fn a_payment_is_reversed_and_a_proposal_withdrawn_or_rejected() {
     desk.get("/console/loans/A-1").await.says("Reversal");
 }
 
+/// A form that proposes to sell a part of loan A-1.
+fn sell<'a>(part: &'a str, buyer: &'a str, price: &'a str) -> [(&'a str, &'a str); 6] {
+    [
+        ("what", "sell"),
+        ("loan", "A-1"),
+        ("part", part),
+        ("buyer", buyer),
+        ("price", price),
+        ("reason", "We reduce the region."),
+    ]
+}
+
 #[tokio::test]
-async fn a_lender_sells_its_own_part_and_no_other_s() {
+async fn a_sale_takes_two_people_of_each_of_both_sides() {
     let book = Book::open().await;
     let console = console(&book).await;
     let (mut river, mut approver) = console.desk_and_approver("river").await;
-    let sell = [
-        ("what", "sell"),
-        ("loan", "A-1"),
-        ("part", "100%"),
-        ("buyer", "harbour"),
-        ("price", "98%"),
-        ("reason", "We reduce the region."),
-    ];
-    river
-        .fill("/console/loans/A-1", "/console/approvals", &sell)
+    let mut buyer = console
+        .signed_in("buyer", "harbour", &[Role::Operations])
+        .await;
+    let mut second = console
+        .signed_in("second", "harbour", &[Role::Approver])
+        .await;
+    let list = "/console/approvals";
+    let loan = "/console/loans/A-1";
+    river.fill(loan, list, &sell("50%", "harbour", "98%")).await;
+    let page = approver.get("/console/approvals/1").await;
+    page.says("sell 50.00% river harbour 98.00%");
+    page.says("carried out once the buyer has instructed the same");
+    assert!(!buyer.get(list).await.body.contains("A-1"));
+    approver
+        .fill(list, "/console/approvals/1/approve", &[])
         .await;
     approver
         .get("/console/approvals/1")
         .await
-        .says("sell 100% river harbour 98%");
-    approver
-        .fill("/console/approvals/1", "/console/approvals/1/approve", &[])
-        .await;
-    let mut buyer = console.signed_in("buyer", "harbour", &[Role::Viewer]).await;
-    buyer
-        .get("/console/loans/A-1")
+        .says("Waits for the other side");
+    assert!(
+        !approver
+            .get(loan)
+            .await
+            .body
+            .contains("Harbour City Bank holds")
+    );
+
+    // The buyer sees what it is asked to buy, and nothing else of the loan.
+    assert_eq!(buyer.get(loan).await.status, StatusCode::NOT_FOUND);
+    let page = buyer.get(list).await;
+    page.says("Sales that wait for their other side");
+    page.says("A-1");
+    let page = buyer.get("/console/sales/1").await;
+    page.says("Principal sold");
+    page.says("98.00%");
+    // Nobody of the seller agrees for it, and nobody else is told of it.
+    let agree = "/console/sales/1/agree";
+    let reason = [("reason", "It fits our book.")];
+    assert_eq!(
+        river.fill(list, agree, &reason).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        second.fill(list, agree, &reason).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let mut cloud = console.signed_in("cloud", "cloud", &Role::ALL).await;
+    assert_eq!(
+        cloud.get("/console/sales/1").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        cloud.fill(list, agree, &reason).await.status,
+        StatusCode::NOT_FOUND
+    );
+    let page = buyer.fill("/console/sales/1", agree, &[]).await;
+    page.says("A proposal needs a reason.");
+    for _ in 0..2 {
+        let page = buyer.fill("/console/sales/1", agree, &reason).await;
+        assert_eq!(page.location, list, "{}", page.body);
+    }
+    assert_eq!(buyer.get(loan).await.status, StatusCode::NOT_FOUND);
+    second
+        .get("/console/approvals/2")
         .await
-        .says("Sale of a share");
+        .says("the sale is carried out at once");
+    second.fill(list, "/console/approvals/2/approve", &[]).await;
+    second.get("/console/approvals/2").await.says("Carried out");
+    approver
+        .get("/console/approvals/1")
+        .await
+        .says("Carried out");
+    buyer.get(loan).await.says("Sale of a share");
+    // What was agreed to twice is sold once.
+    second.fill(list, "/console/approvals/3/approve", &[]).await;
+    second.get("/console/approvals/3").await.says(
+        "the other side&#39;s instruction does not wait any more: it was taken back, has lapsed or is carried out",
+    );
+}
+
+#[tokio::test]
+async fn a_sale_that_waits_is_taken_back_or_lapses() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let (mut river, mut approver) = console.desk_and_approver("river").await;
+    let list = "/console/approvals";
+    for id in 1..=2 {
+        let price = format!("9{id}%");
+        river
+            .fill("/console/loans/A-1", list, &sell("50%", "harbour", &price))
+            .await;
+        let approve = format!("/console/approvals/{id}/approve");
+        approver.fill(list, &approve, &[]).await;
+    }
+    let mut viewer = console.signed_in("viewer", "river", &[Role::Viewer]).await;
+    let back = "/console/sales/1/withdraw";
+    assert_eq!(
+        viewer.fill(list, back, &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(river.fill(list, back, &[]).await.location, list);
+    assert_eq!(
+        river.fill(list, back, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    river
+        .get("/console/approvals/1")
+        .await
+        .says("Lapsed or taken back");
+    river
+        .get("/console/approvals/2")
+        .await
+        .says("Waits for the other side");
+    let day = book.desk.look(|book| book.business_date());
+    let close = |days: std::ops::Range<i32>| days.map(|on| Command::CloseDay { day: day + on });
+    // It waits on five business days after that on which it came.
+    let last = day.plus_business_days(5).0 - day.0;
+    book.desk.submit(close(0..last).collect()).await.unwrap();
+    river.get("/console/sales/2").await.says("92.00%");
+    book.desk
+        .submit(close(last..last + 1).collect())
+        .await
+        .unwrap();
+    assert_eq!(
+        river.get("/console/sales/2").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+/// Fields are read each by itself: what one of them says beside its own value is refused.
+#[tokio::test]
+async fn no_field_of_a_proposal_says_anything_beside_its_own_value() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let (mut river, mut approver) = console.desk_and_approver("river").await;
+    let mut cloud = console
+        .signed_in("cloud", "cloud", &[Role::Operations])
+        .await;
+    let waive = |component, amount| {
+        [
+            ("what", "waive"),
+            ("loan", "A-1"),
+            ("component", component),
+            ("amount", amount),
+            ("reason", "Goodwill."),
+        ]
+    };
+    let reverse = |of| {
+        [
+            ("what", "reverse"),
+            ("loan", "A-1"),
+            ("of", of),
+            ("reason", "Entered twice."),
+        ]
+    };
+    let (list, loan) = ("/console/approvals", "/console/loans/A-1");
+    // This sold another lender's share once: `sell 100% harbour river 0%`.
+    for (fields, wrong) in [
+        (
+            sell("100% cloud", "0%", ""),
+            "buyer: there is no party `0%`",
+        ),
+        (
+            sell("100% cloud", "river", "0%"),
+            "part: `100% cloud` is not a rate; write it in per cent",
+        ),
+        (
+            sell("100%", "river 0%", ""),
+            "buyer: there is no party `river 0%`",
+        ),
+        (
+            sell("100%", "harbour", "0% 98%"),
+            "price: `0% 98` is not a number",
+        ),
+        (sell("", "harbour", "98%"), "part: `` is not a rate"),
+    ] {
+        let page = river.fill(loan, list, &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        page.says(wrong);
+    }
+    for (fields, wrong) in [
+        (
+            waive("fee 5.00", ""),
+            "component: `fee 5.00` is not waived; choose fee, penalty or interest",
+        ),
+        (waive("fee", ""), "amount: a number is missing"),
+        (
+            waive("fee", "5.00 CNY"),
+            "amount: `5.00 CNY` is not a number",
+        ),
+        (
+            waive("principal", "5.00"),
+            "component: `principal` is not waived",
+        ),
+    ] {
+        let page = cloud.fill(loan, list, &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        page.says(wrong);
+    }
+    let page = cloud.fill(loan, list, &reverse("P-2 of A-2")).await;
+    page.says("loan `A-1` has no instruction `P-2 of A-2`");
+    let page = cloud
+        .fill(loan, list, &[("what", "pause"), ("loan", "A-1")])
+        .await;
+    page.says("`pause` cannot be proposed; use a form of the loan");
+    // What is the servicer's is proposed by nobody else.
+    for fields in [waive("fee", "5.00").as_slice(), &reverse("P-2")] {
+        let page = river.fill(loan, list, fields).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+
+    // What is carried out is checked again.
+    river.fill(loan, list, &sell("50%", "harbour", "98%")).await;
+    let change = |words: &str| {
+        let text = "update proposal set words = ?1, state = 'open'";
+        let values = values![words];
+        console
+            .registry
+            .change(|tables| tables.execute(text, values))
+            .unwrap();
+    };
+    for (words, wrong) in [
+        (
+            "sell 100% cloud harbour 0%",
+            "a sale is instructed by its seller and its buyer, and by nobody else",
+        ),
+        ("charge-off", "the servicer does this"),
+        ("reverse P-2", "the servicer does this"),
+    ] {
+        change(words);
+        approver
+            .fill(list, "/console/approvals/1/approve", &[])
+            .await;
+        let page = approver.get("/console/approvals/1").await;
+        page.says("Refused by the book");
+        page.says(wrong);
+    }
 }
 
 #[tokio::test]
