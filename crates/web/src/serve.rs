@@ -183,12 +183,14 @@ impl Noting {
     }
 
     /// An entry about whoever is known and may have changed something or got a token, and about
-    /// whoever did not show who it is.
+    /// whoever did not show who it is. The console's own refusals are its own to note.
     fn entry(&self, response: Option<&Response>) -> Option<Entry> {
         let status = response.map(Response::status);
         let act = match (self.known.is_verified(), self.known.caller()) {
             (true, Some(_)) if !access::is_safe(&self.method) => Act::Called,
-            (false, _) if status == Some(StatusCode::UNAUTHORIZED) => Act::CallFailed,
+            (false, _) if is_unshown(status) && !self.uri.path().starts_with("/console") => {
+                Act::CallFailed
+            }
             _ => return None,
         };
         let (client, party) = self.known.caller().unwrap_or_default();
@@ -219,6 +221,15 @@ impl Drop for Noting {
             self.audit.left(entry);
         }
     }
+}
+
+/// True if a call got no further than the question who calls: a token, proof or signature that is
+/// missing or wrong, or what is signed that cannot be read.
+fn is_unshown(status: Option<StatusCode>) -> bool {
+    matches!(
+        status,
+        Some(StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
+    )
 }
 
 /// Counts and times every call, and refuses to be framed or sniffed.

@@ -28,7 +28,7 @@
       const fields = form.elements;
       fields.credential.value = text(rawId);
       if (response.userHandle) fields.user.value = text(response.userHandle);
-      fields.client.value = text(response.clientDataJSON);
+      fields.client_data.value = text(response.clientDataJSON);
       fields.authenticator.value = text(response.authenticatorData ?? response.getAuthenticatorData());
       fields.signature.value = text(response.signature ?? new ArrayBuffer(0));
       form.submit();

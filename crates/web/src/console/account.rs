@@ -97,7 +97,7 @@ pub(super) fn answer(fields: &Fields) -> Answer<'_> {
     Answer {
         credential: fields.get("credential"),
         user: fields.get("user"),
-        client: fields.get("client"),
+        client: fields.get("client_data"),
         authenticator: fields.get("authenticator"),
         signature: fields.get("signature"),
     }

@@ -47,16 +47,13 @@ const UNNOTED: [&str; 9] = [
     "again",
     "code",
     "credential",
-    "client",
+    "client_data",
     "authenticator",
     "signature",
 ];
 
 /// Parts of a secret that may be pasted where a public key belongs: as JWK, and in PEM.
 const PRIVATE: [&str; 2] = ["\"d\"", "PRIVATE KEY"];
-
-/// Fields of one entry at most; forms have fewer.
-const FIELDS: usize = 50;
 
 /// When a page was last noted to be looked at: by whom, from where, of which book.
 pub(super) type Fresh = HashMap<[String; 4], i64>;
@@ -102,22 +99,17 @@ pub(super) async fn asked(visit: &Visit, fields: &Fields) -> Result<(), Fault> {
         return Ok(());
     };
     for (name, value) in fields.iter().filter(|(name, _)| !UNNOTED.contains(name)) {
-        let name = Entry::value(name);
-        if entry.fields.len() >= FIELDS && !entry.fields.contains_key(&name) {
-            continue;
-        }
+        // Each by itself, and without what pages pass over, so that none hides another.
+        let value = match PRIVATE.iter().any(|part| value.contains(part)) {
+            true => "…".to_owned(),
+            false => Entry::value(value.trim()),
+        };
         // What is ticked more than once is one value.
-        let known: &mut String = entry.fields.entry(name).or_default();
+        let known: &mut String = entry.fields.entry(Entry::value(name)).or_default();
         if !known.is_empty() {
             known.push_str(", ");
         }
-        known.push_str(value);
-    }
-    for value in entry.fields.values_mut() {
-        *value = match PRIVATE.iter().any(|part| value.contains(part)) {
-            true => "…".to_owned(),
-            false => Entry::value(value),
-        };
+        known.push_str(&value);
     }
     let number = visit.note(entry).await?;
     // A request has one form.

@@ -32,6 +32,9 @@ const FORM_BYTES: usize = 256 * 1024;
 /// Seconds after which a page that there was no room or no registry for may be there.
 const AGAIN: u32 = 5;
 
+/// Fields of a form at most, so that each of them has its place in the audit log; ours have fewer.
+const FORM_FIELDS: usize = 50;
+
 /// Pages may use their own style, script, pictures and addresses, and nothing else; nobody may
 /// show them inside another page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -119,6 +122,8 @@ pub(super) enum Fault {
     Stale,
     /// A form that cannot be read.
     Unreadable,
+    /// A form with more fields than any of ours.
+    TooManyFields,
     /// Somebody must sign in first.
     SignIn,
     /// The person's institution is not a party of the book.
@@ -538,6 +543,9 @@ impl<S: Sync + Send> FromRequest<S> for Fields {
         let request = Request::from_parts(parts, Body::from(body));
         let form: Result<Form<Vec<(String, String)>>, _> = request.extract().await;
         let fields = Fields(form.map_err(|_| Fault::Unreadable)?.0);
+        if fields.0.len() > FORM_FIELDS {
+            return Err(Fault::TooManyFields);
+        }
         if visit.fresh || !visit.token.made(fields.get("form")) {
             return Err(Fault::Stale);
         }
@@ -583,6 +591,11 @@ impl Fault {
                 StatusCode::BAD_REQUEST,
                 "fault.unreadable",
                 "fault.unreadable_text",
+            ),
+            Fault::TooManyFields => (
+                StatusCode::BAD_REQUEST,
+                "fault.fields",
+                "fault.fields_text",
             ),
             Fault::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,

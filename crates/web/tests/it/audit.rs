@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use serde_json::{Value, json};
+use tandem_client::key::SigningKey;
+use tandem_client::sign::Signer;
+use tandem_client::system_time;
 use tandem_web::audit::{self, Entry};
 
 use crate::api::application;
@@ -96,6 +100,37 @@ fn who_changed_what_and_who_showed_nothing_is_noted() {
     assert_eq!(
         entries(&running, "bazaar", 5)[4],
         "bazaar called POST /v1/agreements/marketplace/applications reference=SANDBOX-TIMEOUT-A"
+    );
+    // Who sends another body than the one that was digested, or a token request without the proof that
+    // belongs to it, has not shown who it is: an entry of whose client it says it is.
+    let headers = platform.0.prepare("POST", path, Some("l"), content);
+    let changed = platform.0.send("POST", path, &headers.unwrap(), b"{}");
+    let changed = changed.unwrap();
+    assert_eq!(
+        (changed.status, &changed.json()["code"]),
+        (400, &json!("bad_digest"))
+    );
+    let (name, pem) = running.register("harbour");
+    let signer = Signer::new(&running.base, &name, SigningKey::from_pem(&pem).unwrap()).unwrap();
+    let (mut asked, form) = signer.token_request(None, system_time()).unwrap();
+    asked.insert("dpop", HeaderValue::from_static("made-up"));
+    let token = platform
+        .0
+        .send("POST", "/oauth/token", &asked, form.as_bytes());
+    let token = token.unwrap();
+    assert_eq!(
+        (token.status, &token.json()["error"]),
+        (400, &json!("invalid_dpop_proof"))
+    );
+    assert_eq!(
+        [
+            &entries(&running, "bazaar", 6)[5],
+            &entries(&running, "harbour", 1)[0]
+        ],
+        [
+            "bazaar call_failed POST /v1/agreements/marketplace/applications interaction 400",
+            "harbour call_failed POST /oauth/token 400",
+        ]
     );
     // Nobody is known, so these are the operator's: the first in an hour, from each address.
     assert_eq!(

@@ -159,23 +159,44 @@ async fn an_entry_has_bounds_and_no_private_key() {
     let book = Book::open().await;
     let console = console(&book).await;
     let mut desk = console.signed_in("desk", "cloud", &[Role::Admin]).await;
-    let names: Vec<_> = (0..60)
+    let names: Vec<_> = (0..42)
         .map(|at| format!("{at}{}", "x".repeat(600)))
         .collect();
+    let long = "y".repeat(600);
     let mut fields: Vec<_> = names.iter().map(|name| (name.as_str(), "\u{1}")).collect();
-    fields.insert(0, ("keys", "{\"kty\":\"OKP\",\"d\":\"nobody may know\"}"));
-    fields.insert(0, ("key", "-----BEGIN PRIVATE KEY-----\nnobody may know"));
+    // Junk before a field, or of the same name, hides nothing of it.
+    let spaced = format!("{}cloud-9", " ".repeat(600));
+    fields.extend([
+        ("client", spaced.as_str()),
+        ("keys", "{\"kty\":\"OKP\",\"d\":\"nobody may know\"}"),
+        ("key", "-----BEGIN PRIVATE KEY-----\nnobody may know"),
+        ("scopes", &long),
+        ("scopes", "PRIVATE KEY"),
+        ("scopes", "loans:write"),
+    ]);
     let developer = "/console/developer";
-    desk.fill(developer, developer, &fields).await;
-    let entries = entries(&console, "cloud");
-    let asked = entries.iter().find(|entry| entry.act == Act::Asked);
-    let fields = &asked.unwrap().fields;
+    let page = desk.fill(developer, developer, &fields).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let asked = |entries: Vec<Entry>| {
+        let mut entries = entries.into_iter().rev();
+        entries.find(|entry| entry.act == Act::Asked).unwrap()
+    };
+    let said = asked(entries(&console, "cloud")).fields;
     assert_eq!(
-        (fields["key"].as_str(), fields["keys"].as_str()),
-        ("…", "…")
+        ["client", "key", "keys"].map(|name| said[name].as_str()),
+        ["cloud-9", "…", "…"]
     );
-    assert!(fields.len() <= 50, "{}", fields.len());
-    assert!(fields.keys().all(|name| name.chars().count() <= 501));
+    assert!(said["scopes"].ends_with("y…, …, loans:write"), "{said:?}");
+    assert_eq!(said.len(), 46);
+    assert!(said.keys().all(|name| name.chars().count() <= 501));
+    // What would have no place in the entry is refused.
+    fields.extend([("more", ""); 3]);
+    let page = desk.fill(developer, developer, &fields).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    page.says("The form has too many fields");
+    page.says("A form has at most 50 fields here. Nothing was done; reload the page and send it again.");
+    let entry = asked(entries(&console, "cloud"));
+    assert_eq!((entry.status, entry.fields.len()), (Some(400), 0));
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ impl Device {
             ("form", page.hidden("form")),
             ("credential", text(&self.id)),
             ("user", text(self.user.as_bytes())),
-            ("client", text(client.as_bytes())),
+            ("client_data", text(client.as_bytes())),
             ("authenticator", text(&said)),
             ("signature", text(&signature)),
             ("name", "Phone".to_owned()),
