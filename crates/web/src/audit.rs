@@ -250,20 +250,14 @@ impl Audit {
         written.await.map_err(|_| NotWritten)
     }
 
-    /// Writes an entry about a failure of somebody whom nobody knows: each by itself only if it is
-    /// the first in an hour.
-    pub async fn note_failure(&self, entry: Entry) -> Result<(), NotWritten> {
-        match self.count(entry) {
-            Some(entry) => self.note(entry).await.map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes an entry about a call soon. The call has been carried out and must be answered: if
-    /// entries cannot be written for so long that too many wait, this one is lost, and counted.
+    /// Writes an entry soon about a call, or about somebody who failed to sign in. The call has been
+    /// carried out and must be answered, and who fails must not see by the time whether the name is
+    /// somebody's: if entries cannot be written for so long that too many wait, this one is lost, and
+    /// counted. Failures of whom nobody knows are entries by themselves only once an hour.
     pub async fn called(&self, entry: Entry) {
         let entry = match entry.act {
             Act::CallFailed => self.count(entry),
+            Act::SignInFailed if entry.login.is_empty() => self.count(entry),
             _ => Some(entry),
         };
         let Some(entry) = entry else { return };
@@ -305,13 +299,18 @@ impl Audit {
         }
     }
 
+    /// Waits until entries that nobody waits for are written.
+    pub(crate) async fn written(&self) {
+        let (done, written) = oneshot::channel();
+        let _ = self.calls.send(Call::Flush(done)).await;
+        let _ = written.await;
+    }
+
     /// Writes what is known in memory only.
     pub async fn flush(&self) {
         let flushed = async {
             self.note_counted(true).await;
-            let (done, written) = oneshot::channel();
-            let _ = self.calls.send(Call::Flush(done)).await;
-            let _ = written.await;
+            self.written().await;
         };
         if tokio::time::timeout(10 * PATIENCE, flushed).await.is_err() {
             tracing::error!("the last entries of the audit log cannot be written");

@@ -4,7 +4,7 @@
 //! Anybody can write what proxies write, so it counts only as far as it comes from proxies that
 //! the operator trusts: from the connection backwards, the first hop that is none of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use axum::extract::ConnectInfo;
@@ -56,6 +56,14 @@ impl Network {
             (IpAddr::V6(own), IpAddr::V6(other)) => differ(own.into(), other.into(), 128),
             _ => 1,
         }
+    }
+}
+
+/// The network of an address, as far as one caller has it to itself: of IPv6 the upper half.
+pub(crate) fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string(),
+        _ => address.to_owned(),
     }
 }
 

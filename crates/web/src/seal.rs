@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use tandem_client::key::{KeyError, random_bytes};
 
 use crate::registry::{Error, Result, Tables, Value};
@@ -13,15 +14,30 @@ pub(crate) const KEY: usize = 32;
 
 /// A key that seals.
 #[derive(Clone)]
-pub struct Sealer(LessSafeKey);
+pub struct Sealer {
+    key: LessSafeKey,
+    /// Makes codes, by a key of its own.
+    codes: hmac::Key,
+}
 
 impl Sealer {
     /// Seals with a key that nobody else has.
     pub fn new(key: &[u8; KEY]) -> Sealer {
+        let codes = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"codes");
         let key = UnboundKey::new(&CHACHA20_POLY1305, key);
-        Sealer(LessSafeKey::new(
-            key.expect("the key has the length that it must have"),
-        ))
+        Sealer {
+            key: LessSafeKey::new(key.expect("the key has the length that it must have")),
+            codes: hmac::Key::new(hmac::HMAC_SHA256, codes.as_ref()),
+        }
+    }
+
+    /// A code over something under a name: the same one each time, which nobody else can make.
+    pub(crate) fn code(&self, name: &str, of: &[u8]) -> Vec<u8> {
+        let mut code = hmac::Context::with_key(&self.codes);
+        for part in [name.as_bytes(), b"\n", of] {
+            code.update(part);
+        }
+        code.sign().as_ref().to_vec()
     }
 
     /// Seals something under a name.
@@ -29,7 +45,7 @@ impl Sealer {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let mut sealed = plain.to_vec();
         let aad = Aad::from(name.as_bytes());
-        self.0
+        self.key
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
             .map_err(|_| KeyError::Random)?;
         Ok([&nonce[..], &sealed].concat())
@@ -41,7 +57,7 @@ impl Sealer {
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = self
-            .0
+            .key
             .open_in_place(nonce, Aad::from(name.as_bytes()), &mut sealed)
             .ok()?;
         Some(plain.to_vec())

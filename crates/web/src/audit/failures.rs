@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
-use std::net::{IpAddr, Ipv6Addr};
 
 use super::Entry;
+use crate::proxy;
 
 /// Seconds for which failures are counted together.
 const WINDOW: i64 = 60 * 60;
@@ -74,19 +74,14 @@ impl Failures {
 
 fn key(entry: &Entry) -> Key {
     let who = format!("{}{}", entry.login, entry.client);
-    let network = match entry.address.parse() {
-        // One caller has the lower half of such an address to itself.
-        Ok(IpAddr::V6(address)) => {
-            let network = u128::from(address) >> 64 << 64;
-            Ipv6Addr::from(network).to_string()
-        }
-        _ => entry.address.clone(),
-    };
+    let network = proxy::network(&entry.address);
     (entry.party.clone(), who, network, entry.act.name())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
     use crate::audit::Act;
 

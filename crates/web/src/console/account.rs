@@ -110,7 +110,7 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
     let person = &signed.person;
     let refuse = |wrong| page(&signed, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong));
     // Who found an open session must not be able to come back when it is over.
-    if !sign_in::is_password(console, person, fields.get("password")).await? {
+    if !sign_in::is_password(visit, person, fields.get("password")).await? {
         return refuse("own.wrong_password");
     }
     let name = match fields.get("name").trim() {

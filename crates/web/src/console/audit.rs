@@ -167,17 +167,16 @@ pub(super) async fn signed_in(visit: &Visit, person: &Person) -> Result<(), Faul
     visit.note(entry).await.map(drop)
 }
 
-/// Notes that somebody tried to sign in with a name and failed.
+/// Notes that somebody tried to sign in with a name and failed. Nobody waits for it to be on the
+/// disk, so that the time of the answer does not tell whether somebody has the name.
 pub(super) async fn sign_in_failed(visit: &Visit, login: &str) -> Result<(), Fault> {
-    let entry = match people::by_login(&visit.console.registry, login)? {
-        // Such a name must wait after some failures, so these are few.
-        Some(person) => visit.entry(&person.party, &person.login, Act::SignInFailed),
-        None => {
-            let entry = visit.entry("", "", Act::SignInFailed);
-            return Ok(visit.console.audit.note_failure(entry).await?);
-        }
-    };
-    visit.note(entry).await.map(drop)
+    let person = people::by_login(&visit.console.registry, login)?;
+    // Such a name must wait after some failures, so these are few.
+    let whose = person.as_ref().map(|one| (&*one.party, &*one.login));
+    let (party, login) = whose.unwrap_or_default();
+    let entry = visit.entry(party, login, Act::SignInFailed);
+    visit.console.audit.called(entry).await;
+    Ok(())
 }
 
 /// What is asked of the list.

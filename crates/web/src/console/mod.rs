@@ -29,6 +29,7 @@ mod settlements;
 mod sign_in;
 mod team;
 mod texts;
+mod tries;
 mod unmatched;
 mod webhooks;
 
@@ -54,18 +55,19 @@ use crate::seal::Sealer;
 use crate::webhooks::Webhooks;
 
 /// Tables of the console in the registry.
-pub const SCHEMAS: [&str; 6] = [
+pub const SCHEMAS: [&str; 7] = [
     people::SCHEMA,
     session::SCHEMA,
+    tries::SCHEMA,
     approvals::SCHEMA,
     amendments::SCHEMA,
     passkey::SCHEMA,
     cases::SCHEMA,
 ];
 
-/// Passwords that are checked at the same time; each check takes 19 MiB for some hundredths of a
-/// second.
-const CHECKS: usize = 4;
+/// Passwords that are checked at the same time of people whom we know something of, and of all
+/// others; each check takes 19 MiB for some hundredths of a second.
+const CHECKS: usize = 2;
 
 /// Tells the time in seconds since 1970.
 type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -91,7 +93,11 @@ pub struct Console {
     relying_party: Option<passkey::RelyingParty>,
     challenges: passkey::Challenges,
     clock: Clock,
+    tries: tries::Tries,
+    /// Room for checks of whom nobody knows yet.
     checks: Semaphore,
+    /// Room for checks of people who are signed in, or signed in with the browser before.
+    known_checks: Semaphore,
     /// Sums of each party's postings, by book and its place in the agreement.
     figures: Mutex<BTreeMap<(String, u8), figures::Figures>>,
     watch: Mutex<BTreeMap<String, cases::Watch>>,
@@ -116,7 +122,9 @@ impl Console {
             relying_party: passkey::RelyingParty::of(service.access.base()),
             challenges: passkey::Challenges::new(),
             clock: Arc::new(system_time),
+            tries: tries::Tries::default(),
             checks: Semaphore::new(CHECKS),
+            known_checks: Semaphore::new(CHECKS),
             figures: Mutex::default(),
             watch: Mutex::default(),
             fresh: Mutex::default(),

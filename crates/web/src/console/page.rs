@@ -19,6 +19,7 @@ use super::Console;
 use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
+use super::tries::{self, Who};
 use crate::access::{BODY_TIME, read};
 use crate::assets::{ASSETS, Assets};
 use crate::desk::Desk;
@@ -82,6 +83,8 @@ pub(super) struct Visit {
     pub(super) token: Token,
     /// True if the browser does not have the token yet.
     fresh: bool,
+    /// What the browser says of having signed in before.
+    mark: Option<String>,
     pub(super) session: Option<Session>,
     /// What stands at the top of the pages of somebody who is signed in.
     pub(super) top: Option<Top>,
@@ -349,11 +352,18 @@ impl Visit {
                 .is_some_and(|to| to == "empty"),
             asked: OnceLock::new(),
             fresh: known.is_none(),
+            mark: cookie(headers, tries::MARK).map(str::to_owned),
             token: known.unwrap_or_else(Token::new),
             session,
             top,
             console: Arc::clone(console),
         }
+    }
+
+    /// Who tries to sign in with a name.
+    pub(super) fn who(&self, login: &str) -> Who {
+        let console = &self.console;
+        Who::of(&console.sealer, login, self.mark.as_deref(), console.now())
     }
 
     /// A text in the visitor's language.
@@ -592,11 +602,7 @@ impl Fault {
                 "fault.unreadable",
                 "fault.unreadable_text",
             ),
-            Fault::TooManyFields => (
-                StatusCode::BAD_REQUEST,
-                "fault.fields",
-                "fault.fields_text",
-            ),
+            Fault::TooManyFields => (StatusCode::BAD_REQUEST, "fault.fields", "fault.fields_text"),
             Fault::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "fault.busy",

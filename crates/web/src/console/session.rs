@@ -12,7 +12,7 @@ use ring::{digest, hmac};
 use super::people::{self, Person};
 use crate::registry::{self, Registry, values};
 
-/// Tables of sessions and failed sign-ins.
+/// The table of sessions.
 pub(super) const SCHEMA: &str = "
 create table if not exists person_session (
     token blob primary key,
@@ -24,26 +24,12 @@ create table if not exists person_session (
     expires integer not null
 ) strict, without rowid;
 create index if not exists person_session_expires on person_session (expires);
--- By what was typed as name, known or not: an answer does not tell which.
-create table if not exists sign_in_failure (
-    login blob primary key,
-    failures integer not null,
-    last integer not null,
-    blocked_until integer not null
-) strict, without rowid;
 ";
 
 /// Seconds that a sign-in lasts.
 const LASTS: i64 = 12 * 60 * 60;
 /// Seconds between password and code, or for enrolment.
 const PATIENCE: i64 = 10 * 60;
-/// Failures that cost nothing.
-const FREE_FAILURES: u32 = 5;
-/// Seconds of waiting after the first failure that costs; each further one doubles it.
-const FIRST_WAIT: i64 = 15;
-/// Seconds of waiting at most. It also ends the count.
-const LONGEST_WAIT: i64 = 60 * 60;
-
 /// How far a sign-in has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -196,44 +182,4 @@ pub(super) fn end_others(registry: &Registry, person: i64, token: &Token) -> reg
     let text = "delete from person_session where person = ?1 and token <> ?2";
     let values = values![person, token.stored()];
     registry.change(|tables| tables.execute(text, values).map(drop))
-}
-
-/// Seconds that must pass before another try with this name; zero if it may be tried.
-pub(super) fn wait(registry: &Registry, login: &str, now: i64) -> registry::Result<i64> {
-    let text = "select blocked_until from sign_in_failure where login = ?1";
-    let until = registry.read(|tables| tables.row(text, values![key(login)], |row| row.get(0)))?;
-    Ok(until.map_or(0, |until: i64| (until - now).max(0)))
-}
-
-/// Counts a failed try.
-pub(super) fn failed(registry: &Registry, login: &str, now: i64) -> registry::Result<()> {
-    registry.change(|tables| {
-        let text = "delete from sign_in_failure where last < ?1";
-        tables.execute(text, values![now - LONGEST_WAIT])?;
-        let failures: u32 = tables.value(
-            "insert into sign_in_failure (login, failures, last, blocked_until)
-             values (?1, 1, ?2, 0) on conflict (login)
-             do update set failures = sign_in_failure.failures + 1, last = ?2 returning failures",
-            values![key(login), now],
-        )?;
-        let Some(doublings) = failures.checked_sub(FREE_FAILURES) else {
-            return Ok(());
-        };
-        let wait = (FIRST_WAIT << doublings.min(16)).min(LONGEST_WAIT);
-        tables.execute(
-            "update sign_in_failure set blocked_until = ?2 where login = ?1",
-            values![key(login), now + wait],
-        )?;
-        Ok(())
-    })
-}
-
-/// Forgets failed tries, after one that succeeded.
-pub(super) fn succeeded(registry: &Registry, login: &str) -> registry::Result<()> {
-    let text = "delete from sign_in_failure where login = ?1";
-    registry.change(|tables| tables.execute(text, values![key(login)]).map(drop))
-}
-
-fn key(login: &str) -> Vec<u8> {
-    sha256(&login.trim().to_lowercase())
 }

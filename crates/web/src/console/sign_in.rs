@@ -17,10 +17,20 @@ use super::page::{Anybody, Fault, Fields, Visit, form_escaped, go, own_path, set
 use super::passkey::{self, Asked, Purpose, SignIn};
 use super::people::{self, PASSWORD_LENGTH, Person, PersonError};
 use super::session::{self, Session, Stage, Token};
+use super::tries::{self, Who};
 use super::{Console, audit};
 
 /// How long somebody waits while others' passwords are checked.
 const QUEUE: Duration = Duration::from_secs(5);
+
+/// What became of a password.
+enum Checked {
+    Right(Person),
+    Wrong,
+    /// It was not checked: there were too many tries with the name or from the address. What says
+    /// so, and seconds until another.
+    Refused(&'static str, i64),
+}
 
 /// Where to go after signing in.
 #[derive(Deserialize)]
@@ -100,7 +110,7 @@ pub(super) async fn password(
     Anybody(visit): Anybody,
     fields: Fields,
 ) -> Result<Response, Fault> {
-    let (registry, now) = (&console.registry, console.now());
+    let registry = &console.registry;
     let login = fields.get("login");
     let again = |status, error| {
         visit.page_with(
@@ -116,25 +126,26 @@ pub(super) async fn password(
             },
         )
     };
-    let wait = session::wait(registry, login, now)?;
-    if wait > 0 {
-        // Not noted: it costs nothing to try, so anybody could fill the disk.
-        let minutes = ((wait + 59) / 60).to_string();
-        let error = visit.language.fill("sign_in.blocked", &[&minutes]);
-        let mut response = again(StatusCode::TOO_MANY_REQUESTS, error)?;
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
-        return Ok(response);
-    }
-    let (login_sent, password) = (login.to_owned(), fields.get("password").to_owned());
-    let person = checking(&console, move |console| {
-        people::by_password(&console.registry, &login_sent, &password)
-    });
-    let Some(person) = person.await? else {
-        session::failed(registry, login, now)?;
-        audit::sign_in_failed(&visit, login).await?;
-        let error = visit.t("sign_in.wrong").to_owned();
-        return again(StatusCode::FORBIDDEN, error);
+    let who = visit.who(login);
+    let person = match check(&visit, &who, login, fields.get("password")).await? {
+        Checked::Right(person) => person,
+        Checked::Wrong => {
+            audit::sign_in_failed(&visit, login).await?;
+            let error = visit.t("sign_in.wrong").to_owned();
+            return again(StatusCode::FORBIDDEN, error);
+        }
+        Checked::Refused(text, wait) => {
+            // Not noted: it costs nothing to try, so anybody could fill the disk.
+            let shown = match text {
+                "sign_in.blocked" => (wait + 59) / 60,
+                _ => wait,
+            };
+            let error = visit.language.fill(text, &[&shown.to_string()]);
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, error)?;
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+            return Ok(response);
+        }
     };
     let (stage, path) = if people::has_authenticator(registry, person.id)? {
         (Stage::Code, "/console/sign-in/code")
@@ -180,33 +191,58 @@ pub(super) async fn passkey(
     }
 }
 
-/// True if a password is the person's; wrong ones count as they do at the sign-in.
+/// True if a password is the person's, who is signed in; wrong ones count as they do at the sign-in.
 pub(super) async fn is_password(
-    console: &Arc<Console>,
+    visit: &Visit,
     person: &Person,
     password: &str,
 ) -> Result<bool, Fault> {
-    let (registry, now) = (&console.registry, console.now());
-    if session::wait(registry, &person.login, now)? > 0 {
-        return Ok(false);
-    }
-    let (login, password) = (person.login.clone(), password.to_owned());
-    let checked = checking(console, move |console| {
-        people::by_password(&console.registry, &login, &password)
-    });
-    let right = checked.await?.is_some();
-    if !right {
-        session::failed(registry, &person.login, now)?;
-    }
-    Ok(right)
+    let mut who = visit.who(&person.login);
+    who.is_known = true;
+    let checked = check(visit, &who, &person.login, password).await?;
+    Ok(matches!(checked, Checked::Right(_)))
 }
 
-/// Does what takes the processor for a while, a few at a time.
+/// Checks a password, if there were not too many tries. The try is counted first.
+async fn check(visit: &Visit, who: &Who, login: &str, password: &str) -> Result<Checked, Fault> {
+    let console = &visit.console;
+    let (registry, tries, now) = (&console.registry, &console.tries, console.now());
+    tries.sweep(registry, now)?;
+    // An address may be that of many, of whom those whose browser is known are not to wait.
+    if !who.is_known
+        && let Err(wait) = tries.take(&visit.address, now)
+    {
+        return Ok(Checked::Refused("sign_in.crowded", wait));
+    }
+    if let Err(wait) = tries::begin(registry, who, now)? {
+        return Ok(Checked::Refused("sign_in.blocked", wait));
+    }
+    let (login, password) = (login.to_owned(), password.to_owned());
+    let checked = checking(console, who.is_known, move |console| {
+        people::by_password(&console.registry, &login, &password)
+    });
+    let checked = checked.await;
+    if let Ok(None) = checked {
+        return Ok(Checked::Wrong);
+    }
+    tries::give_back(registry, who)?;
+    if !who.is_known {
+        tries.give_back(&visit.address);
+    }
+    Ok(checked?.map_or(Checked::Wrong, Checked::Right))
+}
+
+/// Does what takes the processor for a while, a few at a time. Whom we know does not wait for others.
 async fn checking<T: Send + 'static, E: Into<Fault> + Send + 'static>(
     console: &Arc<Console>,
+    is_known: bool,
     work: impl FnOnce(&Console) -> Result<T, E> + Send + 'static,
 ) -> Result<T, Fault> {
-    let permit = timeout(QUEUE, console.checks.acquire()).await;
+    let room = match is_known {
+        true => &console.known_checks,
+        false => &console.checks,
+    };
+    let permit = timeout(QUEUE, room.acquire()).await;
     let permit = permit.map_err(|_| Fault::Busy)?;
     let _permit = permit.map_err(|_| Fault::Busy)?;
     let console = Arc::clone(console);
@@ -300,7 +336,7 @@ pub(super) async fn code(
 ) -> Result<Response, Fault> {
     let (registry, now) = (&console.registry, console.now());
     let person = &at(&visit, Stage::Code)?.person;
-    if session::wait(registry, &person.login, now)? > 0 {
+    if tries::begin(registry, &visit.who(&person.login), now)?.is_err() {
         session::end(registry, &visit.token)?;
         return Err(Fault::SignIn);
     }
@@ -311,7 +347,6 @@ pub(super) async fn code(
         fields.get("code"),
         now,
     )? {
-        session::failed(registry, &person.login, now)?;
         audit::sign_in_failed(&visit, &person.login).await?;
         let page = CodePage {
             visit: &visit,
@@ -332,8 +367,16 @@ async fn finish(
 ) -> Result<Response, Fault> {
     audit::signed_in(visit, person).await?;
     session::end(&console.registry, &visit.token)?;
-    session::succeeded(&console.registry, &person.login)?;
-    proceed(console, person, Stage::Full, own_path(next))
+    tries::forget(&console.registry, &visit.who(&person.login))?;
+    let mut response = proceed(console, person, Stage::Full, own_path(next))?;
+    let mark = tries::mark(
+        &console.sealer,
+        &person.login,
+        console.secure,
+        console.now(),
+    );
+    set_cookie(&mut response, mark);
+    Ok(response)
 }
 
 /// Shows the form for a first sign-in.
@@ -403,7 +446,7 @@ pub(super) async fn enrol(
     }
     let person = session.person.clone();
     let id = person.id;
-    let enrolled = checking(&console, move |console| {
+    let enrolled = checking(&console, true, move |console| {
         people::enrol(&console.registry, id, &password, &sealed).map_err(|error| match error {
             PersonError::Registry(error) => error.into(),
             error => Fault::Failed(error.to_string()),

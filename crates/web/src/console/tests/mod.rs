@@ -32,7 +32,8 @@ const SECRET: &[u8] = b"an authenticator's s";
 struct Browser {
     app: Router,
     registry: Arc<Registry>,
-    /// The audit log.
+    audit: Arc<Audit>,
+    /// The audit log's file.
     entries: Arc<NodeFile>,
     time: Arc<AtomicI64>,
     cookies: Vec<(String, String)>,
@@ -79,11 +80,12 @@ impl Browser {
         let clock = Arc::clone(&time);
         let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let audit = Audit::open(entries.another().unwrap(), 1, &Metrics::default()).unwrap();
+        let audit = Arc::new(audit);
         let console = Console {
             registry: Arc::clone(&registry),
             sealer: sealer(),
             desks,
-            audit: Arc::new(audit),
+            audit: Arc::clone(&audit),
             proxies: Proxies::default(),
             webhooks: Arc::new(Webhooks::new(&registry, &sealer(), false).unwrap()),
             secure,
@@ -93,7 +95,9 @@ impl Browser {
             relying_party: passkey::RelyingParty::of("https://lending.example"),
             challenges: passkey::Challenges::new(),
             clock,
+            tries: tries::Tries::default(),
             checks: Semaphore::new(CHECKS),
+            known_checks: Semaphore::new(CHECKS),
             figures: Mutex::default(),
             watch: Mutex::default(),
             fresh: Mutex::default(),
@@ -101,6 +105,7 @@ impl Browser {
         Browser {
             app: router(console),
             registry,
+            audit,
             entries: Arc::new(entries),
             time,
             cookies: Vec::new(),
@@ -113,6 +118,7 @@ impl Browser {
         Browser {
             app: self.app.clone(),
             registry: Arc::clone(&self.registry),
+            audit: Arc::clone(&self.audit),
             entries: Arc::clone(&self.entries),
             time: Arc::clone(&self.time),
             cookies: Vec::new(),

@@ -1,5 +1,7 @@
 //! Signing in and out.
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::registry::values;
 use crate::seal::seal_anew;
@@ -321,4 +323,92 @@ async fn authenticators_are_sealed_and_go_on_under_a_new_key() {
     let code = |sealer| people::code(registry, sealer, person, now).unwrap();
     assert_eq!(code(&new), Some(browser.code()));
     assert_eq!(code(&sealer()), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_are_checked_than_may_fail_however_many_come_at_once() {
+    let browser = Browser::new(false);
+    browser.person(true);
+    let mut tries = Vec::new();
+    for _ in 0..40 {
+        let mut guest = browser.another();
+        tries.push(async move { guest.password("a guess").await.status });
+    }
+    let tries = tries.into_iter().map(tokio::spawn);
+    let statuses = join_all(tries).await;
+    let checked = statuses
+        .into_iter()
+        .filter(|status| *status.as_ref().unwrap() == StatusCode::FORBIDDEN);
+    assert_eq!(checked.count(), 5);
+    // A code is guessed no more often either.
+    let browser = Browser::new(false);
+    browser.person(true);
+    let mut guest = browser.another();
+    guest.password(PASSWORD).await;
+    let form = guest.get("/console/sign-in/code").await.hidden("form");
+    let tries = (0..40).map(|guess| {
+        let mut one = browser.another();
+        one.cookies = guest.cookies.clone();
+        let form = form.clone();
+        tokio::spawn(async move {
+            let guess = format!("{guess:06}");
+            let fields = [("code", guess.as_str())];
+            one.post("/console/sign-in/code", &form, &fields)
+                .await
+                .status
+        })
+    });
+    let statuses = join_all(tries.collect::<Vec<_>>()).await;
+    let checked = statuses
+        .into_iter()
+        .filter(|status| *status.as_ref().unwrap() == StatusCode::FORBIDDEN);
+    assert_eq!(checked.count(), 5);
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_waits_and_a_browser_that_signed_in_before_does_not() {
+    let console = Browser::new(false);
+    console.person(true);
+    let mut known = console.another();
+    known.sign_in().await;
+    console.pass(30);
+    let form = known.get("/console").await.hidden("form");
+    known.post("/console/sign-out", &form, &[]).await;
+    let guess = async |login: &str, language: &str| {
+        let mut guest = console.another();
+        guest.cookies = vec![("language".to_owned(), language.to_owned())];
+        let fields = [("login", login), ("password", "a guess")];
+        let path = "/console/sign-in";
+        guest.fill(path, path, &fields).await
+    };
+    // The name is locked for others, and then the address has no more tries.
+    for _ in 0..5 {
+        let page = guess("li.wei@river.example", "en").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    guess("li.wei@river.example", "en")
+        .await
+        .says("Too many failed attempts with this name. Try again in 1 min");
+    for number in 0..4 {
+        let page = guess(&format!("made up {number}"), "en").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    let page = guess("one more", "en").await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(page.headers[header::RETRY_AFTER], "6");
+    page.says("Too many failed attempts from your network. Try again in 6 s.");
+    guess("one more", "zh")
+        .await
+        .says("您所在网络的登录失败次数过多。请在 6 秒后重试。");
+    // Neither concerns the owner's browser, which has a count of its own.
+    known.sign_in().await;
+    console.pass(30);
+    let form = known.get("/console").await.hidden("form");
+    known.post("/console/sign-out", &form, &[]).await;
+    for _ in 0..5 {
+        let page = known.password("a guess").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    let page = known.password(PASSWORD).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
 }
