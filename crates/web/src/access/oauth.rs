@@ -238,14 +238,11 @@ impl Access {
                 "the registry cannot be read; try again",
             )
         })?;
-        let Some(client) = client else {
-            return Err(wrong(format!(
-                "is of client {client_id}, which is not registered or disabled"
-            )));
-        };
-        trace::caller(&client.client_id, &client.party);
-        self.check_assertion(&jws, &claims, &client, now)
-            .map_err(wrong)?;
+        if let Some(client) = &client {
+            trace::caller(&client.client_id, &client.party);
+        }
+        let client = self.check_assertion(&jws, &claims, client, now);
+        let client = client.map_err(wrong)?;
         if request
             .client_id
             .as_ref()
@@ -262,14 +259,15 @@ impl Access {
         }
     }
 
-    /// Checks an assertion. Errors complete the sentence "the client assertion … ".
+    /// Checks an assertion of a client, if there is one of its name. Errors complete the sentence "the
+    /// client assertion … ", and do not tell who has no key of a client whether it is there.
     fn check_assertion(
         &self,
         jws: &Jws<'_>,
         claims: &AssertionClaims,
-        client: &Client,
+        client: Option<Arc<Client>>,
         now: i64,
-    ) -> Result<(), String> {
+    ) -> Result<Arc<Client>, String> {
         match jws.header.typ.as_deref() {
             None | Some("JWT" | "client-authentication+jwt") => {}
             Some(typ) => return Err(format!("has typ {typ}, which is something else")),
@@ -277,8 +275,17 @@ impl Access {
         if claims.iss != claims.sub {
             return Err("has not the client_id as both iss and sub".to_owned());
         }
-        let key = client.key(jws.header.kid.as_deref())?;
-        jws.verify(key)?;
+        let signed = |client: &Arc<Client>| {
+            let key = client.key(jws.header.kid.as_deref());
+            key.is_ok_and(|key| jws.verify(key).is_ok())
+        };
+        let Some(client) = client.filter(signed) else {
+            let sub = &claims.sub;
+            return Err(format!(
+                "is signed by no key of an active client {sub}: compare client_id, kid and key with what \
+                 was registered, and ask whether the client is disabled"
+            ));
+        };
         let audience = |value: &Value| {
             let text = value.as_str().unwrap_or_default();
             text == self.base || text.strip_prefix(&self.base) == Some(TOKEN_PATH)
@@ -304,7 +311,7 @@ impl Access {
         if claims.jti.is_empty() || claims.jti.len() > 256 {
             return Err("needs a jti of 1 to 256 bytes".to_owned());
         }
-        Ok(())
+        Ok(client)
     }
 }
 

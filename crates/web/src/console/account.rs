@@ -4,8 +4,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::audit::time;
-use super::blocks::{Block, Cell, PasskeyForm, Section, Sheet, Table, Tone};
-use super::page::{Fault, Fields, Signed, go};
+use super::blocks::{
+    Block, Cell, Form, Input, InputKind, PasskeyForm, Section, Sheet, Table, Tone,
+};
+use super::page::{Fault, Fields, Signed, Visit, go};
 use super::passkey::{self, Answer, Asked, MOST, Passkey, Purpose};
 use super::people::{self, Role};
 use super::{session, sign_in};
@@ -66,7 +68,40 @@ fn page(signed: &Signed, status: StatusCode, wrong: Option<&str>) -> Result<Resp
             sheet.add("add", vec![Block::Notice(Tone::Plain, text)]);
         }
     }
+    sheet.section(password_form(visit));
     visit.page_with(status, &sheet)
+}
+
+fn password_form(visit: &Visit) -> Section {
+    let input = |name, key, fills| Input::new(name, visit.t(key), "", InputKind::Password(fills));
+    let form = Form {
+        action: format!("{PATH}/password"),
+        inputs: vec![
+            input("password", "own.password", "current-password"),
+            input("new_password", "enrol.password", "new-password"),
+            input("again", "enrol.again", "new-password"),
+        ],
+        submit: visit.t("own.change").to_owned(),
+    };
+    Section::new("password", visit.t("own.change"))
+        .folded()
+        .with(Block::Text(visit.t("own.change_text").to_owned()))
+        .with(Block::Form(form))
+}
+
+/// Changes the person's password.
+pub(super) async fn password(signed: Signed, fields: Fields) -> Result<Response, Fault> {
+    let (visit, person) = (&signed.visit, &signed.person);
+    let refuse = |wrong| page(&signed, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong));
+    let new = fields.get("new_password");
+    if let Some(wrong) = sign_in::unfit(new, fields.get("again")) {
+        return refuse(wrong);
+    }
+    if !sign_in::is_password(visit, person, fields.get("password")).await? {
+        return refuse("own.wrong_password");
+    }
+    sign_in::set_password(visit, person, new).await?;
+    Ok(go(PATH))
 }
 
 fn table(signed: &Signed, passkeys: Vec<Passkey>) -> Table {

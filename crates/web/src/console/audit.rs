@@ -40,10 +40,11 @@ const QUIET: [&str; 3] = ["/changes", "/preferences", "/sign-in"];
 
 /// Fields that are never noted: secrets, what only a device understands, and what is written of a
 /// borrower, which must not outlast its case.
-const UNNOTED: [&str; 9] = [
+const UNNOTED: [&str; 10] = [
     "note",
     "form",
     "password",
+    "new_password",
     "again",
     "code",
     "credential",

@@ -374,6 +374,8 @@ pub(super) enum InputKind {
     /// A whole document.
     Document,
     Hidden,
+    /// A password: what the browser may fill in, as HTML calls it.
+    Password(&'static str),
     /// Value and label of each choice.
     Choice(Vec<(String, String)>),
     /// Value, label, ticked.

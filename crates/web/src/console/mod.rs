@@ -183,6 +183,7 @@ pub fn router(console: Console) -> Router {
         .route("/journal", get(journal::show))
         .route("/account", get(account::show).post(account::add))
         .route("/account/remove", post(account::remove))
+        .route("/account/password", post(account::password))
         .route("/audit", get(audit::show))
         .route("/audit/export", get(audit::export))
         .route("/people", get(team::list).post(team::add))

@@ -2,13 +2,15 @@
 //! errors as pages, and the headers that keep others out.
 
 use std::borrow::Borrow;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Form, RequestExt};
@@ -131,6 +133,8 @@ pub(super) enum Fault {
     SignIn,
     /// The person's institution is not a party of the book.
     NoParty,
+    /// A demo was called by a name that is not this machine's.
+    Elsewhere,
     /// Too much at once.
     Busy,
     /// The server that has the registry cannot be reached, or refuses; what it says, for the log.
@@ -603,6 +607,11 @@ impl Fault {
                 "fault.unreadable_text",
             ),
             Fault::TooManyFields => (StatusCode::BAD_REQUEST, "fault.fields", "fault.fields_text"),
+            Fault::Elsewhere => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "fault.elsewhere",
+                "fault.elsewhere_text",
+            ),
             Fault::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "fault.busy",
@@ -665,8 +674,19 @@ pub(super) async fn frame(
         }
     };
     let visit = Arc::new(Visit::of(&console, &request, known));
+    if console.demo && !is_local(&request, &console.base) {
+        let mut response = Fault::Elsewhere.page(&visit);
+        protect(response.headers_mut(), console.secure);
+        return response;
+    }
     if visit.person().is_some() {
         trace::known();
+        // A page that follows the book by itself is not somebody who uses it.
+        if !visit.follows
+            && let Err(error) = session::used(&console.registry, &visit.token, console.now())
+        {
+            tracing::error!(%error, "that a session is used cannot be written");
+        }
     }
     request.extensions_mut().insert(Arc::clone(&visit));
     let mut response = next.run(request).await;
@@ -679,6 +699,24 @@ pub(super) async fn frame(
     }
     protect(response.headers_mut(), console.secure);
     response
+}
+
+/// True if a request was sent to a name of this machine, or to the one that callers write. Another
+/// site can give its own name the address of this machine, and read then what the browser is shown.
+fn is_local(request: &Request, base: &str) -> bool {
+    let sent = request.headers().get(header::HOST);
+    let sent = sent.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let Some(sent) = request.uri().authority().or(sent.as_ref()) else {
+        return false;
+    };
+    let host = sent.host();
+    let plain = host.trim_start_matches('[').trim_end_matches(']');
+    let own = base.parse::<Uri>().ok();
+    own.is_some_and(|own| own.host() == Some(host))
+        || host.eq_ignore_ascii_case("localhost")
+        || plain
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn protect(headers: &mut HeaderMap, secure: bool) {

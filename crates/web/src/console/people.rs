@@ -7,6 +7,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tandem_client::key::random_bytes;
 use totp_rs::{Builder, Secret, Totp};
 
+use super::session::{self, Token};
 use crate::registry::{self, Registry, Row, Tables, values};
 use crate::seal::{Sealed, Sealer};
 
@@ -552,6 +553,19 @@ pub(super) fn enrol(
             .execute(text, values![person, hash, sealed])
             .map(drop)?)
     })
+}
+
+/// Gives a person another password, which the person chose, and ends the person's other sessions.
+pub(super) fn set_password(
+    registry: &Registry,
+    person: i64,
+    password: &str,
+    token: &Token,
+) -> registry::Result<()> {
+    let hash = hash(password);
+    let text = "update person set password = ?2 where id = ?1";
+    registry.change(|tables| tables.execute(text, values![person, hash]).map(drop))?;
+    session::end_others(registry, person, token)
 }
 
 /// The person that a name and a password belong to. It takes the same time for an unknown name.

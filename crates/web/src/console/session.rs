@@ -24,10 +24,19 @@ create table if not exists person_session (
     expires integer not null
 ) strict, without rowid;
 create index if not exists person_session_expires on person_session (expires);
+-- Until when a session goes on without being used.
+create table if not exists person_session_use (
+    token blob primary key references person_session (token) on delete cascade,
+    until integer not null
+) strict, without rowid;
 ";
 
 /// Seconds that a sign-in lasts.
 const LASTS: i64 = 12 * 60 * 60;
+/// Seconds after which a session that is not used is over.
+const IDLE: i64 = 30 * 60;
+/// Seconds for which use is not written again.
+const USED: i64 = 60;
 /// Seconds between password and code, or for enrolment.
 const PATIENCE: i64 = 10 * 60;
 /// How far a sign-in has come.
@@ -141,6 +150,9 @@ pub(super) fn start(
             values![token.stored(), person, stage as u8, secret, now + lasts],
         )
     })?;
+    if stage == Stage::Full {
+        used(registry, &token, now)?;
+    }
     Ok(token)
 }
 
@@ -152,7 +164,9 @@ pub(super) fn find(
 ) -> registry::Result<Option<Session>> {
     let text = format!(
         "select {}, stage, secret from person_session join person on person.id = person
-         where token = ?1 and expires > ?2 and active = 1",
+         left join person_session_use used on used.token = person_session.token
+         where person_session.token = ?1 and expires > ?2 and active = 1
+         and coalesce(used.until, expires) > ?2",
         people::COLUMNS
     );
     registry.read(|tables| {
@@ -169,6 +183,21 @@ pub(super) fn find(
             })
         })
     })
+}
+
+/// Notes that a session is used.
+pub(super) fn used(registry: &Registry, token: &Token, now: i64) -> registry::Result<()> {
+    let token = token.stored();
+    let text = "select until from person_session_use where token = ?1";
+    let until: Option<i64> =
+        registry.read(|tables| tables.row(text, values![&*token], |row| row.get(0)))?;
+    if until.is_some_and(|until| until > now + IDLE - USED) {
+        return Ok(());
+    }
+    let text = "insert into person_session_use (token, until)
+         select token, ?2 from person_session where token = ?1
+         on conflict (token) do update set until = ?2";
+    registry.change(|tables| tables.execute(text, values![&*token, now + IDLE]).map(drop))
 }
 
 /// Ends a session.

@@ -203,6 +203,30 @@ pub(super) async fn is_password(
     Ok(matches!(checked, Checked::Right(_)))
 }
 
+/// What is wrong with a password that somebody chose, as a text of the catalogue.
+pub(super) fn unfit(password: &str, again: &str) -> Option<&'static str> {
+    if password.chars().count() < PASSWORD_LENGTH {
+        Some("enrol.short")
+    } else if password != again {
+        Some("enrol.differs")
+    } else {
+        None
+    }
+}
+
+/// Gives a person, who is signed in, the password that the person chose.
+pub(super) async fn set_password(
+    visit: &Visit,
+    person: &Person,
+    password: &str,
+) -> Result<(), Fault> {
+    let (person, password, token) = (person.id, password.to_owned(), visit.token.clone());
+    checking(&visit.console, true, move |console| {
+        people::set_password(&console.registry, person, &password, &token)
+    })
+    .await
+}
+
 /// Checks a password, if there were not too many tries. The try is counted first.
 async fn check(visit: &Visit, who: &Who, login: &str, password: &str) -> Result<Checked, Fault> {
     let console = &visit.console;
@@ -434,11 +458,8 @@ pub(super) async fn enrol(
     let next = fields.get("next");
     let again = |error| enrolment(&visit, StatusCode::UNPROCESSABLE_ENTITY, next, error);
     let password = fields.get("password").to_owned();
-    if password.chars().count() < PASSWORD_LENGTH {
-        return again("enrol.short");
-    }
-    if password != fields.get("again") {
-        return again("enrol.differs");
+    if let Some(wrong) = unfit(&password, fields.get("again")) {
+        return again(wrong);
     }
     let (secret, sealed) = offered(&visit, session)?;
     if people::check(&secret, fields.get("code"), console.now()).is_none() {

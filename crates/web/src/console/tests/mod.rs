@@ -37,6 +37,8 @@ struct Browser {
     entries: Arc<NodeFile>,
     time: Arc<AtomicI64>,
     cookies: Vec<(String, String)>,
+    /// What stands in its address bar.
+    host: String,
     /// True if it is an open page that follows the book.
     follows: bool,
 }
@@ -74,6 +76,16 @@ impl Browser {
 
     /// The same with a registry.
     fn on(registry: Registry, desks: BTreeMap<String, Arc<Desk>>, secure: bool) -> Browser {
+        Browser::before(registry, desks, secure, false)
+    }
+
+    /// The same, or before a demo.
+    fn before(
+        registry: Registry,
+        desks: BTreeMap<String, Arc<Desk>>,
+        secure: bool,
+        demo: bool,
+    ) -> Browser {
         let registry = Arc::new(registry);
         let entries = NodeFile::in_memory(&crate::audit::SCHEMAS).unwrap();
         let time = Arc::new(AtomicI64::new(1_700_000_000));
@@ -91,7 +103,7 @@ impl Browser {
             secure,
             base: "https://lending.example".to_owned(),
             sandbox: true,
-            demo: false,
+            demo,
             relying_party: passkey::RelyingParty::of("https://lending.example"),
             challenges: passkey::Challenges::new(),
             clock,
@@ -109,6 +121,7 @@ impl Browser {
             entries: Arc::new(entries),
             time,
             cookies: Vec::new(),
+            host: "localhost:8080".to_owned(),
             follows: false,
         }
     }
@@ -122,6 +135,7 @@ impl Browser {
             entries: Arc::clone(&self.entries),
             time: Arc::clone(&self.time),
             cookies: Vec::new(),
+            host: self.host.clone(),
             follows: false,
         }
     }
@@ -197,6 +211,7 @@ impl Browser {
         let request = Request::builder()
             .method(method)
             .uri(path)
+            .header(header::HOST, &self.host)
             .header(header::COOKIE, cookies.join("; "))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(

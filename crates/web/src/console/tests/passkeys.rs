@@ -495,7 +495,7 @@ async fn only_who_knows_the_password_adds_a_passkey_in_an_open_session() {
         };
         let page = send(&mut river, ACCOUNT, &fields).await;
         assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-        page.says("The password is wrong, or was wrong too often. Nothing was added.");
+        page.says("The password is wrong, or was wrong too often. Nothing was changed.");
         river.get(ACCOUNT).await.says("You have no passkey yet.");
     }
     river.pass(15);

@@ -131,12 +131,128 @@ async fn a_session_ends_after_twelve_hours() {
     let mut browser = Browser::new(false);
     browser.person(true);
     browser.sign_in().await;
-    browser.pass(12 * 60 * 60 - 1);
+    for _ in 0..29 {
+        browser.pass(24 * 60);
+        assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+    }
+    browser.pass(24 * 60 - 1);
     assert_eq!(browser.get("/console/sign-in").await.location, "/console");
     browser.pass(1);
     let page = browser.get("/console/sign-in?next=/console/loans").await;
-    page.says("Please sign in to go on. A session ends after twelve hours.");
+    page.says(
+        "Please sign in to go on. A session ends after twelve hours, or half an hour without use.",
+    );
     assert_eq!(page.hidden("next"), "/console/loans");
+}
+
+#[tokio::test]
+async fn a_session_ends_after_half_an_hour_without_use() {
+    let mut browser = Browser::new(false);
+    browser.person(true);
+    browser.sign_in().await;
+    browser.pass(30 * 60 - 1);
+    assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+    // A page that follows the book by itself is no use.
+    browser.follows = true;
+    browser.pass(30 * 60 - 1);
+    assert_eq!(browser.get("/console/sign-in").await.location, "/console");
+    browser.pass(1);
+    browser
+        .get("/console/sign-in")
+        .await
+        .says("<h1>Sign in</h1>");
+}
+
+#[tokio::test]
+async fn somebody_changes_the_own_password() {
+    let book = super::book::Book::open().await;
+    let console = super::pages::console(&book).await;
+    let mut river = console.signed_in("river", "river", &[Role::Viewer]).await;
+    let elsewhere = river.cookies.clone();
+    let now = river.time.load(Ordering::Relaxed);
+    let person = people::by_login(&console.registry, "river").unwrap();
+    let person = person.unwrap().id;
+    let token = session::start(&console.registry, person, session::Stage::Full, None, now);
+    let cookie = token.unwrap().cookie(false).to_str().unwrap().to_owned();
+    let value = cookie.split(['=', ';']).nth(1).unwrap().to_owned();
+    river.cookies = vec![("tandem".to_owned(), value)];
+    let (page, path) = ("/console/account", "/console/account/password");
+    let new = "a password of my own";
+    for (now, new, again, error) in [
+        (
+            PASSWORD,
+            "short",
+            "short",
+            "The password has less than twelve characters. Choose a longer one.",
+        ),
+        (
+            PASSWORD,
+            new,
+            "another one, longer",
+            "The two passwords differ. Enter the same one twice.",
+        ),
+        (
+            "a guess",
+            new,
+            new,
+            "The password is wrong, or was wrong too often. Nothing was changed.",
+        ),
+    ] {
+        let fields = [("password", now), ("new_password", new), ("again", again)];
+        let answer = river.fill(page, path, &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        answer.says(error);
+    }
+    let fields = [
+        ("password", PASSWORD),
+        ("new_password", new),
+        ("again", new),
+    ];
+    let answer = river.fill(page, path, &fields).await;
+    assert_eq!(answer.location, page, "{}", answer.body);
+    let right = |password| people::by_password(&console.registry, "river", password).unwrap();
+    assert!(right(PASSWORD).is_none() && right(new).is_some());
+    // Whoever is signed in elsewhere is not any more, and no password is in the audit log.
+    river.get(page).await.says("Change password");
+    river.cookies = elsewhere;
+    assert!(
+        river
+            .get(page)
+            .await
+            .location
+            .starts_with("/console/sign-in")
+    );
+    let noted = console.entries.with(|connection| {
+        let text = "select count(*) from audit where instr(entry, ?1)";
+        connection.query_row(text, [new], |row| row.get::<_, i64>(0))
+    });
+    assert_eq!(noted.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_demo_is_shown_to_this_machine_only() {
+    let mut browser = Browser::before(registry(&crate::schemas()), BTreeMap::new(), false, true);
+    for (host, is_shown) in [
+        ("localhost:8080", true),
+        ("127.0.0.1:8080", true),
+        ("[::1]:8080", true),
+        ("lending.example", true),
+        ("evil.example:8080", false),
+        ("localhost.evil.example", false),
+        ("192.0.2.1", false),
+    ] {
+        browser.host = host.to_owned();
+        let page = browser.get("/console/sign-in").await;
+        if is_shown {
+            page.says("<h1>Sign in</h1>");
+            continue;
+        }
+        assert_eq!(page.status, StatusCode::MISDIRECTED_REQUEST);
+        page.says("This demo is for this machine only");
+        page.says(
+            "Its pages say how to sign in, so it answers to localhost only. Open it by that name.",
+        );
+    }
 }
 
 #[tokio::test]
