@@ -258,7 +258,7 @@ async function journeys(browser) {
   const webhook = desk.url();
   await desk.goto(`${base}/console/people`);
   await desk.fill("[name=name]", "Li Wei");
-  await desk.fill("[name=login]", "li.wei");
+  await desk.fill("[name=login]", "li.wei@cloud");
   await desk.click("main form button.primary");
   const first = (await desk.textContent("main")).match(/[0-9a-z]{4}(-[0-9a-z]{4}){3}/)[0];
 

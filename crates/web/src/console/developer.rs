@@ -10,6 +10,7 @@ use tandem_domain::calendar::Day;
 use tandem_engine::disclosure::only;
 
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone};
+use super::client_changes::{self, What};
 use super::page::{Fault, Fields, Signed, Visit, form_escaped, go};
 use super::people::Role;
 use crate::access::{Client, ClientError, Scopes};
@@ -17,7 +18,7 @@ use crate::access::{Client, ClientError, Scopes};
 /// Events that are shown.
 const EVENTS: usize = 20;
 
-fn path(client: &str) -> String {
+pub(super) fn path(client: &str) -> String {
     format!("/console/developer/{}", form_escaped(client))
 }
 
@@ -91,6 +92,9 @@ pub(super) fn page(
         ]);
     }
     sheet.section(Section::new("clients", visit.t("developer.clients")).with(Block::Table(table)));
+    if let Some(section) = client_changes::section(signed, None)? {
+        sheet.section(section);
+    }
     sheet.section(super::webhooks::section(signed)?);
     if signed.person.roles.has(Role::Admin) {
         sheet.section(add_form(visit));
@@ -134,6 +138,7 @@ fn add_form(visit: &Visit) -> Section {
     Section::new("add", visit.t("developer.new"))
         .half()
         .folded()
+        .with(Block::Text(visit.t("developer.awaited_text").to_owned()))
         .with(Block::Form(form))
 }
 
@@ -194,12 +199,19 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         &scopes.join(" "),
         fields.get("keys"),
     );
-    let added = client.and_then(|client| client.register(&signed.visit.console.registry));
+    let added = client.and_then(|client| {
+        let (name, scopes) = (client.client_id.clone(), client.scopes.clone());
+        client_changes::ask(&signed, &name, &scopes, &What::Register(client))
+    });
     answer(&signed, added, "/console/developer")
 }
 
 /// Goes on, or says what is wrong.
-fn answer(signed: &Signed, done: Result<(), ClientError>, path: &str) -> Result<Response, Fault> {
+pub(super) fn answer(
+    signed: &Signed,
+    done: Result<(), ClientError>,
+    path: &str,
+) -> Result<Response, Fault> {
     match done {
         Ok(()) => Ok(go(path)),
         Err(error @ ClientError::Registry(_)) => Err(failed(error)),
@@ -247,6 +259,9 @@ pub(super) async fn client(signed: Signed, Path(name): Path<String>) -> Result<R
         ]);
     }
     sheet.section(Section::new("keys", visit.t("developer.keys")).with(Block::Table(keys)));
+    if let Some(section) = client_changes::section(&signed, Some(&name))? {
+        sheet.section(section);
+    }
     if admin {
         let key = Input::new("key", visit.t("developer.jwk"), "", InputKind::Long);
         let form = |what: &str, inputs, label: &str| {
@@ -275,20 +290,25 @@ pub(super) async fn client(signed: Signed, Path(name): Path<String>) -> Result<R
     visit.page(&sheet)
 }
 
-/// Changes a client: `rotate`, `remove-key`, `disable` or `enable`.
+/// Changes a client: `rotate`, `remove-key`, `disable` or `enable`; what waits to be confirmed is
+/// decided by `confirm` or `withdraw`.
 pub(super) async fn change(
     signed: Signed,
     Path((name, what)): Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response, Fault> {
     signed.must(&[Role::Admin])?;
-    one(&signed, &name)?;
+    if let "confirm" | "withdraw" = what.as_str() {
+        return client_changes::decide(&signed, &name, what == "confirm", &fields);
+    }
+    let client = one(&signed, &name)?;
     let registry = &signed.visit.console.registry;
+    let ask = |what| client_changes::ask(&signed, &name, &client.scopes, &what);
     let done = match what.as_str() {
-        "rotate" => Client::rotate(registry, &name, fields.get("key")),
+        "rotate" => ask(What::Rotate(fields.get("key").to_owned())),
         "remove-key" => Client::remove_key(registry, &name, fields.get("key")),
         "disable" => Client::disable(registry, &name, true),
-        "enable" => Client::disable(registry, &name, false),
+        "enable" => ask(What::Enable),
         _ => return Err(Fault::NotFound),
     };
     answer(&signed, done, &path(&name))

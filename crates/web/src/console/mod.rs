@@ -12,6 +12,7 @@ mod archives;
 mod audit;
 mod blocks;
 mod cases;
+mod client_changes;
 mod developer;
 mod figures;
 mod journal;
@@ -55,7 +56,7 @@ use crate::seal::Sealer;
 use crate::webhooks::Webhooks;
 
 /// Tables of the console in the registry.
-pub const SCHEMAS: [&str; 7] = [
+pub const SCHEMAS: [&str; 8] = [
     people::SCHEMA,
     session::SCHEMA,
     tries::SCHEMA,
@@ -63,6 +64,7 @@ pub const SCHEMAS: [&str; 7] = [
     amendments::SCHEMA,
     passkey::SCHEMA,
     cases::SCHEMA,
+    client_changes::SCHEMA,
 ];
 
 /// Passwords that are checked at the same time of people whom we know something of, and of all

@@ -228,6 +228,9 @@ pub enum PersonError {
     /// The login is taken.
     #[error("the sign-in name `{0}` is taken; choose another")]
     LoginTaken(String),
+    /// An administrator chose a login without the party in it.
+    #[error("the sign-in name has not `{0}` in it, set apart; choose one such as li.wei@{0}")]
+    LoginNotOwn(String),
     /// A name is empty.
     #[error("a person needs a sign-in name and a name")]
     NoName,
@@ -254,6 +257,12 @@ pub(super) fn propose(
     new: NewPerson<'_>,
     by: By<'_>,
 ) -> Result<String, PersonError> {
+    if new.login.trim().is_empty() {
+        return Err(PersonError::NoName);
+    }
+    if !is_own(new.login, new.party) {
+        return Err(PersonError::LoginNotOwn(new.party.to_owned()));
+    }
     let password = first_password();
     let looks = NewPerson {
         roles: LOOKS,
@@ -263,6 +272,17 @@ pub(super) fn propose(
         note(tables, person, by, looks.roles, new.roles)
     })?;
     Ok(password)
+}
+
+/// True if a login has the party in it, set apart. Then that it is taken says nothing of another
+/// party's people, and nobody takes a name that looks like another party's.
+fn is_own(login: &str, party: &str) -> bool {
+    let (login, party) = (login.to_lowercase(), party.to_lowercase());
+    let letter = |found: Option<char>| found.is_some_and(char::is_alphanumeric);
+    login.match_indices(&party).any(|(at, _)| {
+        !letter(login[..at].chars().next_back())
+            && !letter(login[at + party.len()..].chars().next())
+    })
 }
 
 /// Adds a person with a password, who enrols an authenticator at the first sign-in.

@@ -126,6 +126,9 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
         Err(PersonError::LoginTaken(login)) => {
             wrong(visit.language.fill("people.taken", &[&login]))
         }
+        Err(PersonError::LoginNotOwn(party)) => {
+            wrong(visit.language.fill("people.not_own", &[&party]))
+        }
         Err(PersonError::NoName | PersonError::PasswordShort) => {
             wrong(visit.t("people.no_name").to_owned())
         }

@@ -119,6 +119,7 @@ mod tests {
         "audit_outcome",
         "case_kind",
         "class",
+        "client_change",
         "component",
         "delivery",
         "entry",

@@ -191,12 +191,8 @@ impl Webhooks {
             (false, true) => "it accepted nothing for three days",
             (false, false) => return Ok(delivery.error.is_none()),
         };
-        tracing::warn!(
-            webhook = endpoint.id,
-            url = endpoint.url,
-            why,
-            "a webhook is disabled"
-        );
+        // Without its URL, whose path may be a secret.
+        tracing::warn!(webhook = endpoint.id, why, "a webhook is disabled");
         self.disable(&endpoint.id, why)?;
         Ok(false)
     }

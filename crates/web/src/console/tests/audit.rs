@@ -225,10 +225,13 @@ async fn what_cannot_be_noted_is_neither_shown_nor_done() {
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!page.body.contains("60,000.00"), "{}", page.body);
     page.says("Something failed on our side");
-    let new = [("name", "Li Wei"), ("login", "li"), ("roles", "risk")];
+    let new = [("name", "Li Wei"), ("login", "li@cloud"), ("roles", "risk")];
     let page = desk.post("/console/people", &form, &new).await;
     assert_eq!(page.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(people::by_login(&console.registry, "li").unwrap(), None);
+    assert_eq!(
+        people::by_login(&console.registry, "li@cloud").unwrap(),
+        None
+    );
     guest.password(PASSWORD).await;
     let code = guest.code();
     let page = guest.enter_code(&code).await;

@@ -3,6 +3,7 @@
 mod amendments;
 mod audit;
 mod book;
+mod clients;
 mod isolation;
 mod pages;
 mod passkeys;

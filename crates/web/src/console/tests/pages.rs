@@ -581,16 +581,23 @@ async fn an_administrator_looks_after_the_party_s_people() {
         StatusCode::FORBIDDEN
     );
     let path = "/console/people";
-    let page = admin
-        .fill(path, path, &[("name", "Li Wei"), ("login", "viewer")])
-        .await;
-    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-    page.says("The name viewer is taken. Choose another.");
+    // A name that may be another party's is refused, whether somebody has it or not.
+    for login in ["viewer", "cloud-desk", "driver", "li@rivers.example"] {
+        let page = admin
+            .fill(path, path, &[("name", "Li Wei"), ("login", login)])
+            .await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+        page.says("A sign-in name has “river” in it, set apart, such as li.wei@river, so that it is no other");
+    }
     let page = admin
         .fill(path, path, &[("name", "Li Wei"), ("login", " ")])
         .await;
     page.says("Somebody who signs in needs a name and a name to sign in with.");
-    let new = [("name", "Li Wei"), ("login", "li"), ("roles", "risk")];
+    let new = [
+        ("name", "Li Wei"),
+        ("login", "Li@River.example"),
+        ("roles", "risk"),
+    ];
     let page = admin.fill(path, path, &new).await;
     page.says("It is shown once; at the first sign-in it is replaced");
     let password = page
@@ -602,7 +609,10 @@ async fn an_administrator_looks_after_the_party_s_people() {
         .next()
         .unwrap();
     let mut li = console.another();
-    let fields = [("login", "li"), ("password", password)];
+    let again = admin.fill(path, path, &new).await;
+    assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+    again.says("The name Li@River.example is taken. Choose another.");
+    let fields = [("login", "li@river.example"), ("password", password)];
     let page = li
         .fill("/console/sign-in", "/console/sign-in", &fields)
         .await;

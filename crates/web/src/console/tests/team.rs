@@ -8,16 +8,20 @@ use crate::registry::Registry;
 
 const PEOPLE: &str = "/console/people";
 
+/// The person that signs in with a name, or with the name and the party.
+fn found(console: &Browser, login: &str) -> people::Person {
+    let by = |login: &str| people::by_login(&console.registry, login).unwrap();
+    by(login).or_else(|| by(&format!("{login}@cloud"))).unwrap()
+}
+
 /// The number of the person that signs in with a name.
 fn person(console: &Browser, login: &str) -> i64 {
-    let found = people::by_login(&console.registry, login).unwrap();
-    found.unwrap().id
+    found(console, login).id
 }
 
 /// What somebody may do now.
 fn roles(console: &Browser, login: &str) -> Vec<&'static str> {
-    let found = people::by_login(&console.registry, login).unwrap();
-    found.unwrap().roles.iter().map(Role::name).collect()
+    found(console, login).roles.iter().map(Role::name).collect()
 }
 
 /// An administrator adds somebody, who signs in for the first time.
@@ -29,7 +33,8 @@ async fn add(admin: &mut Browser, login: &str, roles: &[&str]) -> Browser {
 }
 
 async fn invite(admin: &mut Browser, login: &str, roles: &[&str]) {
-    let mut fields = vec![("name", login), ("login", login)];
+    let own = format!("{login}@cloud");
+    let mut fields = vec![("name", login), ("login", &own)];
     fields.extend(roles.iter().map(|role| ("roles", *role)));
     let page = admin.fill(PEOPLE, PEOPLE, &fields).await;
     page.says("another administrator has confirmed it, this person may only look.");
@@ -271,7 +276,7 @@ async fn the_audit_log_has_who_proposed_and_who_confirmed() {
     assert_eq!(
         asked,
         [
-            ["zhao", "/people", "{login:li,name:li,roles:approver}"],
+            ["zhao", "/people", "{login:li@cloud,name:li,roles:approver}"],
             ["qian", "/people/3/confirm", &changed],
         ]
     );
