@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tandem_journal::{BookName, Journal};
 use tandem_web::access::{Access, Scopes, Settings};
 use tandem_web::api::Deciders;
 use tandem_web::audit::Audit;
+use tandem_web::connections::Limits;
 use tandem_web::console::people;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
@@ -128,6 +129,12 @@ pub(crate) struct Options {
     /// Calls a second that one party may make.
     #[arg(long, value_name = "CALLS", default_value = "5000")]
     rate: NonZeroU32,
+    /// Connections at the same time. Each takes a file descriptor.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::default().all)]
+    connections: NonZeroUsize,
+    /// Of these, connections of one address (of IPv6, one /64), unless it is a trusted proxy's.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Limits::default().per_address)]
+    connections_per_address: NonZeroUsize,
     /// What is logged: a level, also for a part of the program, such as
     /// info,tandem_web::trace=debug.
     #[arg(long, value_name = "FILTER", default_value = "info")]
@@ -276,7 +283,15 @@ pub(crate) fn serve(options: &Options) -> Outcome {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure(error.to_string()))?;
     let served = runtime.block_on(tandem_web::serve::serve(
         service.clone(),
-        Socket { listener, tls },
+        Socket {
+            listener,
+            tls,
+            limits: Limits {
+                all: options.connections,
+                per_address: options.connections_per_address,
+                ..Limits::default()
+            },
+        },
     ));
     for desk in service.desks.values() {
         desk.stop();

@@ -6,6 +6,7 @@ mod assets;
 pub mod audit;
 pub mod chart;
 pub mod conformance;
+pub mod connections;
 pub mod console;
 pub mod desk;
 pub mod metrics;

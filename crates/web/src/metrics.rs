@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::Service;
 use crate::desk::Role;
-use crate::trace::Followed;
+use crate::trace::{Followed, known_method};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub(crate) spans_sent: Counter,
     pub(crate) spans_dropped: Counter,
     pub(crate) audit_lost: Counter,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: Counter,
 }
 
 impl Default for Metrics {
@@ -84,6 +86,18 @@ impl Default for Metrics {
             "Calls whose entry in the audit log is lost",
             audit_lost.clone(),
         );
+        let connections = Gauge::default();
+        registry.register(
+            "connections",
+            "Connections that are open",
+            connections.clone(),
+        );
+        let connections_refused = Counter::default();
+        registry.register(
+            "connections_refused",
+            "Connections that were too many",
+            connections_refused.clone(),
+        );
         Metrics {
             registry,
             calls,
@@ -95,6 +109,8 @@ impl Default for Metrics {
             spans_sent,
             spans_dropped,
             audit_lost,
+            connections,
+            connections_refused,
         }
     }
 }
@@ -102,7 +118,8 @@ impl Default for Metrics {
 impl Metrics {
     pub(crate) fn call(&self, method: &Method, route: &str, status: u16, followed: &Followed) {
         let call = Call {
-            method: method.to_string(),
+            // Anybody can make up methods, and what was counted once is kept.
+            method: known_method(method).to_owned(),
             route: route.to_owned(),
             status,
         };

@@ -146,7 +146,8 @@ impl Proxies {
         address
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// True if an address, in its shortest form, is that of a proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.has(address))
     }
 

@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tandem_client::system_time;
 
 use crate::audit::{self, Act, Audit, Entry};
+use crate::connections::{Counting, Limits, impatient};
 use crate::console::{self, Console};
 use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
@@ -34,6 +35,8 @@ pub struct Socket {
     pub listener: TcpListener,
     /// For TLS.
     pub tls: Option<Tls>,
+    /// How many connections there may be.
+    pub limits: Limits,
 }
 
 /// All routes of a service.
@@ -63,19 +66,22 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
     tokio::spawn(end(service.clone(), handle.clone()));
     tokio::spawn(webhooks::run(service.clone()));
     tokio::spawn(audit::run(service.audit.clone()));
+    let server = axum_server::from_tcp(socket.listener).map_err(|error| error.to_string())?;
+    let server = impatient(
+        server.handle(handle),
+        &service.proxies,
+        socket.limits.patience,
+    );
+    let counting = Counting::of(&service, socket.limits);
     let served = match socket.tls {
-        None => {
-            let server =
-                axum_server::from_tcp(socket.listener).map_err(|error| error.to_string())?;
-            server.handle(handle).serve(app).await
-        }
+        None => server.acceptor(counting).serve(app).await,
         Some(tls) => {
             let known = tls.changed();
             let config = RustlsConfig::from_config(tls.read()?);
             tokio::spawn(tls.renew(known, config.clone(), RENEWED));
-            let server = axum_server::from_tcp_rustls(socket.listener, config);
-            let server = server.map_err(|error| error.to_string())?;
-            server.handle(handle).serve(app).await
+            let acceptor = RustlsAcceptor::new(config).handshake_timeout(socket.limits.patience);
+            let server = server.acceptor(acceptor.acceptor(counting));
+            server.serve(app).await
         }
     };
     service.audit.flush().await;

@@ -27,6 +27,7 @@ use crate::hex;
 pub use otlp::Exporter;
 pub use settings::Settings;
 use span::Span;
+pub(crate) use span::known_method;
 
 /// A place in a trace: what happens here is a child of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,7 +383,7 @@ impl Followed {
     /// route says what is not about somebody.
     fn span(&self, method: &Method, route: Option<&str>, response: &Response) -> Span {
         let status = response.status();
-        let method = span::known_method(method);
+        let method = known_method(method);
         let mut span = Span::server(self.trace, self.parent, (self.begun, self.took), self.times);
         span.name = match route {
             Some(route) => format!("{method} {route}"),

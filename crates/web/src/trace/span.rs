@@ -171,7 +171,7 @@ pub(super) fn count(spans: &[Span]) -> u64 {
 }
 
 /// A method that is well known, or what the conventions put in its place.
-pub(super) fn known_method(method: &Method) -> &str {
+pub(crate) fn known_method(method: &Method) -> &str {
     let known = [
         Method::GET,
         Method::HEAD,

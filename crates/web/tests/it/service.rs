@@ -16,6 +16,7 @@ use tandem_journal::{BookName, Journal, Sqlite};
 use tandem_web::Service;
 use tandem_web::access::{ANSWERS, Access, Client, Scopes, Settings};
 use tandem_web::audit::{self, Audit};
+use tandem_web::connections::Limits;
 use tandem_web::desk::{AnyStore, Desk, NotOwned, Owned, Setup, Source};
 use tandem_web::metrics::Metrics;
 use tandem_web::proxy::Proxies;
@@ -120,18 +121,30 @@ impl Running {
             certificates: true,
             ..Proxies::default()
         };
-        Running::start_with(Arc::new(tempfile::tempdir().unwrap()), true, None, proxies)
+        Running::start_with(
+            Arc::new(tempfile::tempdir().unwrap()),
+            true,
+            None,
+            (proxies, Limits::default()),
+        )
+    }
+
+    /// The same with other limits of connections.
+    pub(crate) fn start_limited(tls: Option<Tls>, limits: Limits) -> Running {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Running::start_with(folder, true, tls, (Proxies::default(), limits))
     }
 
     fn start_in(folder: Arc<TempDir>, sandbox: bool, tls: Option<Tls>) -> Running {
-        Running::start_with(folder, sandbox, tls, Proxies::default())
+        let any = (Proxies::default(), Limits::default());
+        Running::start_with(folder, sandbox, tls, any)
     }
 
     fn start_with(
         folder: Arc<TempDir>,
         sandbox: bool,
         tls: Option<Tls>,
-        proxies: Proxies,
+        (proxies, limits): (Proxies, Limits),
     ) -> Running {
         let path = folder.path();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -176,11 +189,16 @@ impl Running {
             registry,
             metrics,
         });
+        let socket = Socket {
+            listener,
+            tls,
+            limits,
+        };
         let serving = service.clone();
         let serving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             // It ends with an error that says that the book was stopped.
-            let _ = runtime.block_on(serve(serving, Socket { listener, tls }));
+            let _ = runtime.block_on(serve(serving, socket));
         });
         let running = Running {
             base,

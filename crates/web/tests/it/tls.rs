@@ -31,7 +31,7 @@ use crate::api::application;
 use crate::conformance::golden;
 use crate::service::{BOOK, Running};
 
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
     folder.join(format!("{name}.pem"))
 }
