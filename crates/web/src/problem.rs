@@ -134,6 +134,19 @@ impl Problem {
         }
     }
 
+    /// The same in so many letters, since what is said of a value may repeat it.
+    pub(crate) fn within(mut self, letters: usize) -> Problem {
+        let errors = self.errors.iter_mut();
+        let texts = errors.flat_map(|error| [&mut error.pointer, &mut error.detail]);
+        for text in texts.chain([&mut self.detail]) {
+            if let Some((end, _)) = text.char_indices().nth(letters) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        self
+    }
+
     /// What is answered for an object that is not there, and for one that is another's.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(

@@ -235,6 +235,19 @@ pub(crate) async fn stage<F: Future>(stage: Stage, run: F) -> F::Output {
     let output = run.await;
     note(stage, begun, Instant::now());
     output
+/// The same future, in the same call, wherever it runs.
+pub(crate) fn carried<F: Future>(run: F) -> impl Future<Output = F::Output> + use<F> {
+    let call = CALL.try_with(|call| Call {
+        trace: call.trace,
+        times: call.times.clone(),
+        known: Arc::clone(&call.known),
+    });
+    async {
+        match call {
+            Ok(call) => CALL.scope(call, run).await,
+            Err(_) => run.await,
+        }
+    }
 }
 
 /// Notes which client the call says that it is of, and its party.

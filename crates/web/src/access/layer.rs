@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -42,6 +42,8 @@ pub struct Gate {
     /// Whether a POST needs an `Idempotency-Key` and its answer is kept. Not for bulk streams,
     /// whose lines have keys of their own.
     pub idempotent: bool,
+    /// The scope that a method of a route needs, so that nobody's body is read who may not send it.
+    pub scope: fn(&Method, &str) -> Option<&'static str>,
 }
 
 impl Gate {
@@ -51,6 +53,7 @@ impl Gate {
             access,
             body_limit: BODY_LIMIT,
             idempotent: true,
+            scope: |_, _| None,
         }
     }
 }
@@ -102,7 +105,6 @@ impl Gate {
     async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
         let access = &*self.access;
         let begun = Instant::now();
-        let _room = access.room(self.body_limit)?;
         let now = access.now();
         let (mut parts, body) = request.into_parts();
         let target = access.target(&parts);
@@ -110,13 +112,19 @@ impl Gate {
         trace::caller(&identity.caller.client_id, &identity.caller.party);
         access.limit(&identity.caller.party)?;
         let method = parts.method.clone();
-        access.prove(&parts, &target, &identity.token, now)?;
+        access.prove(&parts, &target, &identity, now)?;
         parts.extensions.insert(identity.caller.clone());
         if is_safe(&method) {
             trace::verified(begun);
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
-        let body = read(body, self.body_limit, access.body_time).await?;
+        let route = parts.extensions.get::<MatchedPath>();
+        let scope = route.and_then(|route| (self.scope)(&method, route.as_str()));
+        scope.map_or(Ok(()), |scope| identity.caller.require(scope))?;
+        let bytes = length(&parts.headers).unwrap_or(usize::MAX);
+        let bytes = bytes.min(self.body_limit);
+        let _place = access.room.take(&identity.caller.party, bytes)?;
+        let body = read(body, bytes, access.body_time).await?;
         access.check_message(&parts, &target, &body, &identity, now)?;
         trace::verified(begun);
         let request = Signature {
@@ -178,6 +186,12 @@ impl Gate {
         trace::stage(Stage::Keep, flight.land(&answer, kept, money, now)).await?;
         Ok(answer.into_response())
     }
+}
+
+/// How long a body says that it is.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// Reads a body, of so many bytes at the most, in so much time.

@@ -9,6 +9,7 @@ mod layer;
 mod oauth;
 mod once;
 mod request;
+mod room;
 mod server_keys;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,6 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tandem_client::key::{Jwks, KeyError};
 use tandem_client::{ASSERTION_LIFETIME, WINDOW, system_time};
 use thiserror::Error;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use answers::{Kept, Money};
 pub use client::{Client, ClientError, SCOPES, Scopes};
@@ -43,6 +43,8 @@ use crate::registry::{NodeFile, Registry};
 use crate::webhooks;
 use answers::Answers;
 use once::Once;
+pub(crate) use room::Reads;
+use room::Room;
 use server_keys::ServerKeys;
 use token::Tokens;
 
@@ -52,9 +54,8 @@ pub const SCHEMAS: [&str; 1] = [client::SCHEMA];
 /// Tables of the answers, which each node keeps for itself.
 pub const ANSWERS: [&str; 1] = [answers::SCHEMA];
 
-/// Bytes that the bodies of all calls under way may have, in MiB; a call counts with what its body
-/// may have. Whoever comes when they are used up is told to come again.
-const ROOM: usize = 512;
+/// Assertions of one party that are remembered at most.
+const ASSERTIONS: usize = 250_000;
 /// How long a body may take to come: until then it holds room that others need.
 pub(crate) const BODY_TIME: Duration = Duration::from_secs(30);
 /// How old what is known of a client may be, in seconds: how soon a change of it counts.
@@ -140,7 +141,9 @@ pub struct Access {
     assertions: Once,
     answers: Answers,
     limits: DefaultKeyedRateLimiter<String>,
-    room: Semaphore,
+    room: Room,
+    /// Reads of the books' files.
+    pub(crate) reads: Arc<Reads>,
     body_time: Duration,
     clock: Clock,
 }
@@ -159,6 +162,9 @@ impl Access {
         if !scheme || base.ends_with('/') || base.contains(['?', '#']) {
             return Err(OpenError::Base(base.clone()));
         }
+        // As many as a party may call while they are remembered, so that none runs out of room.
+        let seconds = usize::try_from(4 * WINDOW + 1).unwrap_or(usize::MAX);
+        let proofs = (settings.rate.get() as usize).saturating_mul(seconds);
         Ok(Access {
             base: base.clone(),
             client_certificates: settings.client_certificates,
@@ -167,12 +173,13 @@ impl Access {
             clients: Mutex::default(),
             tokens: Tokens::default(),
             // A proof is accepted from a window before its time to a window after it.
-            proofs: Once::new(2 * WINDOW),
-            assertions: Once::new(ASSERTION_LIFETIME + WINDOW),
+            proofs: Once::new(2 * WINDOW, proofs),
+            assertions: Once::new(ASSERTION_LIFETIME + WINDOW, ASSERTIONS),
             answers: Answers::open(answers)?,
             registry,
             limits: RateLimiter::keyed(Quota::per_second(settings.rate)),
-            room: Semaphore::new(ROOM),
+            room: Room::default(),
+            reads: Arc::default(),
             body_time: BODY_TIME,
             clock: Box::new(system_time),
         })
@@ -234,18 +241,6 @@ impl Access {
             None => known().remove(client_id),
         };
         Ok(found)
-    }
-
-    /// Room for a call whose body may have so many bytes, until it is given back.
-    fn room(&self, body_limit: usize) -> Result<SemaphorePermit<'_>, Problem> {
-        let share = u32::try_from(body_limit >> 20).unwrap_or(u32::MAX).max(1);
-        self.room.try_acquire_many(share).map_err(|_| Problem {
-            retry_after: Some(1),
-            ..Problem::new(
-                problem::UNAVAILABLE,
-                "too many calls are under way; come again in a second",
-            )
-        })
     }
 
     /// Seconds until a party may call again, or nothing if it may now.

@@ -185,7 +185,7 @@ impl Access {
             Some(thumbprint) if !headers.contains_key(DPOP) => {
                 Confirmation::Certificate(thumbprint)
             }
-            _ => Confirmation::Key(self.prove_key(headers, path, now)?),
+            _ => Confirmation::Key(self.prove_key(&client.party, headers, path, now)?),
         };
         let token_type = cnf.token_type();
         let (keys, base) = (self.keys(), &self.base);
@@ -200,7 +200,13 @@ impl Access {
     }
 
     /// Checks the proof of a token request, counts it as used, and gives the thumbprint of its key.
-    fn prove_key(&self, headers: &HeaderMap, path: &str, now: i64) -> Result<String, TokenError> {
+    fn prove_key(
+        &self,
+        party: &str,
+        headers: &HeaderMap,
+        path: &str,
+        now: i64,
+    ) -> Result<String, TokenError> {
         let bad_proof = |detail: String| {
             TokenError::new(
                 400,
@@ -210,7 +216,7 @@ impl Access {
         };
         let target = format!("{}{path}", self.base);
         let proof = proof::check(headers, "POST", &target, None, None, now).map_err(bad_proof)?;
-        match self.proofs.take(&proof.key.jkt, &proof.jti, now) {
+        match self.proofs.take(party, &proof.key.jkt, &proof.jti, now) {
             Use::First => Ok(proof.key.jkt.clone()),
             Use::Again => Err(bad_proof("was used before".to_owned())),
             Use::Full => Err(full()),
@@ -250,7 +256,8 @@ impl Access {
         {
             return Err(refused("client_id is not the assertion's sub".to_owned()));
         }
-        match self.assertions.take(&claims.sub, &claims.jti, now) {
+        let (party, owner) = (&client.party, &claims.sub);
+        match self.assertions.take(party, owner, &claims.jti, now) {
             Use::First => Ok(client),
             Use::Again => Err(refused(
                 "the client assertion was used before (jti): make one for each token".to_owned(),

@@ -1,14 +1,10 @@
 //! What may be used once: identifiers of proofs and assertions, remembered for as long as they
-//! would be accepted. In memory and bounded; a restart forgets them.
+//! would be accepted. In memory and bounded, for each party apart; a restart forgets them.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::digest::{SHA256, digest};
-
-/// Identifiers kept at most. When they are used up, calls are refused rather than identifiers
-/// forgotten. At 3,000 calls a second two minutes are 360,000.
-const CAPACITY: usize = 1_000_000;
 
 /// A first half of SHA-256: two identifiers that agree in it are not found by anyone.
 type Mark = [u8; 16];
@@ -20,53 +16,54 @@ pub(crate) enum Use {
     First,
     /// It was used before.
     Again,
-    /// There is no room to remember it.
+    /// There is no room to remember it: the party has used up its own.
     Full,
 }
 
 /// Identifiers that were used. Two generations: each lives for a whole period and some of the next.
 pub(crate) struct Once {
     period: i64,
-    capacity: usize,
+    /// Identifiers of one party. When they are used up, its calls are refused rather than
+    /// identifiers forgotten.
+    share: usize,
     generations: Mutex<Generations>,
 }
 
 #[derive(Default)]
 struct Generations {
     started: i64,
-    young: HashSet<Mark>,
-    old: HashSet<Mark>,
+    young: Generation,
+    old: Generation,
+}
+
+#[derive(Default)]
+struct Generation {
+    marks: HashSet<Mark>,
+    by_party: HashMap<String, usize>,
 }
 
 impl Once {
-    /// Remembers an identifier for at least `period` seconds.
-    pub(crate) fn new(period: i64) -> Once {
-        Once::with_capacity(period, CAPACITY)
-    }
-
-    /// The same with another number of identifiers.
-    pub(crate) fn with_capacity(period: i64, capacity: usize) -> Once {
+    /// Remembers an identifier for at least `period` seconds, and so many of a party.
+    pub(crate) fn new(period: i64, share: usize) -> Once {
         Once {
             period,
-            capacity,
+            share,
             generations: Mutex::default(),
         }
     }
 
-    /// Uses an identifier of an owner.
-    pub(crate) fn take(&self, owner: &str, id: &str, now: i64) -> Use {
+    /// Uses an identifier of an owner, which counts for a party.
+    pub(crate) fn take(&self, party: &str, owner: &str, id: &str, now: i64) -> Use {
         let mark = mark(owner, id);
-        let mut generations = self
-            .generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations();
         generations.turn(now, self.period);
-        if generations.old.contains(&mark) || generations.young.contains(&mark) {
+        let Generations { young, old, .. } = &mut *generations;
+        if old.has(&mark) || young.has(&mark) {
             Use::Again
-        } else if generations.old.len() + generations.young.len() >= self.capacity {
+        } else if old.count(party) + young.count(party) >= self.share {
             Use::Full
         } else {
-            generations.young.insert(mark);
+            young.add(party, mark);
             Use::First
         }
     }
@@ -74,11 +71,32 @@ impl Once {
     /// Whether an identifier was used, without using it.
     pub(crate) fn used(&self, owner: &str, id: &str) -> bool {
         let mark = mark(owner, id);
-        let generations = self
-            .generations
+        let generations = self.generations();
+        generations.old.has(&mark) || generations.young.has(&mark)
+    }
+
+    fn generations(&self) -> MutexGuard<'_, Generations> {
+        self.generations
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        generations.old.contains(&mark) || generations.young.contains(&mark)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Generation {
+    fn has(&self, mark: &Mark) -> bool {
+        self.marks.contains(mark)
+    }
+
+    fn count(&self, party: &str) -> usize {
+        self.by_party.get(party).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, party: &str, mark: Mark) {
+        self.marks.insert(mark);
+        match self.by_party.get_mut(party) {
+            Some(count) => *count += 1,
+            None => drop(self.by_party.insert(party.to_owned(), 1)),
+        }
     }
 }
 
@@ -90,7 +108,7 @@ impl Generations {
         }
         self.old = std::mem::take(&mut self.young);
         if age >= 2 * period {
-            self.old.clear();
+            self.old = Generation::default();
         }
         self.started = now;
     }
@@ -109,14 +127,25 @@ mod tests {
 
     #[test]
     fn an_identifier_is_remembered_for_the_whole_period_and_forgotten_after_two() {
-        let once = Once::new(100);
-        assert_eq!(once.take("a", "1", 1_000), Use::First);
-        assert_eq!(once.take("a", "1", 1_000), Use::Again);
-        assert_eq!(once.take("b", "1", 1_000), Use::First);
-        assert_eq!(once.take("a", "2", 1_099), Use::First);
+        let once = Once::new(100, 100);
+        assert_eq!(once.take("party", "a", "1", 1_000), Use::First);
+        assert_eq!(once.take("party", "a", "1", 1_000), Use::Again);
+        assert_eq!(once.take("party", "b", "1", 1_000), Use::First);
+        assert_eq!(once.take("party", "a", "2", 1_099), Use::First);
         // The first ones are old now, the later one is still there after its own period.
-        assert_eq!(once.take("a", "1", 1_100), Use::Again);
-        assert_eq!(once.take("a", "2", 1_199), Use::Again);
-        assert_eq!(once.take("a", "1", 1_300), Use::First);
+        assert_eq!(once.take("party", "a", "1", 1_100), Use::Again);
+        assert_eq!(once.take("party", "a", "2", 1_199), Use::Again);
+        assert_eq!(once.take("party", "a", "1", 1_300), Use::First);
+    }
+
+    #[test]
+    fn a_party_that_used_up_its_room_leaves_that_of_others() {
+        let once = Once::new(100, 2);
+        assert_eq!(once.take("river", "key", "1", 1_000), Use::First);
+        assert_eq!(once.take("river", "another key", "1", 1_050), Use::First);
+        assert_eq!(once.take("river", "key", "2", 1_100), Use::Full);
+        assert_eq!(once.take("cloud", "key of cloud", "2", 1_100), Use::First);
+        // What is forgotten leaves room.
+        assert_eq!(once.take("river", "key", "2", 1_250), Use::First);
     }
 }

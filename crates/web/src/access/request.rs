@@ -207,20 +207,24 @@ impl Access {
         &self,
         parts: &Parts,
         target: &str,
-        token: &Token,
+        identity: &Identity,
         now: i64,
     ) -> Result<(), Problem> {
+        let (token, party) = (&identity.token, &identity.caller.party);
         if let Some(bound) = token.certificate() {
             return check_certificate(&parts.extensions, bound);
         }
         let method = parts.method.as_str();
         let proof = check_proof(&parts.headers, method, target, Some(token), now)?;
-        match self.proofs.take(&proof.key.jkt, &proof.jti, now) {
+        match self.proofs.take(party, &proof.key.jkt, &proof.jti, now) {
             Use::First => Ok(()),
             Use::Again => Err(replayed()),
             Use::Full => Err(Problem {
                 retry_after: Some(60),
-                ..Problem::new(UNAVAILABLE, "too many proofs are remembered: wait a minute")
+                ..Problem::new(
+                    UNAVAILABLE,
+                    format!("too many proofs of party {party} are remembered: wait a minute"),
+                )
             }),
         }
     }

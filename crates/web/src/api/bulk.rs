@@ -28,6 +28,12 @@ const DECIDED: usize = 32;
 /// What a body of lines may have, in bytes.
 pub(super) const BODY: usize = 16 << 20;
 
+/// Lines that a body may have: each has an answer of its own.
+const LINES: usize = 10_000;
+
+/// Letters of what is said about a line that is wrong.
+const SAID: usize = 300;
+
 /// Submits applications, one JSON object per line; answers one line each, in the same order.
 #[utoipa::path(post, path = "/v1/agreements/{agreement}/applications/stream", tag = "applications",
     params(("agreement" = String, Path,)),
@@ -93,6 +99,13 @@ async fn stream<T: DeserializeOwned>(
     }
     let lines = (1..).zip(body.split(|&byte| byte == b'\n'));
     let lines = lines.filter(|(_, bytes)| !bytes.trim_ascii().is_empty());
+    let count = lines.clone().count();
+    if count > LINES {
+        let message = format!(
+            "the body has {count} lines; send {LINES} at the most, and the others in further calls"
+        );
+        return Err(Problem::new(problem::TOO_LARGE, message));
+    }
     let view = &here.view;
     let mut lines = lines.map(|(number, bytes)| (number, read(bytes).map(|it| line(view, it))));
     let (mut results, mut refused) = (Vec::new(), Vec::new());
@@ -104,7 +117,6 @@ async fn stream<T: DeserializeOwned>(
         carry_out(view, parcel, &mut results, &mut refused).await;
     }
     here.keep_refused(&refused);
-    let count = results.iter().filter(|byte| **byte == b'\n').count();
     trace::about("lines", &count.to_string());
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], results))
 }
@@ -151,7 +163,7 @@ async fn carry_out(
                 status: problem.as_ref().map_or(201, |problem| problem.status),
                 state: state.map(|record| record.state.name().to_owned()),
                 reference,
-                problem,
+                problem: problem.map(|problem| problem.within(SAID)),
             };
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(&mut *results, &result);

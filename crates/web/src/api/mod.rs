@@ -28,9 +28,9 @@ use std::iter;
 use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, body};
@@ -39,7 +39,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use crate::Service;
-use crate::access::{Caller, Gate, Money, layer};
+use crate::access::{Caller, Gate, Money, Reads, layer};
 use crate::problem::{self, Problem};
 use crate::registry::Registry;
 use list::{Cursor, Listed};
@@ -80,16 +80,18 @@ impl Api {
 /// The calls about agreements; each needs a caller.
 pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
     let access = &service.access;
+    // What looks through a book's file does so on a thread of its own.
+    let apart = || from_fn_with_state(Arc::clone(&access.reads), apart);
     let agreement = Router::new()
         .route("/", get(books::get))
         .route("/limits", get(books::limits))
         .route("/balances", get(books::balances))
-        .route("/postings", get(books::postings))
-        .route("/statement", get(books::statement))
-        .route("/settlements", get(books::settlements))
+        .route("/postings", get(books::postings).layer(apart()))
+        .route("/statement", get(books::statement).layer(apart()))
+        .route("/settlements", get(books::settlements).layer(apart()))
         .route("/days", post(books::close))
         .route("/handover", post(books::hand_over))
-        .route("/events", get(events::list))
+        .route("/events", get(events::list).layer(apart()))
         .route("/sandbox/seed", post(sandbox::seed))
         .route("/webhooks", get(webhooks::list).post(webhooks::add))
         .route(
@@ -104,7 +106,9 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
         )
         .route(
             "/applications",
-            get(applications::list).post(applications::submit),
+            get(applications::list)
+                .layer(apart())
+                .post(applications::submit),
         )
         .route("/applications/{reference}", get(applications::get))
         .route(
@@ -126,12 +130,17 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/loans/{reference}/payments", post(loans::pay))
         .route(
             "/loans/{reference}/transactions",
-            get(loans::transactions).post(loans::instruct),
+            get(loans::transactions)
+                .layer(apart())
+                .post(loans::instruct),
         )
         .route("/loans/{reference}/reversals", post(loans::reverse))
         .route("/sales", get(sales::list))
         .route("/sales/{reference}", delete(sales::take_back))
-        .route("/loans/{reference}/postings", get(loans::postings));
+        .route(
+            "/loans/{reference}/postings",
+            get(loans::postings).layer(apart()),
+        );
     let agreement = if service.sandbox {
         agreement.layer(from_fn(sandbox::trigger))
     } else {
@@ -140,7 +149,10 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
     let streams = Router::new()
         .route("/applications/stream", post(bulk::applications))
         .route("/payments/stream", post(bulk::payments));
-    let gate = Gate::new(access.clone());
+    let gate = Gate {
+        scope: openapi::scope_of,
+        ..Gate::new(access.clone())
+    };
     let stream_gate = Gate {
         body_limit: bulk::BODY,
         // Each line has a key of its own.
@@ -167,6 +179,16 @@ pub(crate) fn routes(service: &Arc<Service>) -> Router<Arc<Service>> {
                 .method_not_allowed_fallback(no_method)
                 .layer(from_fn_with_state(gate, layer)),
         )
+}
+
+/// Carries out a read when it is its party's turn, on a thread of its own.
+async fn apart(
+    State(reads): State<Arc<Reads>>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    reads.apart(&caller.party, next.run(request)).await
 }
 
 /// A caller in an agreement of its own.

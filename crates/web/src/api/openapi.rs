@@ -1,8 +1,10 @@
 //! The description of the API (OpenAPI 3.1): what the types and handlers say of themselves, and in
 //! `common.json` what all calls have in common.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use axum::http::Method;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
@@ -75,6 +77,25 @@ struct Description;
 pub fn document() -> &'static str {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}", *DESCRIPTION));
     &DOCUMENT
+}
+
+/// The scope that a call needs, by its method and route.
+pub(super) fn scope_of(method: &Method, route: &str) -> Option<&'static str> {
+    static BY_CALL: LazyLock<HashMap<&str, Vec<(String, &str)>>> = LazyLock::new(|| {
+        let paths = DESCRIPTION["paths"].as_object().into_iter().flatten();
+        let of_path = |methods: &'static Value| {
+            let methods = methods.as_object().into_iter().flatten();
+            let needed =
+                methods.filter_map(|(method, call)| Some((method.to_uppercase(), scope(call)?)));
+            needed.collect()
+        };
+        paths
+            .map(|(path, methods)| (path.as_str(), of_path(methods)))
+            .collect()
+    });
+    let methods = BY_CALL.get(route)?;
+    let (_, scope) = methods.iter().find(|(known, _)| method == known.as_str())?;
+    Some(scope)
 }
 
 /// The description, made once.

@@ -47,6 +47,7 @@ use tandem_client::system_time;
 use tokio::sync::Semaphore;
 
 use crate::Service;
+use crate::access::Reads;
 use crate::assets;
 use crate::audit::Audit;
 use crate::desk::Desk;
@@ -100,6 +101,8 @@ pub struct Console {
     checks: Semaphore,
     /// Room for checks of people who are signed in, or signed in with the browser before.
     known_checks: Semaphore,
+    /// Reads of the books' files, together with those of the API.
+    reads: Arc<Reads>,
     /// Sums of each party's postings, by book and its place in the agreement.
     figures: Mutex<BTreeMap<(String, u8), figures::Figures>>,
     watch: Mutex<BTreeMap<String, cases::Watch>>,
@@ -127,6 +130,7 @@ impl Console {
             tries: tries::Tries::default(),
             checks: Semaphore::new(CHECKS),
             known_checks: Semaphore::new(CHECKS),
+            reads: Arc::clone(&service.access.reads),
             figures: Mutex::default(),
             watch: Mutex::default(),
             fresh: Mutex::default(),

@@ -22,7 +22,7 @@ use super::people::{Person, Role};
 use super::session::{self, Session, Stage, Token, cookie};
 use super::texts::Language;
 use super::tries::{self, Who};
-use crate::access::{BODY_TIME, read};
+use crate::access::{BODY_TIME, is_safe, read};
 use crate::assets::{ASSETS, Assets};
 use crate::desk::Desk;
 use crate::read::ReadError;
@@ -689,7 +689,16 @@ pub(super) async fn frame(
         }
     }
     request.extensions_mut().insert(Arc::clone(&visit));
-    let mut response = next.run(request).await;
+    // A page looks through the book's file, on a thread of its own, so that others do not wait.
+    let reader = visit.person().filter(|_| is_safe(&visit.method));
+    let run = next.run(request);
+    let mut response = match reader {
+        Some(person) => match console.reads.apart(&person.party, run).await {
+            Ok(response) => response,
+            Err(_) => Fault::Busy.into_response(),
+        },
+        None => run.await,
+    };
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {
         response = fault.page(&visit);
     }

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod conformance;
+mod connections;
 mod decider;
 mod sandbox;
 mod service;

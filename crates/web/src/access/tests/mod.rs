@@ -125,8 +125,12 @@ impl Service {
         adjust(&mut access);
         let access = Arc::new(access);
         let handled = Arc::new(AtomicUsize::new(0));
-        let gate = Gate::new(Arc::clone(&access));
+        let gate = Gate {
+            scope: |_, route| (route == "/v1/refunds").then_some("payments:write"),
+            ..Gate::new(Arc::clone(&access))
+        };
         let resources = Router::new()
+            .route("/refunds", post(order))
             .route("/orders", post(order))
             .route("/orders/{id}", put(order).delete(order))
             .route("/loans", get(loans))

@@ -601,6 +601,11 @@ async fn of_messages() {
         "body that does not come",
         &service.send_with(slow, never()).await,
     );
+    let refund = Call::new("POST", "/v1/refunds", "one").signed(&signer, &token, START);
+    shown.add(
+        "body that need not come, since the scope is missing",
+        &service.send_with(refund, never()).await,
+    );
     let asked = |body: &str| Call::new("POST", TOKEN_PATH, body);
     let late = service.send_with(asked(""), never()).await;
     shown.add("token request that does not come", &late);
@@ -633,8 +638,8 @@ async fn of_a_service_in_trouble() {
 
     let folder = service.folder;
     let service = Service::open(folder, 100, |access| {
-        access.proofs = Once::with_capacity(2 * WINDOW, 1);
-        access.assertions = Once::with_capacity(ASSERTION_LIFETIME + WINDOW, 1);
+        access.proofs = Once::new(2 * WINDOW, 1);
+        access.assertions = Once::new(ASSERTION_LIFETIME + WINDOW, 1);
     });
     let token = service.token(&signer).await;
     let full = service.loans(&signer, &token).await;
@@ -645,12 +650,18 @@ async fn of_a_service_in_trouble() {
         &service.ask_token(&signer).await,
     );
 
-    let folder = tempfile::tempdir().unwrap();
-    let service = Service::open(folder, 100, |access| access.room = Semaphore::new(0));
-    let full = service.loans(&signer, &token).await;
-    assert_eq!(full.headers["retry-after"], "1");
-    shown.add("no room for a call", &full);
-
+    let mut folder = service.folder;
+    for (of_one, name) in [
+        (1 << 20, "no room for a call"),
+        (0, "no room for a call of the party"),
+    ] {
+        let service = Service::open(folder, 100, |access| access.room = Room::of(0, of_one));
+        let call = service.order(&signer, &token, "k1", "one");
+        let full = service.send(call).await;
+        assert_eq!(full.headers["retry-after"], "1");
+        shown.add(name, &full);
+        folder = service.folder;
+    }
     let service = Service::new();
     let signer = service.bazaar();
     let token = service.token(&signer).await;

@@ -111,6 +111,7 @@ impl Browser {
             tries: tries::Tries::default(),
             checks: Semaphore::new(CHECKS),
             known_checks: Semaphore::new(CHECKS),
+            reads: Arc::default(),
             figures: Mutex::default(),
             watch: Mutex::default(),
             fresh: Mutex::default(),
