@@ -87,6 +87,47 @@ impl Registry {
         }
     }
 
+    /// Clears what was erased or overwritten from the log beside a file, where it lies until then.
+    pub(crate) fn empty_log(&self) -> Result<()> {
+        match &self.0 {
+            Place::File(file) => match file.empty_log()? {
+                true => Ok(()),
+                false => Err(Error::Kept("somebody reads the log of its file".to_owned())),
+            },
+            #[cfg(feature = "postgres")]
+            Place::Server(_) => Ok(()),
+        }
+    }
+
+    /// Writes a whole file anew, or some tables on a server, by a connection of its own: pages keep
+    /// what once stood on them, whatever became of it. Nothing is changed meanwhile, and on a server
+    /// nothing read.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "a file is written anew as a whole")
+    )]
+    pub(crate) fn rewrite(&self, tables: &[&str]) -> Result<()> {
+        let other = self.another()?;
+        match &other.0 {
+            Place::File(file) => {
+                file.with(|connection| connection.execute_batch("VACUUM"))?;
+                other.empty_log()
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(schema) => schema.rewrite(tables),
+        }
+    }
+
+    /// How large it is, if a file has it.
+    pub(crate) fn bytes(&self) -> Result<Option<i64>> {
+        let select = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        match &self.0 {
+            Place::File(_) => self.read(|tables| tables.value(select, &[]).map(Some)),
+            #[cfg(feature = "postgres")]
+            Place::Server(_) => Ok(None),
+        }
+    }
+
     /// The file, if it is one.
     #[cfg(test)]
     pub(crate) fn file(&self) -> Option<&NodeFile> {

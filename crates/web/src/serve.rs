@@ -21,7 +21,7 @@ use crate::desk::Role;
 use crate::problem::{self, KINDS, Problem};
 use crate::tls::Tls;
 use crate::trace::Known;
-use crate::{Service, access, api, metrics, trace, webhooks};
+use crate::{Service, access, api, metrics, trace, vault, webhooks};
 
 /// How long requests under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -66,6 +66,7 @@ pub async fn serve(service: Arc<Service>, socket: Socket) -> Result<(), String> 
     tokio::spawn(end(service.clone(), handle.clone()));
     tokio::spawn(webhooks::run(service.clone()));
     tokio::spawn(audit::run(service.audit.clone()));
+    tokio::spawn(vault::run(service.clone()));
     let server = axum_server::from_tcp(socket.listener).map_err(|error| error.to_string())?;
     let server = impatient(
         server.handle(handle),

@@ -4,15 +4,21 @@
 //! Keys and data lie apart, in two registries. Erasing a person erases its key: what backups of the data still
 //! have can then be read by nobody.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tandem_client::key::{create_private, random_bytes, random_id};
+use tokio::task::spawn_blocking;
 
+use crate::Service;
 use crate::access::Caller;
 use crate::console::people;
 use crate::registry::{self, Registry, Tables, values};
@@ -82,6 +88,13 @@ const DATA_TABLE: &str = "
     ) STRICT;
     CREATE INDEX IF NOT EXISTS person_access_of ON person_access (party, token, number)";
 
+/// How often files are written anew if something was erased.
+const CLEARED_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Bytes that a file of data may have to be written anew too. Beyond that it takes long, and without
+/// its key nobody reads what stays there.
+const SMALL: i64 = 64 << 20;
+
 /// Where the service's key comes from.
 #[derive(Clone, Debug)]
 pub enum KeySource {
@@ -142,6 +155,8 @@ pub struct Vault {
     sealer: Sealer,
     keys: Registry,
     data: Registry,
+    /// True if something that was erased may still lie where the databases keep it.
+    uncleared: AtomicBool,
 }
 
 /// That somebody looked at a person's data or changed it.
@@ -177,6 +192,8 @@ impl Vault {
             sealer: Sealer::new(&key),
             keys,
             data,
+            // What was erased before a crash.
+            uncleared: AtomicBool::new(true),
         };
         let opens = |sealer: &Sealer, (name, sealed): &(String, Vec<u8>)| {
             sealer.open(name, sealed).is_some()
@@ -216,6 +233,17 @@ impl Vault {
             registry.change(|tables| seal_anew(tables, old, &self.sealer, &IN_REGISTRY))
         })?;
         tracing::info!("the vault's key is changed");
+        for (registry, places) in [(&self.keys, &IN_KEYS[..]), (registry, &IN_REGISTRY)] {
+            let tables: BTreeSet<_> = places.iter().map(|place| place.table).collect();
+            let tables: Vec<_> = tables.into_iter().collect();
+            if let Err(error) = rewrite_small(registry, &tables) {
+                tracing::warn!(
+                    %error,
+                    "what was sealed under the old key still lies in the database's files: destroy \
+                     that key"
+                );
+            }
+        }
         Ok(())
     }
 
@@ -295,7 +323,22 @@ impl Vault {
                 _ => note(data, caller, token, "erased", now),
             }
         })?;
+        self.uncleared.store(true, Ordering::Release);
+        let logs = self.keys.empty_log().and(self.data.empty_log());
+        logs.unwrap_or_else(|error| uncleared(&error));
         Ok(erased > 0)
+    }
+
+    /// Clears what was erased from where the databases still keep it, if there may be something.
+    fn clear(&self) {
+        if !self.uncleared.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let keys = self.keys.rewrite(&["person_key"]);
+        if let Err(error) = keys.and(rewrite_small(&self.data, &[])) {
+            self.uncleared.store(true, Ordering::Release);
+            uncleared(&error);
+        }
     }
 
     /// Who looked at a person's data or changed it, newest first; kept after it is erased.
@@ -312,6 +355,31 @@ impl Vault {
             })
         });
         Ok(found?)
+    }
+}
+
+fn uncleared(error: &registry::Error) {
+    tracing::warn!(
+        %error,
+        "what was erased still lies in the files of the vault; it is tried again in ten minutes"
+    );
+}
+
+/// Clears what was erased or overwritten in tables of a registry; of a large file its log only.
+fn rewrite_small(registry: &Registry, tables: &[&str]) -> registry::Result<()> {
+    match registry.bytes()? {
+        Some(bytes) if bytes > SMALL => registry.empty_log(),
+        _ => registry.rewrite(tables),
+    }
+}
+
+/// Clears what was erased, again and again, until the service ends.
+pub(crate) async fn run(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(CLEARED_EVERY).await;
+        let service = Arc::clone(&service);
+        // It fails only where the service ends.
+        let _ = spawn_blocking(move || service.vault.clear()).await;
     }
 }
 
@@ -490,6 +558,117 @@ mod tests {
         for entry in fs::read_dir(folder.path()).unwrap() {
             let bytes = fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(9).any(|window| window == b"Wang Fang"));
+        }
+    }
+
+    /// Files of a folder in which something that was sealed lies, or its beginning.
+    fn found(folder: &Path, sealed: &[Vec<u8>]) -> Vec<String> {
+        let begins: BTreeSet<_> = sealed.iter().map(|bytes| &bytes[..24]).collect();
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let has = files.filter(|file| {
+            let bytes = fs::read(file.path()).unwrap();
+            bytes.windows(24).any(|window| begins.contains(window))
+        });
+        let mut names: Vec<_> = has
+            .map(|file| file.file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What is kept sealed of a person, in two registries.
+    fn sealed(vault: &Vault, token: &str) -> [Vec<u8>; 2] {
+        let places = [("person_key", &vault.keys), ("person", &vault.data)];
+        places.map(|(table, registry)| {
+            let select = format!("SELECT sealed FROM {table} WHERE token = ?1");
+            let sealed = registry.read(|tables| tables.value(&select, values![token]));
+            sealed.unwrap_or_else(|error: registry::Error| panic!("{error}"))
+        })
+    }
+
+    #[test]
+    fn no_byte_of_an_erased_person_stays_in_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let vault = open(path, &file(path)).unwrap();
+        let own = caller("bazaar");
+        let store = |number: usize| {
+            let data = json!({"name": "x".repeat(number % 300), "number": number});
+            vault.store(&own, &data, 1).unwrap()
+        };
+        let tokens: Vec<_> = (0..300).map(store).collect();
+        let erased: Vec<_> = tokens.iter().step_by(7).collect();
+        let of_erased: Vec<_> = erased
+            .iter()
+            .flat_map(|token| sealed(&vault, token))
+            .collect();
+        assert_ne!(found(path, &of_erased), [""; 0]);
+        for token in erased {
+            assert!(vault.erase(&own, token, 2).unwrap());
+        }
+        for log in ["person-keys.db-wal", "persons.db-wal"] {
+            assert_eq!(fs::metadata(path.join(log)).unwrap().len(), 0);
+        }
+        vault.clear();
+        assert_eq!(found(path, &of_erased), [""; 0]);
+
+        // While somebody reads, it stays in the log, and goes with the next try.
+        let one = sealed(&vault, &tokens[1]);
+        let reader = rusqlite::Connection::open(path.join("person-keys.db")).unwrap();
+        let count = "BEGIN; SELECT count(*) FROM person_key";
+        reader.execute_batch(count).unwrap();
+        assert!(vault.erase(&own, &tokens[1], 3).unwrap());
+        assert_ne!(found(path, &one), [""; 0]);
+        assert_eq!(
+            vault.keys.empty_log().unwrap_err().to_string(),
+            "somebody reads the log of its file"
+        );
+        reader.execute_batch("COMMIT").unwrap();
+        vault.clear();
+        assert_eq!(found(path, &one), [""; 0]);
+
+        // Nor does what was sealed under a key that another took the place of.
+        let [under_old, _] = sealed(&vault, &tokens[2]);
+        drop(vault);
+        let new = KeySource::File(path.join("new.key"));
+        let vault = change(path, &new, Some(&file(path))).unwrap();
+        assert_ne!(sealed(&vault, &tokens[2])[0], under_old);
+        assert_eq!(found(path, &[under_old]), [""; 0]);
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn an_erased_key_leaves_the_file_of_its_table_on_a_server() {
+        let Some(server) = tandem_pgtest::Server::shared() else {
+            return;
+        };
+        let schema = server.schema();
+        let address = tandem_pgtest::address(&[server], &schema);
+        let on = |area: &str, tables: &[&str]| {
+            Registry::on(&address.parse().unwrap(), area, tables).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let registry = on("service", &crate::schemas());
+        let (keys, persons) = (on("person_keys", &KEYS), on("persons", &DATA));
+        let key = file(folder.path());
+        let vault = Vault::open(keys, persons, &registry, &key, None).unwrap();
+        let own = caller("bazaar");
+        let tokens = [1, 2, 3].map(|number| vault.store(&own, &json!(number), 1).unwrap());
+        let file = || {
+            let table = format!("{schema}_person_keys.person_key");
+            let path = "current_setting('data_directory') || '/' || pg_relation_filepath";
+            let path = server.sql(&schema, &format!("CHECKPOINT; SELECT {path}('{table}')"));
+            fs::read(path.trim()).unwrap()
+        };
+        let has = |bytes: &[u8]| file().windows(bytes.len()).any(|window| window == bytes);
+        let [key, _] = sealed(&vault, &tokens[1]);
+        assert!(has(&key));
+        assert!(vault.erase(&own, &tokens[1], 2).unwrap());
+        assert!(has(&key));
+        vault.clear();
+        assert!(!has(&key));
+        for token in [&tokens[0], &tokens[2]] {
+            assert!(vault.read(&own, token, 3).unwrap().is_some());
         }
     }
 

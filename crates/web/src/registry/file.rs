@@ -11,6 +11,9 @@ use tandem_journal::sqlite::{CopyError, copy_database};
 /// How long a statement waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it waits for readers where it can be tried again.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
+
 /// How a change begins: whoever reads first and writes then is not overtaken by another process.
 pub(super) const BEHAVIOR: TransactionBehavior = TransactionBehavior::Immediate;
 
@@ -63,6 +66,17 @@ impl NodeFile {
     /// Copies the file, also while a service uses it, in the place of an earlier copy.
     pub fn copy_to(&self, to: &Path) -> Result<(), CopyError> {
         copy_database(&self.lock(), to)
+    }
+
+    /// Writes the log beside the file into it and empties it; false if somebody reads it meanwhile. What
+    /// was overwritten in the file stays in the log until then.
+    pub(super) fn empty_log(&self) -> rusqlite::Result<bool> {
+        let connection = self.lock();
+        connection.busy_timeout(SHORT_PATIENCE)?;
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = connection.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
+        connection.busy_timeout(PATIENCE)?;
+        Ok(!busy?)
     }
 
     /// Runs statements, one caller at a time. Statements are short: call it from async code too.

@@ -71,6 +71,17 @@ impl Schema {
         }
     }
 
+    /// Writes tables anew, however long it takes: a plain vacuum leaves bytes on their pages.
+    pub(super) fn rewrite(&self, tables: &[&str]) -> registry::Result<()> {
+        self.with(|link| {
+            link.execute("SET statement_timeout = 0", &[])?;
+            for table in tables {
+                link.execute(&format!("VACUUM FULL {table}"), &[])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Runs statements, one caller at a time. Where the server is slow, others go on meanwhile.
     pub(super) fn with<T>(&self, run: impl FnOnce(&Link) -> T) -> T {
         let run = || run(&self.link.lock().unwrap_or_else(PoisonError::into_inner));
