@@ -4,7 +4,7 @@
 mod server;
 
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use tandem_domain::book::Book;
@@ -34,6 +34,15 @@ pub(crate) fn make_private(folder: &Path) -> Outcome {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let made = builder.recursive(true).create(folder);
     made.map_err(|error| Failure::io(folder, &error))
+}
+
+/// How a file is written that nobody but its owner may read, if it is made.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// The store is chosen when the program runs.

@@ -89,7 +89,7 @@ enum Command {
     #[command(subcommand)]
     Conformance(conformance::Suite),
     /// Serves programmes: the open API for partners, and the console for people.
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     /// Registers, lists and shuts out the clients of a service.
     Client(partner::Options),
     /// Adds somebody who signs in to the console of a service.

@@ -256,9 +256,10 @@ impl Desk {
         self.must_own()?;
         let (reply, carried) = oneshot::channel();
         let queued = Instant::now();
+        let place = |party: &str| self.look(|book| book.latest()?.agreement.party_id(party));
         let job = Job {
             commands,
-            origin: trace::current().map(Origin::from),
+            origin: trace::to_keep(place).map(Origin::from),
             reply,
         };
         match self.jobs.try_send(job) {

@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use tandem_client::TRACEPARENT;
 use tandem_client::key::random_bytes;
+use tandem_domain::party::PartyId;
 use tandem_engine::Origin;
 use tracing::Level;
 
@@ -36,6 +37,37 @@ pub struct Trace {
     span: [u8; 8],
     /// Whether it is recorded: so says who begins it.
     sampled: bool,
+    /// Who began it.
+    by: Begun,
+}
+
+/// Who began a trace: the service, or a caller of a party, by the party's place in the agreement.
+/// In the file of rows one is a number of seven bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Here,
+    By(PartyId),
+    Elsewhere,
+}
+
+impl Begun {
+    const ELSEWHERE: u8 = 127;
+
+    fn number(self) -> u8 {
+        match self {
+            Begun::Here => 0,
+            Begun::By(PartyId(place)) => place.saturating_add(1).min(Begun::ELSEWHERE),
+            Begun::Elsewhere => Begun::ELSEWHERE,
+        }
+    }
+
+    fn of(number: u8) -> Begun {
+        match number {
+            0 => Begun::Here,
+            Begun::ELSEWHERE.. => Begun::Elsewhere,
+            place => Begun::By(PartyId(place - 1)),
+        }
+    }
 }
 
 impl Trace {
@@ -47,6 +79,7 @@ impl Trace {
             id,
             span: [0; 8],
             sampled,
+            by: Begun::Here,
         }
         .child()
     }
@@ -74,6 +107,7 @@ impl Trace {
             id: bytes(id)?,
             span: bytes(span)?,
             sampled: flags & 1 == 1,
+            by: Begun::Elsewhere,
         };
         let valid = version != 0xff && !(version == 0 && more);
         (valid && trace.id != [0; 16] && trace.span != [0; 8]).then_some(trace)
@@ -96,6 +130,16 @@ impl Trace {
         hex(&self.span)
     }
 
+    /// The trace as a party is told it: one that another's caller began is that party's business, and
+    /// another takes its place.
+    pub(crate) fn shown_to(self, party: PartyId) -> Trace {
+        match self.by {
+            Begun::Here => self,
+            Begun::By(by) if by == party => self,
+            Begun::By(_) | Begun::Elsewhere => Trace::begin(self.sampled),
+        }
+    }
+
     /// Whether it is recorded.
     pub fn is_sampled(&self) -> bool {
         self.sampled
@@ -115,7 +159,7 @@ impl From<Trace> for Origin {
         let mut origin = [0; 25];
         origin[..16].copy_from_slice(&trace.id);
         origin[16..24].copy_from_slice(&trace.span);
-        origin[24] = trace.sampled.into();
+        origin[24] = u8::from(trace.sampled) | trace.by.number() << 1;
         origin
     }
 }
@@ -128,7 +172,8 @@ impl From<Origin> for Trace {
         Trace {
             id,
             span,
-            sampled: origin[24] == 1,
+            sampled: origin[24] & 1 == 1,
+            by: Begun::of(origin[24] >> 1),
         }
     }
 }
@@ -219,6 +264,19 @@ pub(crate) fn current() -> Option<Trace> {
     CALL.try_with(|call| call.trace).ok()
 }
 
+/// The same, to be kept: with the place of the caller's party, if the caller began it.
+pub(crate) fn to_keep(place: impl FnOnce(&str) -> Option<PartyId>) -> Option<Trace> {
+    let kept = CALL.try_with(|call| {
+        let party = match call.trace.by {
+            Begun::Elsewhere => call.known.caller().and_then(|(_, party)| place(party)),
+            _ => None,
+        };
+        let by = party.map_or(call.trace.by, Begun::By);
+        Trace { by, ..call.trace }
+    });
+    kept.ok()
+}
+
 /// Notes when a stage of the call was begun and ended.
 pub(crate) fn note(stage: Stage, begun: Instant, ended: Instant) {
     // What no call asked for is not noted.
@@ -235,6 +293,8 @@ pub(crate) async fn stage<F: Future>(stage: Stage, run: F) -> F::Output {
     let output = run.await;
     note(stage, begun, Instant::now());
     output
+}
+
 /// The same future, in the same call, wherever it runs.
 pub(crate) fn carried<F: Future>(run: F) -> impl Future<Output = F::Output> + use<F> {
     let call = CALL.try_with(|call| Call {
@@ -424,18 +484,28 @@ pub(crate) fn interaction_id(response: &Response) -> Option<&str> {
 /// Something that is sent because of a call: a span of its own in the call's trace.
 pub(crate) struct Sending {
     parent: Trace,
-    pub(crate) trace: Trace,
+    trace: Trace,
+    /// The trace as the receiver is told it.
+    pub(crate) told: Trace,
     begun: Instant,
 }
 
 impl Sending {
     /// Begins to send.
     pub(crate) fn begin(parent: Trace) -> Sending {
+        let trace = parent.child();
         Sending {
             parent,
-            trace: parent.child(),
+            trace,
+            told: trace,
             begun: Instant::now(),
         }
+    }
+
+    /// The same to a party, which is told nothing of what another's caller began.
+    pub(crate) fn to(self, party: PartyId) -> Sending {
+        let told = self.trace.shown_to(party);
+        Sending { told, ..self }
     }
 
     /// Writes to the log what came of a message, or sends it to the collector.
@@ -499,6 +569,10 @@ mod tests {
         let trace = Trace::parse(&format!("00-{id}-{span}-01")).unwrap();
         assert_eq!(trace.to_string(), format!("00-{id}-{span}-01"));
         assert_eq!(Trace::from(Origin::from(trace)), trace);
+        for by in [Begun::Here, Begun::By(PartyId(0)), Begun::By(PartyId(63))] {
+            let trace = Trace { by, ..trace };
+            assert_eq!(Trace::from(Origin::from(trace)), trace);
+        }
         let child = trace.child();
         assert_eq!(child.id(), id);
         assert_ne!(child.span(), span);

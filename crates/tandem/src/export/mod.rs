@@ -32,7 +32,7 @@ use self::csv::Csv;
 use self::hledger::Hledger;
 use self::statement::{Detail, Period, Statement, Statements};
 use self::tables::Tables;
-use crate::data::{BookOption, Place};
+use crate::data::{BookOption, Place, make_private, private_file};
 use crate::fail::{Failure, Outcome};
 
 /// Options of `tandem export`.
@@ -193,7 +193,7 @@ pub(crate) fn folder(out: &Path) -> Outcome {
             out.display()
         )));
     }
-    create_folder(out)
+    make_private(out)
 }
 
 /// How a command writes what it found.
@@ -395,9 +395,7 @@ fn writable(path: Option<&Path>) -> Outcome {
 }
 
 fn create(path: &Path) -> Outcome<File> {
-    File::create(path).map_err(|error| Failure::io(path, &error))
-}
-
-fn create_folder(path: &Path) -> Outcome {
-    std::fs::create_dir_all(path).map_err(|error| Failure::io(path, &error))
+    let mut options = private_file();
+    let created = options.create(true).truncate(true).open(path);
+    created.map_err(|error| Failure::io(path, &error))
 }

@@ -17,8 +17,8 @@ use parquet::schema::types::{Type, TypePtr};
 use tandem_domain::calendar::Day;
 use tandem_domain::money::{Amount, Currency, Rate};
 
-use super::create_folder;
 use super::table::{Cell, Column, Format, Kind, Rows, Table};
+use crate::data::{make_private, private_file};
 use crate::fail::{Failure, Outcome};
 
 /// Rows of a row group: enough to compress well, few enough to wait in memory and to be read by
@@ -43,7 +43,7 @@ impl Parquet {
     /// Makes the folder, which must not have anything in it: files that an earlier export left
     /// would be read together with the new ones.
     pub(super) fn new(folder: &Path) -> Outcome<Parquet> {
-        create_folder(folder)?;
+        make_private(folder)?;
         let mut entries = folder
             .read_dir()
             .map_err(|error| Failure::io(folder, &error))?;
@@ -156,10 +156,13 @@ impl ParquetTable {
     fn open(&mut self, below: &str) -> Outcome {
         self.close()?;
         let folder = self.folder.join(below);
-        create_folder(&folder)?;
+        make_private(&folder)?;
         let path = folder.join(FILE);
         // Nothing is ever written over.
-        let file = File::create_new(&path).map_err(|error| Failure::io(&path, &error))?;
+        let file = private_file()
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| Failure::io(&path, &error))?;
         let (schema, properties) = (self.schema.clone(), self.properties.clone());
         self.writer = Some(
             SerializedFileWriter::new(file, schema, properties)

@@ -18,7 +18,8 @@ use super::csv::CsvFile;
 use super::grid::Grid;
 use super::table::Rows as _;
 use super::tables::{currency, line_cells};
-use super::{Export, Target, Wanted, create_folder, ends_month, key_of, name, parties, schema};
+use super::{Export, Target, Wanted, ends_month, key_of, name, parties, schema};
+use crate::data::make_private;
 use crate::fail::{Failure, Outcome};
 
 /// The days that a statement is about.
@@ -360,7 +361,7 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(folder: &Path) -> Outcome<Statements> {
-        create_folder(folder)?;
+        make_private(folder)?;
         Ok(Statements {
             folder: folder.to_owned(),
             of: Vec::new(),

@@ -358,6 +358,12 @@ fn everything_is_written_in_one_go() {
         names.sort();
         names.join(" ")
     };
+    #[cfg(unix)]
+    for (made, expected) in [(out.clone(), 0o700), (out.join("applications.csv"), 0o600)] {
+        let mode = fs::metadata(&made).unwrap().permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&mode);
+        assert_eq!(mode & 0o777, expected, "{}", made.display());
+    }
     assert_eq!(
         names(&out),
         "applications.csv balances.csv decisions.csv instructions.csv loans.csv postings.csv sales.csv settlements.csv \

@@ -8,14 +8,13 @@ mod file;
 mod tests;
 mod write;
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use tandem_journal::Hash;
 
 use self::check::Found;
-use crate::data::BookOption;
+use crate::data::{BookOption, private_file};
 use crate::export;
 use crate::fail::{Failure, Outcome};
 use crate::verify::{Check, thousands};
@@ -44,7 +43,9 @@ pub(crate) fn export(party: &str, out: Option<&Path>, book: &BookOption) -> Outc
     let default = PathBuf::from(format!("{party}.view"));
     let path = out.unwrap_or(&default);
     let create = || -> Outcome<Box<dyn Write>> {
-        let file = File::create(path).map_err(|error| Failure::io(path, &error))?;
+        let mut options = private_file();
+        let file = options.create(true).truncate(true).open(path);
+        let file = file.map_err(|error| Failure::io(path, &error))?;
         Ok(Box::new(BufWriter::new(file)))
     };
     let written = write::write(&mut book.place()?.open_read_only()?, party, create)?;

@@ -178,6 +178,12 @@ fn deciders_are_named_right() {
             "decider of river: `example.com` must begin with http:// or https://",
         ),
         (
+            "river=http://decide.river.example/",
+            "decider of river: `http://decide.river.example/` must begin with https://, since \
+             applicants' values go there; http:// is for an address of this machine, such as \
+             http://127.0.0.1:9000/",
+        ),
+        (
             "river",
             "write LENDER=URL, for example river=https://example.com/",
         ),

@@ -2,9 +2,11 @@
 //! of its policy's. One that says nothing declines.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Uri;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
@@ -19,7 +21,7 @@ use super::applications::{amount, show_value};
 use super::shape::Money;
 use super::view::{Seen, View};
 use crate::access::Access;
-use crate::trace::{self, Trace};
+use crate::trace::{self, Sending, Trace};
 use crate::webhooks::{agent, check_url, fields, post};
 
 /// How long a lender's service may take for one try.
@@ -45,11 +47,28 @@ impl Deciders {
     /// be in a private network. What is wrong with an address is said in words.
     pub fn new(urls: BTreeMap<String, String>, access: Arc<Access>) -> Result<Deciders, String> {
         for (lender, url) in &urls {
-            check_url(url, true).map_err(|error| format!("decider of {lender}: {error}"))?;
+            let of_lender = |error| format!("decider of {lender}: {error}");
+            check_url(url, true).map_err(of_lender)?;
+            if !is_private(url) {
+                return Err(of_lender(format!(
+                    "`{url}` must begin with https://, since applicants' values go there; http:// is \
+                     for an address of this machine, such as http://127.0.0.1:9000/"
+                )));
+            }
         }
         let http = agent(true, PATIENCE);
         Ok(Deciders(Arc::new(Inner { urls, access, http })))
     }
+}
+
+/// True if what is sent there can be read by nobody on the way. A name is no proof of where it leads.
+fn is_private(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    uri.scheme_str() == Some("https") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// What a lender is asked, and how its answer is read.
@@ -180,7 +199,8 @@ impl Inner {
         let signature = self.access.sign_webhook(id, now, &question.body);
         let signature = signature.map_err(|error| error.to_string())?;
         let asked = fields(id, now, &signature);
-        let sent = post(&self.http, url, &asked, &question.body, trace)?;
+        let sending = trace.map(Sending::begin);
+        let sent = post(&self.http, url, &asked, &question.body, sending)?;
         let (parts, mut body) = sent.into_parts();
         let status = parts.status.as_u16();
         if status != 200 {

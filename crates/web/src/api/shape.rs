@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 use tandem_domain::money::{Amount, Currency};
 use utoipa::ToSchema;
@@ -118,16 +119,39 @@ pub struct Limit {
     pub used: Option<Money>,
 }
 
+/// Reads a key, which stands in tables, files and logs as it is.
+fn key<'de, D: Deserializer<'de>>(of: D) -> Result<String, D::Error> {
+    let key = String::deserialize(of)?;
+    match key.chars().any(char::is_control) {
+        true => Err(D::Error::custom(
+            "a key has no control characters, such as line breaks and tabs",
+        )),
+        false => Ok(key),
+    }
+}
+
+fn some_key<'de, D: Deserializer<'de>>(of: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Key(#[serde(deserialize_with = "key")] String);
+    let found = Option::<Key>::deserialize(of)?;
+    Ok(found.map(|Key(key)| key))
+}
+
 /// An application as it is submitted.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationRequest {
     /// The sender's key of the application, which also names the loan; 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "A-2024-000123")]
+    #[serde(deserialize_with = "key")]
     pub reference: String,
     /// The sender's key of the borrower; without one, nobody else's loans count as this
     /// borrower's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_key",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(min_length = 1, max_length = 64)]
     pub borrower: Option<String>,
     /// Amount asked for.
@@ -408,6 +432,7 @@ pub struct Quote {
 pub struct PaymentRequest {
     /// The sender's key of the payment, 1 to 80 characters.
     #[schema(min_length = 1, max_length = 80, example = "P-2024-000777")]
+    #[serde(deserialize_with = "key")]
     pub reference: String,
     /// Key of the loan; in a bulk stream only, elsewhere the address names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -426,6 +451,7 @@ pub struct PaymentRequest {
 pub struct InstructionRequest {
     /// The sender's key of the instruction, 1 to 80 characters.
     #[schema(min_length = 1, max_length = 80)]
+    #[serde(deserialize_with = "key")]
     pub reference: String,
     /// What to do, in words, as for `tandem instruct`: `waive fee 50.00 CNY`, `pause 2 interest`,
     /// `sell 50% river cloud 98%`, `charge-off`.
@@ -443,6 +469,7 @@ pub struct InstructionRequest {
 pub struct ReversalRequest {
     /// The sender's key of the reversal, 1 to 80 characters.
     #[schema(min_length = 1, max_length = 80)]
+    #[serde(deserialize_with = "key")]
     pub reference: String,
     /// Key of the payment or instruction.
     pub of: String,

@@ -42,6 +42,12 @@ fn not_public(address: &IpAddr) -> String {
     format!("{address} is no public address, and nothing is sent to others")
 }
 
+/// What is said of a name with no address and of one with another: which names the operator's
+/// network has is no party's business.
+fn nowhere() -> ureq::Error {
+    ureq::Error::Other("the name has no public address, and nothing is sent to others".into())
+}
+
 /// Finds addresses, and gives those only that may be called. What it gives is what is connected to,
 /// so a name that changes its address in between gains nothing.
 #[derive(Debug, Default)]
@@ -54,14 +60,24 @@ impl Resolver for PublicOnly {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.0.resolve(uri, config, timeout)?;
+        let host = uri.host().unwrap_or_default();
+        let found = match self.0.resolve(uri, config, timeout) {
+            Ok(found) => found,
+            Err(error @ ureq::Error::Timeout(_)) => return Err(error),
+            Err(error) => {
+                tracing::info!(host, %error, "nothing is sent to a name that has no address");
+                return Err(nowhere());
+            }
+        };
         let mut public = self.empty();
         for address in found.iter().filter(|address| is_public(address.ip())) {
             public.push(*address);
         }
         match found.first() {
             Some(first) if public.is_empty() => {
-                Err(ureq::Error::Other(not_public(&first.ip()).into()))
+                let address = first.ip();
+                tracing::info!(host, %address, "nothing is sent to what is no public address");
+                Err(nowhere())
             }
             _ => Ok(public),
         }
@@ -189,13 +205,14 @@ mod tests {
 
     /// A name is looked at when it is connected to, not when it is registered.
     #[test]
-    fn a_name_of_this_machine_is_not_called() {
+    fn a_name_of_this_machine_is_not_called_and_looks_like_none() {
         let agent = super::super::post::agent(false, std::time::Duration::from_secs(5));
-        let error = agent.get("http://localhost:1/").call().unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.ends_with("is no public address, and nothing is sent to others"),
-            "{text}"
-        );
+        for url in ["http://localhost:1/", "http://none.invalid/"] {
+            let error = agent.get(url).call().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "other: the name has no public address, and nothing is sent to others"
+            );
+        }
     }
 }

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use utoipa::ToSchema;
 
 use super::address::PublicOnly;
-use crate::trace::{Sending, Trace};
+use crate::trace::Sending;
 
 const WEBHOOK_ID: &str = "webhook-id";
 
@@ -151,15 +151,14 @@ pub(crate) fn post(
     url: &str,
     fields: &HeaderMap,
     body: &str,
-    trace: Option<Trace>,
+    sending: Option<Sending>,
 ) -> Result<Response<ureq::Body>, String> {
-    let sending = trace.map(Sending::begin);
     let mut request = http.post(url);
     for (name, value) in fields {
         request = request.header(name, value);
     }
     if let Some(sending) = &sending {
-        request = request.header(TRACEPARENT, sending.trace.to_string());
+        request = request.header(TRACEPARENT, sending.told.to_string());
     }
     let sent = request.send(body);
     if let Some(sending) = &sending {

@@ -11,6 +11,7 @@ use crate::Service;
 use crate::api::show_event;
 use crate::api::view::View;
 use crate::desk::{Desk, Role};
+use crate::trace::Sending;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -164,7 +165,8 @@ impl Webhooks {
                 let message = format!("{}-{}", endpoint.id, delivery.event);
                 let signature = endpoint.key()?.signature(&message, now, &body)?;
                 let fields = fields(&message, now, &signature);
-                let answer = post(&self.http, &endpoint.url, &fields, &body, row.trace);
+                let sending = row.trace.map(|trace| Sending::begin(trace).to(view.party));
+                let answer = post(&self.http, &endpoint.url, &fields, &body, sending);
                 answer.map(|answer| answer.status().as_u16())
             }
         };

@@ -429,6 +429,73 @@ fn a_stream_loses_no_good_line() {
     assert_eq!((seen, pages), (1_195, 6));
 }
 
+#[test]
+fn a_key_is_one_line_of_letters() {
+    let running = Running::start();
+    let (mut platform, mut servicer) = (running.client("bazaar"), running.client("cloud"));
+    let mut asked = application("A-1");
+    asked["borrower"] = json!("B\u{7f}1");
+    let borrower = platform.post("/applications", &asked);
+    let application = platform.post("/applications", &application("A-1\nA-2"));
+    let payment = json!({"reference": "P\t1", "amount": money(100)});
+    let payment = servicer.post("/loans/A-1/payments", &payment);
+    let waive = json!({"reference": "W\r1", "instruction": "waive fee 50.00 CNY"});
+    let waive = servicer.post("/loans/A-1/transactions", &waive);
+    let reversal = servicer.post(
+        "/loans/A-1/reversals",
+        &json!({"reference": "R\u{0}", "of": "P-1"}),
+    );
+    for ((status, answer), pointer) in [
+        (application, "/reference"),
+        (borrower, "/borrower"),
+        (payment, "/reference"),
+        (waive, "/reference"),
+        (reversal, "/reference"),
+    ] {
+        assert_eq!(
+            (status, &answer["errors"][0]["pointer"]),
+            (422, &json!(pointer)),
+            "{answer}"
+        );
+        let detail = answer["detail"].as_str().unwrap();
+        let expected = "a key has no control characters, such as line breaks and tabs";
+        assert!(detail.starts_with(expected), "{detail}");
+    }
+}
+
+#[test]
+fn a_stream_has_an_end_and_its_answer_too() {
+    let running = Running::start();
+    let mut platform = running.client("bazaar");
+    let path = format!("/v1/agreements/{BOOK}/applications/stream");
+    let mut send = |body: &str| {
+        let sent = platform.0.call(
+            "POST",
+            &path,
+            None,
+            Some(("application/x-ndjson", body.as_bytes())),
+        );
+        sent.unwrap()
+    };
+    let refused = send(&"x\n".repeat(10_001));
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (413, Some("too_large"))
+    );
+    assert_eq!(
+        refused.json()["detail"],
+        "the body has 10001 lines; send 10000 at the most, and the others in further calls"
+    );
+    let empty = send(&"\n".repeat(1 << 20));
+    assert_eq!((empty.status, empty.body.len()), (200, 0));
+    let long = "y".repeat(1 << 16);
+    let wrong = send(&format!(
+        "{{\"{long}\": 1}}\n{{\"product\": \"{long}\"}}\n{{\"reference\": [\"{long}\"]}}\n"
+    ));
+    assert_eq!(wrong.status, 200);
+    assert!(wrong.body.len() < 3_000, "{}", wrong.body.len());
+}
+
 /// What a lender refers waits for its people. The platform sees for whom, and nobody else why.
 #[test]
 fn people_decide_what_was_referred() {

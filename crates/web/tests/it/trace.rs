@@ -44,6 +44,9 @@ fn a_call_is_followed_in_the_log_and_in_what_is_sent() {
     running.desk.decide_by(deciders.unwrap());
     let mut platform = running.client("bazaar");
     platform.post("/webhooks", &json!({"url": hook.url}));
+    let elsewhere = Receiving::start();
+    let mut cloud = running.client("cloud");
+    cloud.post("/webhooks", &json!({"url": elsewhere.url}));
 
     let trace = Trace::begin(true);
     platform
@@ -56,6 +59,10 @@ fn a_call_is_followed_in_the_log_and_in_what_is_sent() {
     };
     // A lender whose answer cannot be used is asked twice.
     let sent = [traced(&lender), traced(&lender), traced(&hook)];
+    // What another party's caller began is no business of who is told of it.
+    let told = traced(&elsewhere);
+    assert_ne!(told.id(), trace.id());
+    assert!(told.is_sampled());
     let lines = logged(&log, &trace, 4);
     let call = lines.iter().find(|line| line["message"] == "call").unwrap();
     assert_eq!(call["parent_id"], trace.span());
