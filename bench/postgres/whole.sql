@@ -300,8 +300,8 @@ LOOP
                 WHEN (asked).annual_income IS NULL THEN 'E01'
                 WHEN (asked).purpose = 'small_business' THEN 'E02'
                 WHEN (asked).amount < 500000 OR (asked).amount > 30000000 THEN 'amount'
-                WHEN (asked).amount > 25000000 THEN '7.6'
                 WHEN h + r + c < (asked).amount OR (h > 0)::int + (r > 0)::int + (c > 0)::int < 2 THEN 'too few'
+                WHEN (asked).amount > 25000000 THEN '7.6'
                 WHEN (asked).amount > 20000000 THEN 'cn-personal-amount'
                 END AS gate
             FROM capped OFFSET 0
