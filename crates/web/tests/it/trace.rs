@@ -63,7 +63,8 @@ fn a_call_is_followed_in_the_log_and_in_what_is_sent() {
     let told = traced(&elsewhere);
     assert_ne!(told.id(), trace.id());
     assert!(told.is_sampled());
-    let lines = logged(&log, &trace, 4);
+    // Two questions, two messages, and the call.
+    let lines = logged(&log, &trace, 5);
     let call = lines.iter().find(|line| line["message"] == "call").unwrap();
     assert_eq!(call["parent_id"], trace.span());
     assert_eq!(call["status"], 201);
