@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::Service;
 use crate::metrics::Metrics;
-use crate::proxy::Proxies;
+use crate::proxy::{Proxies, network};
 
 /// How long a trusted proxy's connection may wait for its next call: longer than proxies keep them.
 const PROXY_IDLE_TIME: Duration = Duration::from_secs(75);
@@ -170,14 +170,6 @@ impl Drop for Held {
             }
         }
         self.counts.open.dec();
-    }
-}
-
-/// What one caller has to itself: an address, or of IPv6 the lower half.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
     }
 }
 

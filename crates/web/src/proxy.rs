@@ -60,11 +60,17 @@ impl Network {
 }
 
 /// The network of an address, as far as one caller has it to itself: of IPv6 the upper half.
-pub(crate) fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string(),
-        _ => address.to_owned(),
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
     }
+}
+
+/// The same of an address as it is written; what is none stays.
+pub(crate) fn network_named(address: &str) -> String {
+    let parsed = address.parse().map(network);
+    parsed.map_or_else(|_| address.to_owned(), |network| network.to_string())
 }
 
 /// Where a proxy writes from where it was called. Only one counts, for a proxy that writes one of

@@ -74,7 +74,7 @@ impl Failures {
 
 fn key(entry: &Entry) -> Key {
     let who = format!("{}{}", entry.login, entry.client);
-    let network = proxy::network(&entry.address);
+    let network = proxy::network_named(&entry.address);
     (entry.party.clone(), who, network, entry.act.name())
 }
 

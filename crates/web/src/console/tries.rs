@@ -178,7 +178,7 @@ impl Tries {
                 addresses.clear();
             }
         }
-        let full = addresses.entry(proxy::network(address)).or_default();
+        let full = addresses.entry(proxy::network_named(address)).or_default();
         let from = (*full).max(now);
         let wait = from + TRY_EVERY - (now + TRIES * TRY_EVERY);
         if wait > 0 {
@@ -190,7 +190,11 @@ impl Tries {
 
     /// Gives one back that was right, or was not checked.
     pub(super) fn give_back(&self, address: &str) {
-        if let Some(full) = self.known().addresses.get_mut(&proxy::network(address)) {
+        if let Some(full) = self
+            .known()
+            .addresses
+            .get_mut(&proxy::network_named(address))
+        {
             *full -= TRY_EVERY;
         }
     }
