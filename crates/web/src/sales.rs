@@ -134,6 +134,26 @@ pub(crate) struct Asked {
     pub(crate) agrees: bool,
 }
 
+/// What a party asks for a loan.
+pub(crate) enum Order {
+    Command(Command),
+    Sale(Asked),
+}
+
+impl Order {
+    /// Has it carried out; a sale may wait for its other side first.
+    pub(crate) async fn carry_out(
+        self,
+        registry: &Registry,
+        view: &View,
+    ) -> Result<Outcome, Problem> {
+        match self {
+            Order::Command(command) => view.desk.execute(command).await.map(Outcome::Carried),
+            Order::Sale(asked) => instruct(registry, view, asked).await,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -161,11 +181,7 @@ enum Place {
 
 /// Takes an instruction of a sale by one of its sides, which must be the view's party: it waits for
 /// the other side, or is carried out if that has instructed the same.
-pub(crate) async fn instruct(
-    registry: &Registry,
-    view: &View,
-    asked: Asked,
-) -> Result<Outcome, Problem> {
+async fn instruct(registry: &Registry, view: &View, asked: Asked) -> Result<Outcome, Problem> {
     // Only the owner of the book knows how it stands.
     view.desk.submit(Vec::new()).await?;
     let failed = |error: registry::Error| Api::unreachable(&error);

@@ -418,6 +418,9 @@ pub struct Book {
 #[derive(Clone, Debug, Default)]
 struct Rooms(Vec<Vec<Due>>);
 
+/// As many as one command takes at the same time.
+const ROOMS: usize = 2;
+
 impl Rooms {
     fn take(&mut self) -> Vec<Due> {
         self.0.pop().unwrap_or_default()
@@ -426,8 +429,10 @@ impl Rooms {
     /// Takes back what a loan has, and its position before.
     fn give(&mut self, loan: &mut Loan, was: &mut Position) {
         for due in [&mut loan.position.due, &mut was.due] {
-            due.clear();
-            self.0.push(std::mem::take(due));
+            if self.0.len() < ROOMS {
+                due.clear();
+                self.0.push(std::mem::take(due));
+            }
         }
     }
 }

@@ -93,10 +93,7 @@ impl Generation {
 
     fn add(&mut self, party: &str, mark: Mark) {
         self.marks.insert(mark);
-        match self.by_party.get_mut(party) {
-            Some(count) => *count += 1,
-            None => drop(self.by_party.insert(party.to_owned(), 1)),
-        }
+        *self.by_party.entry(party.to_owned()).or_default() += 1;
     }
 }
 

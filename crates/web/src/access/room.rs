@@ -56,23 +56,20 @@ impl Room {
     /// Room for a call of a party whose body may have so many bytes, until it is given back.
     pub(crate) fn take(&self, party: &str, bytes: usize) -> Result<Place<'_>, Problem> {
         let bytes = bytes.max(CALL);
-        let mut taken = self.taken();
-        let own = taken.by_party.get(party).copied().unwrap_or(0);
-        if own + bytes > self.of_one {
+        let Taken { all, by_party } = &mut *self.taken();
+        let own = by_party.entry(party.to_owned()).or_default();
+        if *own + bytes > self.of_one {
             let most = self.of_one >> 20;
             return Err(busy(format!(
                 "the bodies of party {party}'s calls under way take the {most} MiB that it has: come \
                  again in a second"
             )));
         }
-        if taken.all + bytes > self.all {
+        if *all + bytes > self.all {
             return Err(busy("too many calls are under way; come again in a second"));
         }
-        taken.all += bytes;
-        match taken.by_party.get_mut(party) {
-            Some(own) => *own += bytes,
-            None => drop(taken.by_party.insert(party.to_owned(), bytes)),
-        }
+        *all += bytes;
+        *own += bytes;
         Ok(Place {
             room: self,
             party: party.to_owned(),
@@ -116,7 +113,7 @@ pub(crate) struct Reads(Mutex<HashMap<String, Arc<Turns>>>);
 
 struct Turns {
     asked: Semaphore,
-    running: Semaphore,
+    running: Arc<Semaphore>,
 }
 
 impl Reads {
@@ -132,11 +129,10 @@ impl Reads {
                 READS + WAITING
             ))
         })?;
-        let turn = turns.running.acquire().await;
-        turn.map_err(|error| Api::failed(&error))?.forget();
+        let turn = Arc::clone(&turns.running).acquire_owned().await;
+        let turn = turn.map_err(|error| Api::failed(&error))?;
         let (read, runtime) = (trace::carried(read), Handle::current());
         // A caller who goes gives the turn back only when its read has ended.
-        let turn = Turn(Arc::clone(&turns));
         let read = spawn_blocking(move || {
             let _turn = turn;
             runtime.block_on(read)
@@ -146,24 +142,13 @@ impl Reads {
 
     fn of(&self, party: &str) -> Arc<Turns> {
         let mut parties = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = parties.get(party) {
-            return Arc::clone(turns);
-        }
-        let turns = Arc::new(Turns {
-            asked: Semaphore::new(READS + WAITING),
-            running: Semaphore::new(READS),
+        let turns = parties.entry(party.to_owned()).or_insert_with(|| {
+            Arc::new(Turns {
+                asked: Semaphore::new(READS + WAITING),
+                running: Arc::new(Semaphore::new(READS)),
+            })
         });
-        parties.insert(party.to_owned(), Arc::clone(&turns));
-        turns
-    }
-}
-
-/// A turn, until it is given back.
-struct Turn(Arc<Turns>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.running.add_permits(1);
+        Arc::clone(turns)
     }
 }
 

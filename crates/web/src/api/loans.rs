@@ -23,7 +23,7 @@ use super::view::{Role, Seen, View};
 use super::{Api, Body, Here, Params};
 use crate::problem::{self, Problem};
 use crate::read::{EventRow, Page, PostingFilter};
-use crate::sales;
+use crate::sales::{self, Order};
 
 /// One loan.
 #[utoipa::path(get, path = "/v1/agreements/{agreement}/loans/{reference}", tag = "loans",
@@ -347,15 +347,9 @@ pub(super) async fn instruct(
 ) -> Result<impl IntoResponse, Problem> {
     here.may("loans:write")?;
     let key = request.reference.clone();
-    let asked = instruction(&here.view, &here.reference, request);
+    let order = instruction(&here.view, &here.reference, request);
     let outcome = here.keeping(&key, async {
-        match asked? {
-            Asked::Command(command) => {
-                let answer = here.view.desk.execute(command).await?;
-                Ok(sales::Outcome::Carried(answer))
-            }
-            Asked::Sale(sale) => sales::instruct(&here.registry, &here.view, sale).await,
-        }
+        order?.carry_out(&here.registry, &here.view).await
     });
     let (status, receipt) = match outcome.await? {
         sales::Outcome::Carried(answer) => (StatusCode::CREATED, receipt(key, answer)),
@@ -368,20 +362,14 @@ pub(super) async fn instruct(
     Ok((status, here.money(Json(receipt))))
 }
 
-/// What an instruction asks.
-enum Asked {
-    Command(Command),
-    Sale(sales::Asked),
-}
-
 /// What an instruction in words asks, if the party may give it.
-fn instruction(view: &View, loan: &str, request: InstructionRequest) -> Result<Asked, Problem> {
+fn instruction(view: &View, loan: &str, request: InstructionRequest) -> Result<Order, Problem> {
     view.look(|seen| {
         let (key, application) = (request.reference, loan.to_owned());
         if request.instruction.trim() == "charge-off" {
             seen.find_loan(loan)?;
             permit(seen, None)?;
-            return Ok(Asked::Command(Command::ChargeOff { application }));
+            return Ok(Order::Command(Command::ChargeOff { application }));
         }
         let action = words::parse(&request.instruction, seen.agreement);
         let action = action.map_err(|message| Problem::field("/instruction", message))?;
@@ -389,7 +377,7 @@ fn instruction(view: &View, loan: &str, request: InstructionRequest) -> Result<A
         let value_date = value_date(seen.book, request.value_date.as_deref())?;
         if let Action::Transfer(sale) = action {
             // A buyer need not see the loan yet.
-            return Ok(Asked::Sale(sales::Asked {
+            return Ok(Order::Sale(sales::Asked {
                 key,
                 loan: application,
                 sale,
@@ -398,7 +386,7 @@ fn instruction(view: &View, loan: &str, request: InstructionRequest) -> Result<A
             }));
         }
         seen.find_loan(loan)?;
-        Ok(Asked::Command(Command::Instruct(Instruction {
+        Ok(Order::Command(Command::Instruct(Instruction {
             key,
             application,
             value_date,

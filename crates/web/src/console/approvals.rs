@@ -13,10 +13,9 @@ use super::people::{self, Doer, Person, Role};
 use super::scope::Scope;
 use super::{Console, amendments, audit, unmatched};
 use crate::api::permit;
-use crate::problem::Problem;
 use crate::read::EventRow;
 use crate::registry::{self, Row, values};
-use crate::sales;
+use crate::sales::{self, Order};
 
 /// The table of proposals.
 pub(super) const SCHEMA: &str = "
@@ -120,30 +119,35 @@ impl Proposal {
         }
     }
 
+    /// True if it is this person's to decide on.
+    fn is_for(&self, person: &Person) -> bool {
+        person.roles.has(Role::Approver) && person.is_apart_from(&self.proposer)
+    }
+
     /// True if somebody can still decide on it.
     fn is_open(&self) -> bool {
         matches!(self.state.as_str(), "open" | "approved")
     }
 
     /// What carries it out, if the party may do it; the error says what is wrong with it.
-    fn asked(&self, scope: &Scope<'_>) -> Result<Asked, String> {
+    fn order(&self, scope: &Scope<'_>) -> Result<Order, String> {
         let deed = Deed::read(&self.words, scope.agreement())?;
         deed.permit(scope)?;
         let application = self.loan.clone();
         let (key, book) = (self.key.clone(), scope.book);
         Ok(match deed {
-            Deed::ChargeOff => Asked::Command(Command::ChargeOff { application }),
+            Deed::ChargeOff => Order::Command(Command::ChargeOff { application }),
             Deed::Reverse(of) => {
                 let loan = book.loan(&self.loan).map(|(place, _)| place);
                 let own = book.instruction(&of);
                 if own.is_none_or(|(place, _)| Some(place) != loan) {
                     return Err(format!("loan `{application}` has no instruction `{of}`"));
                 }
-                Asked::Command(Command::Reverse { key, of })
+                Order::Command(Command::Reverse { key, of })
             }
             Deed::Does(Action::Transfer(sale)) => {
                 let (value_date, agrees) = self.sale.unwrap_or((book.business_date(), false));
-                Asked::Sale(sales::Asked {
+                Order::Sale(sales::Asked {
                     key,
                     loan: application,
                     sale,
@@ -151,7 +155,7 @@ impl Proposal {
                     agrees,
                 })
             }
-            Deed::Does(action) => Asked::Command(Command::Instruct(Instruction {
+            Deed::Does(action) => Order::Command(Command::Instruct(Instruction {
                 key,
                 application,
                 value_date: book.business_date(),
@@ -159,12 +163,6 @@ impl Proposal {
             })),
         })
     }
-}
-
-/// What carries a proposal out.
-enum Asked {
-    Command(Command),
-    Sale(sales::Asked),
 }
 
 /// What can be proposed.
@@ -272,9 +270,7 @@ pub(super) fn waiting(console: &Console, book: &str, person: &Person) -> registr
     let open = console
         .registry
         .read(|tables| tables.rows(&text, values, Proposal::read))?;
-    let waiting = open
-        .iter()
-        .filter(|one| person.is_apart_from(&one.proposer));
+    let waiting = open.iter().filter(|one| one.is_for(person));
     Ok(waiting.count() as i64)
 }
 
@@ -442,7 +438,7 @@ fn act(visit: &Visit, person: &Person, proposal: &Proposal) -> Cell {
         let label = visit.t("approval.withdraw").to_owned();
         return Cell::Button(path("withdraw"), Vec::new(), label);
     }
-    if !person.roles.has(Role::Approver) || !person.is_apart_from(&proposal.proposer) {
+    if !proposal.is_for(person) {
         return Cell::text("");
     }
     Cell::Link(
@@ -524,13 +520,7 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
     if proposal.is_open() && proposal.proposer.id == signed.person.id {
         let text = visit.t("approval.own").to_owned();
         sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
-    } else if proposal.is_open()
-        && signed.person.roles.has(Role::Approver)
-        && !signed.person.is_apart_from(&proposal.proposer)
-    {
-        let text = not_apart(visit, &proposal.proposer);
-        sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
-    } else if proposal.is_open() && signed.person.roles.has(Role::Approver) {
+    } else if proposal.is_open() && proposal.is_for(&signed.person) {
         let form = |what: &str, key: &str| {
             Block::Form(Form {
                 action: format!("/console/approvals/{id}/{what}"),
@@ -549,6 +539,9 @@ pub(super) async fn show(signed: Signed, Path(id): Path<i64>) -> Result<Response
                 .with(form("approve", "approval.approve"))
                 .with(form("reject", "approval.reject")),
         );
+    } else if proposal.is_open() && signed.person.roles.has(Role::Approver) {
+        let text = not_apart(visit, &proposal.proposer);
+        sheet.add("own", vec![Block::Notice(Tone::Warn, text)]);
     }
     visit.page(&sheet)
 }
@@ -597,7 +590,7 @@ pub(super) fn add(
             outcome: String::new(),
             sale: is_sale.then_some((value_date, agreed.is_some())),
         };
-        let wrong = match proposal.asked(scope) {
+        let wrong = match proposal.order(scope) {
             Err(wrong) => Some(wrong),
             Ok(_) if proposal.reason.is_empty() => Some(visit.t("approval.no_reason").to_owned()),
             Ok(_) => None,
@@ -651,10 +644,7 @@ pub(super) async fn decide(
     let is_own = proposal.proposer.id == signed.person.id;
     let state = match what.as_str() {
         "withdraw" if is_own => "withdrawn",
-        "approve" | "reject"
-            if !signed.person.roles.has(Role::Approver)
-                || !signed.person.is_apart_from(&proposal.proposer) =>
-        {
+        "approve" | "reject" if !proposal.is_for(&signed.person) => {
             return Err(Fault::Forbidden);
         }
         "approve" => "approved",
@@ -677,9 +667,9 @@ pub(super) async fn decide(
         return Ok(go(&format!("/console/approvals/{id}")));
     }
     if state == "approved" {
-        let (state, outcome) = match signed.look(|scope| Ok(proposal.asked(scope)))? {
+        let (state, outcome) = match signed.look(|scope| Ok(proposal.order(scope)))? {
             Err(wrong) => ("refused", wrong),
-            Ok(asked) => match carry_out(&signed, asked).await {
+            Ok(order) => match order.carry_out(&console.registry, &signed.view()).await {
                 Ok(sales::Outcome::Carried(_)) => ("done", String::new()),
                 Ok(sales::Outcome::Waits) => ("unmatched", String::new()),
                 Err(problem) if problem.retryable => ("open", problem.detail),
@@ -694,17 +684,4 @@ pub(super) async fn decide(
         }
     }
     Ok(go(&format!("/console/approvals/{id}")))
-}
-
-async fn carry_out(signed: &Signed, asked: Asked) -> Result<sales::Outcome, Problem> {
-    match asked {
-        Asked::Command(command) => {
-            let answer = signed.desk.execute(command).await?;
-            Ok(sales::Outcome::Carried(answer))
-        }
-        Asked::Sale(asked) => {
-            let registry = &signed.visit.console.registry;
-            sales::instruct(registry, &signed.view(), asked).await
-        }
-    }
 }

@@ -35,6 +35,14 @@ pub(crate) fn money(amount: i64) -> Value {
     json!({"amount": amount, "currency": "CNY"})
 }
 
+/// A client of the platform, and the offer of `A-1`, which it has taken.
+fn lent(running: &Running) -> (Party, Value) {
+    let mut platform = running.client("bazaar");
+    let (_, offered) = platform.post("/applications", &application("A-1"));
+    platform.post("/applications/A-1/acceptance", &Value::Null);
+    (platform, offered)
+}
+
 #[test]
 fn a_loan_lives_through_the_api() {
     let mut running = Running::start();
@@ -656,9 +664,7 @@ fn people_decide_what_was_referred() {
 #[test]
 fn what_is_not_yours_does_not_exist() {
     let running = Running::start();
-    let mut platform = running.client("bazaar");
-    let (_, offered) = platform.post("/applications", &application("A-1"));
-    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let (_, offered) = lent(&running);
     let parts = offered["offer"]["parts"].as_array().unwrap();
     assert!(
         parts.iter().all(|part| part["lender"] != "harbour"),
@@ -698,9 +704,7 @@ fn what_is_not_yours_does_not_exist() {
 #[test]
 fn a_sale_takes_both_sides() {
     let running = Running::start();
-    let mut platform = running.client("bazaar");
-    let (_, offered) = platform.post("/applications", &application("A-1"));
-    platform.post("/applications/A-1/acceptance", &Value::Null);
+    let (mut platform, offered) = lent(&running);
     let (_, agreement) = platform.get("");
     let day = agreement["business_date"].as_str().unwrap();
     let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
@@ -866,9 +870,7 @@ fn a_sale_takes_both_sides() {
 #[test]
 fn what_matched_is_carried_out_by_whoever_sends_it_again() {
     let running = Running::start();
-    let mut platform = running.client("bazaar");
-    platform.post("/applications", &application("A-1"));
-    platform.post("/applications/A-1/acceptance", &Value::Null);
+    lent(&running);
     let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
     let to = "/loans/A-1/transactions";
     let sell = |reference: &str, part: &str| {
@@ -915,9 +917,7 @@ fn what_matched_is_carried_out_by_whoever_sends_it_again() {
 #[test]
 fn keys_of_instructions_are_a_party_s_own() {
     let running = Running::start();
-    let mut platform = running.client("bazaar");
-    platform.post("/applications", &application("A-1"));
-    platform.post("/applications/A-1/acceptance", &Value::Null);
+    lent(&running);
     let (mut river, mut cloud) = (running.client("river"), running.client("cloud"));
     let to = "/loans/A-1/transactions";
     let sale = json!({"reference": "P-1", "instruction": "sell 1% river cloud 98%"});
