@@ -10,6 +10,7 @@ use crate::loan::{Accrual, Split};
 use crate::money::{Amount, Rate, Rounding};
 use crate::packed::{Damaged, Reader, put, put_row, put_wide};
 use crate::party::{MAX_PARTIES, PartyId};
+use crate::share::Parts;
 
 /// Sums over one lender's parts of all active loans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,14 @@ impl Portfolio {
             false => *sum += part,
         };
         let due = split.interest_due(interest_due);
+        // In the units of a line.
+        let unit = Rate::SCALE * day_count.basis();
+        let (mut before, mut rest) = (Parts::default(), accrual.offset);
+        if accrual != Accrual::default() {
+            before = split.interest_accrued_before(interest_due);
+            let whole: Amount = before.into_iter().sum();
+            rest -= i128::from(whole.0) * unit;
+        }
         for (place, party) in split.holders.iter().enumerate() {
             let holding = &mut self.holdings[party.index()];
             holding.by_class[class] += Amount(split.own[place].outstanding.0 * sign);
@@ -89,7 +98,8 @@ impl Portfolio {
             let share = split.interest_shares[place];
             let sum = &mut holding.accrual[day_count.index()];
             add(&mut sum.slope, scale(accrual.slope, share));
-            add(&mut sum.offset, scale(accrual.offset, share));
+            let before = i128::from(before[place].0) * unit;
+            add(&mut sum.offset, before + scale(rest, share));
         }
         self.active = self.active.wrapping_add_signed(sign as i32);
     }

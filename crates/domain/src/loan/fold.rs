@@ -1,6 +1,8 @@
 //! How the parts of a loan come to be: totals are counted from one change of the holdings to the
 //! next.
 
+use std::array;
+
 use super::holders::{Holders, Mark, PartChange, Sold};
 use super::position::Position;
 use super::split::{Own, Split, earner};
@@ -62,7 +64,6 @@ impl<'a> Fold<'a> {
             fold.split
                 .count(&fold.by_principal, &came, by_guarantor, agreement);
             fold.from = mark.totals;
-            fold.weigh();
             fold.change(mark);
             fold.weigh();
         }
@@ -120,41 +121,46 @@ impl<'a> Fold<'a> {
         split.interest_weights = interest;
     }
 
-    /// Changes the holdings.
+    /// Changes the holdings. Interest owed stays with those to whom it is, but for what becomes principal
+    /// or is sold.
     fn change(&mut self, mark: &Mark) {
-        let before = self.split.interest_weights;
-        let interest = allocate(mark.interest, &before);
         let split = &mut *self.split;
         match mark.change {
+            PartChange::Waived => split.owe(mark.interest),
             PartChange::Drawn(amount) => {
+                split.owe(mark.interest);
                 let parts = allocate(amount, &split.commitments);
                 for (own, part) in split.own.iter_mut().zip(parts) {
                     own.outstanding += part;
                     own.disbursed += part;
                 }
-                self.keep_interest(mark.interest, &interest);
             }
             PartChange::Capitalised(amount) => {
-                // The period's interest is parted as a whole; what is left of it is due.
-                let parts = allocate(amount + mark.interest, &before);
-                for ((own, part), due) in split.own.iter_mut().zip(parts).zip(interest) {
-                    own.outstanding += part - due;
-                    own.capitalised += part - due;
+                split.owe(amount + mark.interest);
+                let parts = allocate(amount, &split.interest_owed);
+                let owed = split.interest_owed.iter_mut();
+                for ((own, part), owed) in split.own.iter_mut().zip(parts).zip(owed) {
+                    *owed -= part;
+                    own.outstanding += part;
+                    own.capitalised += part;
                 }
-                self.keep_interest(mark.interest, &interest);
             }
             PartChange::Sold(sale) => {
+                split.owe(mark.interest);
                 let seller = split.holders.place(sale.seller);
                 let buyer = split.holders.place(sale.buyer);
                 let own = &mut split.own;
                 let principal = own[seller].outstanding.at(sale.part, Rounding::HalfUp);
-                let interest = interest[seller];
+                let owed = &mut split.interest_owed;
+                let interest = owed[seller].at(sale.part, Rounding::HalfUp);
+                owed[seller] -= interest;
+                owed[buyer] += interest;
                 let sold = Sold {
                     seller: sale.seller,
                     buyer: sale.buyer,
                     principal,
                     price: principal.at(sale.price, Rounding::HalfUp),
-                    interest: interest.at(sale.part, Rounding::HalfUp),
+                    interest,
                 };
                 let held = i128::from(own[buyer].outstanding.0);
                 let bought = i128::from(principal.0);
@@ -176,19 +182,23 @@ impl<'a> Fold<'a> {
             }
         }
     }
-
-    /// Interest that had accrued belongs to the holders as they were, though it comes later and
-    /// is parted as they are: what it will bring them too little is added now.
-    fn keep_interest(&mut self, interest: Amount, parts: &Parts) {
-        self.weigh();
-        let later = allocate(interest, &self.split.interest_weights);
-        for ((own, part), later) in self.split.own.iter_mut().zip(parts).zip(later) {
-            own.interest += *part - later;
-        }
-    }
 }
 
 impl Split {
+    /// Has `interest` be owed to the holders: what was owed and has not come since, and what was earned since
+    /// by their weights until now. If it was given up, less is.
+    fn owe(&mut self, interest: Amount) {
+        let left = self.interest_accrued_before(Amount::ZERO);
+        let before: Amount = left.into_iter().sum();
+        self.interest_owed = match interest < before {
+            true => allocate(interest, &left),
+            false => {
+                let earned = allocate(interest - before, &self.interest_weights);
+                array::from_fn(|place| left[place] + earned[place])
+            }
+        };
+    }
+
     /// Counts what came until a position since the holdings changed last.
     fn end(
         &mut self,
@@ -220,7 +230,7 @@ impl Split {
         let holders = self.holders.len();
         let by_principal = &by_principal[..holders];
         self.interest_since = came.interest;
-        let interest = allocate(came.interest, &self.interest_weights[..holders]);
+        let interest = self.interest(came.interest);
         let principal = allocate(came.principal, by_principal);
         let all_gone;
         let gone = match came.charged_off.is_zero() {

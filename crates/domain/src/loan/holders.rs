@@ -12,7 +12,7 @@ use crate::share::MAX_SHARES;
 pub struct Mark {
     /// Totals just before it.
     pub totals: Totals,
-    /// Interest due or accrued then.
+    /// Interest due, accrued or claimed then.
     pub interest: Amount,
     /// What changed the parts.
     pub change: PartChange,
@@ -27,6 +27,8 @@ pub enum PartChange {
     Capitalised(Amount),
     /// A part of what a lender holds was sold, with its part of interest due or accrued.
     Sold(Sale),
+    /// Interest was given up: less is owed than there was.
+    Waived,
 }
 
 /// Who holds parts of a loan: the agreement's lenders in leftover order, then those that bought.

@@ -207,6 +207,7 @@ impl Mark {
         match self.change {
             PartChange::Drawn(amount) => put_row(out, [1, amount.0]),
             PartChange::Capitalised(amount) => put_row(out, [2, amount.0]),
+            PartChange::Waived => put_row(out, [4, 0]),
             PartChange::Sold(sale) => {
                 put_row(out, [3, 0]);
                 pack_sale(sale, out);
@@ -222,6 +223,7 @@ impl Mark {
             1 => PartChange::Drawn(Amount(amount)),
             2 => PartChange::Capitalised(Amount(amount)),
             3 => PartChange::Sold(unpack_sale(from)?),
+            4 => PartChange::Waived,
             _ => return Err(Damaged),
         };
         Ok(Mark {

@@ -243,9 +243,13 @@ impl Position {
     }
 
     pub(super) fn mark(&mut self, terms: &Terms<'_>, change: PartChange) {
+        let claimed = self
+            .claim
+            .as_ref()
+            .map_or(Amount::ZERO, |claim| claim.interest);
         self.marks.push(Mark {
             totals: self.totals,
-            interest: self.interest_accrued(terms.measure()),
+            interest: self.interest_accrued(terms.measure()) + claimed,
             change,
         });
     }

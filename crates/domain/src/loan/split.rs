@@ -36,6 +36,9 @@ pub struct Split {
     pub interest_weights: [i128; MAX_SHARES],
     /// The same as shares of the whole, with [`Split::SHARE_DIGITS`] binary digits behind the point.
     pub interest_shares: [u64; MAX_SHARES],
+    /// Interest due or accrued when the holdings changed last, by whom it is owed to: what comes first
+    /// of the interest since.
+    pub interest_owed: Parts,
     /// Interest received since the holdings changed last.
     pub(super) interest_since: Amount,
 }
@@ -116,6 +119,7 @@ impl Default for Split {
             commitments: [Amount::ZERO; MAX_SHARES],
             interest_weights: [0; MAX_SHARES],
             interest_shares: [0; MAX_SHARES],
+            interest_owed: Parts::default(),
             interest_since: Amount::ZERO,
         }
     }
@@ -150,6 +154,7 @@ impl Split {
             commitments,
             interest_weights,
             interest_shares,
+            interest_owed,
             interest_since,
         } = from;
         self.own[..holders.len()].copy_from_slice(&own[..holders.len()]);
@@ -160,6 +165,7 @@ impl Split {
         self.commitments = *commitments;
         self.interest_weights = *interest_weights;
         self.interest_shares = *interest_shares;
+        self.interest_owed = *interest_owed;
         self.interest_since = *interest_since;
     }
 
@@ -182,15 +188,44 @@ impl Split {
         self.own.each_ref().map(of)
     }
 
+    /// The holders' parts of interest received since the holdings changed last: first what was owed
+    /// by then, to whom it was owed, then by their weights.
+    pub(super) fn interest(&self, since: Amount) -> Parts {
+        let weights = &self.interest_weights[..self.holders.len()];
+        let owed: Amount = self.interest_owed.into_iter().sum();
+        if owed.is_zero() {
+            return allocate(since, weights);
+        }
+        let first = since.max(Amount::ZERO).min(owed);
+        let (first, rest) = (self.owed(first), allocate(since - first, weights));
+        array::from_fn(|place| first[place] + rest[place])
+    }
+
+    /// The holders' parts of the first interest that comes, no more than was owed.
+    fn owed(&self, first: Amount) -> Parts {
+        allocate(first, &self.interest_owed)
+    }
+
     /// The holders' parts of interest that has fallen due and is not paid.
     pub fn interest_due(&self, due: Amount) -> Parts {
         if due.is_zero() {
             return Parts::default();
         }
-        let weights = &self.interest_weights[..self.holders.len()];
-        let received = allocate(self.interest_since, weights);
-        let whole = allocate(self.interest_since + due, weights);
+        let received = self.interest(self.interest_since);
+        let whole = self.interest(self.interest_since + due);
         array::from_fn(|place| whole[place] - received[place])
+    }
+
+    /// What was owed when the holdings changed last, has not fallen due yet, and so is the first to come of
+    /// what accrues: what is not owed by the weights in interest.
+    pub fn interest_accrued_before(&self, due: Amount) -> Parts {
+        let owed: Amount = self.interest_owed.into_iter().sum();
+        let fallen_due = (self.interest_since + due).max(Amount::ZERO).min(owed);
+        if owed == fallen_due {
+            return Parts::default();
+        }
+        let fallen_due = self.owed(fallen_due);
+        array::from_fn(|place| self.interest_owed[place] - fallen_due[place])
     }
 }
 

@@ -215,6 +215,9 @@ impl Position {
                 Component::Principal => {}
             }
         }
+        if component == Component::Interest && !self.marks.is_empty() {
+            self.mark(terms, PartChange::Waived);
+        }
     }
 
     /// Forgets what is paid in full and sees whether the loan is.

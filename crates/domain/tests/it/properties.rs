@@ -362,8 +362,14 @@ proptest! {
             received + split.recovered_by_guarantor + totals.held() + totals.refunded,
             totals.received + totals.credited
         );
+        // Nobody gets interest that has not come.
+        let came = |totals: &Totals| !totals.interest.is_zero();
+        if !came(totals) && !position.marks.iter().any(|mark| came(&mark.totals)) {
+            prop_assert!(split.own.iter().all(|own| own.interest.is_zero()), "{:?}", split.own);
+        }
         // From one change of the holdings to the next, every part of every component is the exact
-        // one by the holdings at its start, to less than a minor unit.
+        // one by the holdings at its start, to less than a minor unit; that of interest once what was
+        // owed before has come, which is to the unit what was owed.
         let mut from = Totals::default();
         for changes in 0..=position.marks.len() {
             let to = position.marks.get(changes).map_or(*totals, |mark| mark.totals);
@@ -391,9 +397,20 @@ proptest! {
                 ),
                 (came.penalty, came_to(|own| own.penalty), &by_principal),
                 (came.compensated, came_to(|own| own.compensated), &by_principal),
-                (came.interest, came_to(|own| own.interest), &before.interest_weights),
             ] {
                 assert_exact(whole, &parts, weights)?;
+            }
+            let owed = before.interest_owed;
+            let first = came.interest.min(owed.iter().copied().sum()).max(Amount::ZERO);
+            let parts = came_to(|own| own.interest);
+            if first < came.interest || first.is_zero() {
+                let rest = array::from_fn(|place| match first.is_zero() {
+                    true => parts[place],
+                    false => parts[place] - owed[place],
+                });
+                assert_exact(came.interest - first, &rest, &before.interest_weights)?;
+            } else {
+                assert_exact(first, &parts, &owed.map(i128::from))?;
             }
         }
     }
