@@ -494,6 +494,7 @@ impl Story<'_> {
         if transaction.day < today {
             self.note("It came to the book late: the loan was worked out anew from that date.");
             self.late_fees_changed(&loan.position, currency);
+            self.write_off_changed(&loan.position);
         }
         if let Action::Transfer(_) = transaction.action {
             self.sold(transaction.number, &loan, agreement, book);
@@ -533,11 +534,26 @@ impl Story<'_> {
         self.event(today, line);
         self.note("The loan was worked out anew without it.");
         self.late_fees_changed(&loan.position, currency);
+        self.write_off_changed(&loan.position);
         self.shared(change, &loan, agreement);
         if self.next {
             self.plan(&loan.position, &book.terms(&loan), agreement);
         }
         self.stands(&loan, currency);
+    }
+
+    /// A write-off that another past undoes, or brings back.
+    fn write_off_changed(&mut self, now: &Position) {
+        let before = self.before.as_ref().map(|(past, _)| past.status);
+        match (before, now.status) {
+            (Some(Status::ChargedOff), Status::Active) => {
+                self.note("It was not so late when it was written off: the write-off is undone.");
+            }
+            (Some(Status::Active), Status::ChargedOff) => {
+                self.note("It was as late when it was written off: the write-off holds again.");
+            }
+            _ => {}
+        }
     }
 
     /// Late fees that another past brings, or takes away.

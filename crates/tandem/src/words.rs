@@ -68,7 +68,9 @@ fn details(action: &Action, parties: &[Party], currency: Currency) -> Option<Str
             Prepayment::ReduceInstalment => "the instalments get smaller".to_owned(),
             Prepayment::NextInstalments => "it pays the next instalments".to_owned(),
         },
-        Action::ChargeOff { covered, at_most } => {
+        Action::ChargeOff {
+            covered, at_most, ..
+        } => {
             let most = currency.show(at_most);
             format!("the guarantee covers {covered}, at most {most}")
         }

@@ -35,7 +35,7 @@ impl Book {
         };
         step(self, Event::DayEnded { day });
         while let Some(&loan) = self.to_charge_off.front() {
-            let event = self.charge_off(loan);
+            let event = self.charge_off(loan, true);
             step(self, event);
         }
         if let Some(plan) = self.plan_settlement() {
@@ -56,8 +56,9 @@ impl Book {
         Ok(())
     }
 
-    /// The writing-off of a loan on the business date, with what the guarantee pays.
-    pub(super) fn charge_off(&self, place: u32) -> Event {
+    /// The writing-off of a loan on the business date, with what the guarantee pays: by the day's close if
+    /// it is `late`, otherwise because somebody decided it.
+    pub(super) fn charge_off(&self, place: u32, late: bool) -> Event {
         let mut loan = self.loan_in(place);
         let agreement = &self.version_of(&loan).agreement;
         let guarantee = agreement.file.guarantee.as_ref();
@@ -67,7 +68,11 @@ impl Book {
         });
         let transaction = Transaction {
             day: self.business_date,
-            action: Action::ChargeOff { covered, at_most },
+            action: Action::ChargeOff {
+                covered,
+                at_most,
+                days_past_due: late.then_some(agreement.file.charge_off.days_past_due),
+            },
             number: loan.entered + 1,
         };
         let was = self.transact(&mut loan, transaction, &mut Rooms::default());

@@ -364,7 +364,7 @@ impl Book {
     fn decide_charge_off(&self, key: &str) -> Result<Option<Event>, Refusal> {
         let place = self.loan_of(key, KeyHash::of(key))?;
         match self.loan_in(place).position.status {
-            Status::Active => Ok(Some(self.charge_off(place))),
+            Status::Active => Ok(Some(self.charge_off(place, false))),
             Status::ChargedOff => Ok(None),
             Status::Repaid => Err(Refusal::LoanRepaid(key.to_owned())),
         }

@@ -24,7 +24,7 @@ use crate::party::MAX_PARTIES;
 use crate::share::MAX_SHARES;
 
 /// The format of the pieces.
-pub const FORMAT: u16 = 5;
+pub const FORMAT: u16 = 6;
 
 /// Loans and applications in one piece.
 const ROWS: u32 = 4_096;

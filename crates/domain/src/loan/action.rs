@@ -31,6 +31,10 @@ pub enum Action {
         /// What was left for it in the guarantee pool.
         #[n(1)]
         at_most: Amount,
+        /// Days past due for which the close of the day wrote it off; nothing if somebody decided it. If it
+        /// turns out that it was not so late, it was not written off.
+        #[n(2)]
+        days_past_due: Option<u16>,
     },
     /// The borrower pays all that is left, as quoted for the day.
     #[n(3)]
@@ -149,6 +153,17 @@ impl Action {
             Action::WriteOff(_) => "write off",
             Action::Transfer(_) => "transfer",
         }
+    }
+
+    /// True if it is the close of its day that did it, after all that people did on the day.
+    pub(super) fn is_of_close(&self) -> bool {
+        matches!(
+            self,
+            Action::ChargeOff {
+                days_past_due: Some(_),
+                ..
+            }
+        )
     }
 
     /// True if money comes from the borrower's side or goes there. It does so even if the loan has

@@ -310,7 +310,7 @@ impl History {
         Some(day.expect("a history holds what was packed"))
     }
 
-    /// Puts a transaction behind all others of its value date.
+    /// Puts a transaction behind all others of its value date, but for what the day's close did.
     pub fn insert(&mut self, done: Transaction, key: Option<u32>) {
         let mut from = Newest {
             from: Reader { bytes: &self.bytes },
@@ -321,9 +321,9 @@ impl History {
             .transpose()
             .expect("a history holds what was packed");
         match newest {
-            Some((newest, _)) if newest.day > done.day => {
+            Some((newest, _)) if !comes_before(&newest, &done) => {
                 let mut all = self.entered();
-                let place = all.partition_point(|(earlier, _)| earlier.day <= done.day);
+                let place = all.partition_point(|(earlier, _)| comes_before(earlier, &done));
                 all.insert(place, (done, key));
                 *self = History::from_oldest(&all);
             }
@@ -368,6 +368,12 @@ impl History {
         };
         all.try_for_each(|entered| entered.map(|_| ()))
     }
+}
+
+/// True if what was entered earlier is carried out before what is entered now.
+fn comes_before(earlier: &Transaction, now: &Transaction) -> bool {
+    let order = |done: &Transaction| (done.day, done.action.is_of_close());
+    order(earlier) <= order(now)
 }
 
 /// What the newest transaction is packed against.
@@ -422,10 +428,11 @@ fn pack_entered<A: Array<Item = u8>>(
     }
     match done.action {
         Action::Transfer(sale) => pack_sale(sale, out),
-        Action::Prepay(..)
-        | Action::ChargeOff { .. }
-        | Action::Waive { .. }
-        | Action::Pause { .. } => {
+        Action::ChargeOff { days_past_due, .. } => {
+            put(out, detail);
+            put(out, days_past_due.map_or(-1, i64::from));
+        }
+        Action::Prepay(..) | Action::Waive { .. } | Action::Pause { .. } => {
             put(out, detail);
         }
         _ => {}
@@ -480,7 +487,9 @@ fn numbers(action: &Action) -> (u8, [i64; 2]) {
             });
             (1, [amount.0, optional(effect)])
         }
-        Action::ChargeOff { covered, at_most } => (2, [at_most.0, covered.0]),
+        Action::ChargeOff {
+            covered, at_most, ..
+        } => (2, [at_most.0, covered.0]),
         Action::Settle(amount) => (3, [amount.0, 0]),
         Action::Draw(amount) => (4, [amount.0, 0]),
         Action::Refund(amount) => (5, [amount.0, 0]),
@@ -514,6 +523,10 @@ fn action(kind: u8, first: i64, from: &mut Reader<'_>) -> Result<Action, Damaged
         2 => Action::ChargeOff {
             covered: Rate(from.number()?),
             at_most: amount,
+            days_past_due: match from.number()? {
+                -1 => None,
+                days => Some(small(days)?),
+            },
         },
         3 => Action::Settle(amount),
         4 => Action::Draw(amount),
@@ -574,9 +587,12 @@ mod tests {
                 prop::option::of(Just(Prepayment::ReduceInstalment))
             )
                 .prop_map(|(amount, effect)| Action::Prepay(Amount(amount), effect)),
-            amount.clone().prop_map(|amount| Action::ChargeOff {
-                covered: Rate(amount * 3),
-                at_most: Amount(amount),
+            (amount.clone(), prop::option::of(0u16..400)).prop_map(|(amount, days_past_due)| {
+                Action::ChargeOff {
+                    covered: Rate(amount * 3),
+                    at_most: Amount(amount),
+                    days_past_due,
+                }
             }),
             amount.clone().prop_map(|amount| Action::Waive {
                 component: Component::Interest,
@@ -615,7 +631,7 @@ mod tests {
             let mut plain: Vec<Entered> = Vec::new();
             for &(transaction, key) in &done {
                 history.insert(transaction, key);
-                let place = plain.partition_point(|(earlier, _)| earlier.day <= transaction.day);
+                let place = plain.partition_point(|(earlier, _)| comes_before(earlier, &transaction));
                 plain.insert(place, (transaction, key));
                 prop_assert_eq!(&history.entered(), &plain);
                 prop_assert_eq!(&history, &History::from_oldest(&plain));

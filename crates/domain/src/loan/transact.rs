@@ -40,7 +40,14 @@ impl Position {
                 self.totals.credited += amount;
                 self.reduce(terms, day, amount);
             }
-            Action::ChargeOff { covered, at_most } => self.charge_off(terms, day, covered, at_most),
+            Action::ChargeOff {
+                covered,
+                at_most,
+                days_past_due,
+            } if days_past_due.is_none_or(|days| self.days_past_due(day) >= days.into()) => {
+                self.charge_off(terms, day, covered, at_most);
+            }
+            Action::ChargeOff { .. } => {}
             Action::Draw(amount) => self.draw(terms, day, amount),
             Action::Chargeback(amount) => self.charge_back(terms, day, amount),
             Action::Waive { component, amount } => self.waive(terms, component, amount),

@@ -202,6 +202,7 @@ fn action(kind: u8, amount: i64, number: u8) -> Action {
         0 => Action::ChargeOff {
             covered: Rate(65_000_000),
             at_most: money,
+            days_past_due: (number % 2 == 1).then_some(u16::from(number)),
         },
         1..=3 => Action::Prepay(money, effects[usize::from(number) % 4]),
         4 => Action::Settle(money),

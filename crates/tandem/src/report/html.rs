@@ -135,7 +135,7 @@ impl Report {
             );
         }
         let losses = &figures.losses;
-        if losses.loans > 0 {
+        if funded.charged_off > 0 {
             let cover = match figures.pool_size() {
                 Some(_) => format!(
                     ", of which the guarantor paid {} and later collections brought back {}",
@@ -151,8 +151,12 @@ impl Report {
                 Paid::Wholly,
                 format!(
                     "{} {} written off, {} ({} of what was lent){cover}.",
-                    things(losses.loans, "loan"),
-                    if losses.loans == 1 { "was" } else { "were" },
+                    things(funded.charged_off, "loan"),
+                    if funded.charged_off == 1 {
+                        "was"
+                    } else {
+                        "were"
+                    },
                     unit.full(losses.charged_off),
                     percent(ratio(losses.charged_off, funded.amount)),
                 ),

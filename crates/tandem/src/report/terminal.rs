@@ -238,7 +238,7 @@ impl Report {
             format!(
                 "{} in {}, {} of what was lent; {} collected since",
                 unit.words(losses.charged_off),
-                things(losses.loans, "loan"),
+                things(funded.charged_off, "loan"),
                 percent(ratio(losses.charged_off, funded.amount)),
                 unit.words(losses.recovered)
             ),

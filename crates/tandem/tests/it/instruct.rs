@@ -51,6 +51,33 @@ fn it_says_what_was_done_what_changed_and_what_comes_next() {
     golden(&all, "instruct");
 }
 
+/// L-8 is written off on 7 April, 20 days after an instalment that was paid on 20 March.
+#[test]
+fn a_payment_that_comes_late_undoes_a_write_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let programme = servicing(folder.path());
+    let path = programme.join("agreement.toml");
+    let agreement = fs::read_to_string(&path).unwrap();
+    let sooner = agreement.replace("days_past_due = 120", "days_past_due = 20");
+    fs::write(&path, sooner).unwrap();
+    let mut run = command(&programme, folder.path());
+    let ran = run.args(["--until", "2024-04-10"]).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let mut all = String::new();
+    for (key, words, options) in [
+        (
+            "K-1",
+            "L-8 pay 1,300.00 CNY",
+            &["--value-date", "2024-03-20"][..],
+        ),
+        ("K-2", "L-8 reverse K-1", &[]),
+    ] {
+        let said = instruct(folder.path(), key, words, options).unwrap();
+        all += &format!("$ tandem instruct --key {key} {words}\n{said}\n");
+    }
+    golden(&all, "write-off-undone");
+}
+
 /// The same agreement over two books: a limit is at home in one, and the other lends from a slice.
 #[test]
 fn slices_go_from_book_to_book() {
