@@ -160,7 +160,8 @@ pub(crate) struct DateColumn {
     #[serde(default)]
     pub(crate) format: DateFormat,
     /// Where only the month is known: a day from 1 to 28 that depends on the row's key alone,
-    /// instead of the first.
+    /// instead of the first. With h the 64-bit FNV-1a hash of the key's UTF-8 bytes and
+    /// m = (h xor h >> 32) × 0x9e3779b97f4a7c15 mod 2^64, it is 1 + (m >> 32) mod 28.
     #[serde(default)]
     pub(crate) spread: bool,
     /// Months by which the date is moved.
