@@ -125,10 +125,14 @@ impl<'a> Fold<'a> {
     /// or is sold.
     fn change(&mut self, mark: &Mark) {
         let split = &mut *self.split;
+        let capitalised = match mark.change {
+            PartChange::Capitalised(amount) => amount,
+            _ => Amount::ZERO,
+        };
+        split.owe(capitalised + mark.interest);
         match mark.change {
-            PartChange::Waived => split.owe(mark.interest),
+            PartChange::Waived => {}
             PartChange::Drawn(amount) => {
-                split.owe(mark.interest);
                 let parts = allocate(amount, &split.commitments);
                 for (own, part) in split.own.iter_mut().zip(parts) {
                     own.outstanding += part;
@@ -136,7 +140,6 @@ impl<'a> Fold<'a> {
                 }
             }
             PartChange::Capitalised(amount) => {
-                split.owe(amount + mark.interest);
                 let parts = allocate(amount, &split.interest_owed);
                 let owed = split.interest_owed.iter_mut();
                 for ((own, part), owed) in split.own.iter_mut().zip(parts).zip(owed) {
@@ -146,7 +149,6 @@ impl<'a> Fold<'a> {
                 }
             }
             PartChange::Sold(sale) => {
-                split.owe(mark.interest);
                 let seller = split.holders.place(sale.seller);
                 let buyer = split.holders.place(sale.buyer);
                 let own = &mut split.own;
