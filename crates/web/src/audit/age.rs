@@ -1,52 +1,11 @@
-//! Entries that are old enough are removed from the beginning of a chain. Where it begins then, and
-//! the hash that its first entry follows, is kept.
+//! Entries that are old enough are removed from the beginning of a chain.
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{TransactionBehavior, params};
 
-use super::{Act, Entry, Head, Line};
 use crate::registry::NodeFile;
-
-/// Where chains begin whose first entries were removed.
-pub(super) const SCHEMA: &str = "
-create table if not exists audit_begin (
-    party text primary key,
-    number integer not null,
-    hash text not null,
-    at integer not null
-) strict, without rowid;
-create trigger if not exists audit_removed before delete on audit
-when old.number > coalesce((select number from audit_begin where party = old.party), 0)
-begin select raise(abort, 'entries of the audit log are removed by their age only'); end;
-";
 
 /// Entries that are removed in one step.
 const STEP: i64 = 500;
-
-/// Where a chain begins: the last entry that was removed, with the time when it was.
-pub(super) fn begin(connection: &Connection, party: &str) -> rusqlite::Result<Option<(Head, i64)>> {
-    let mut select =
-        connection.prepare_cached("select number, hash, at from audit_begin where party = ?1")?;
-    let found = select.query_row([party], |row| {
-        let (number, hash) = (row.get(0)?, row.get(1)?);
-        Ok((Head { number, hash }, row.get(2)?))
-    });
-    found.optional()
-}
-
-/// The first line of an export of a chain whose first entries were removed. Its hash is that of the
-/// last of them, and not of its own text.
-pub(super) fn first_line(party: &str, begin: &Head, at: i64) -> Line {
-    let number = begin.number;
-    let entry = Entry {
-        number,
-        ..Entry::new((party, ""), Act::Removed, "", at)
-    };
-    let text = serde_json::to_string(&entry).expect("an entry becomes JSON");
-    Line {
-        number,
-        text: format!("{} {text}", begin.hash),
-    }
-}
 
 /// Removes entries of a party's chain, from its beginning, that were made before a time; some
 /// hundreds at the most, and tells how many.
@@ -76,4 +35,54 @@ pub fn remove(file: &NodeFile, party: &str, before: i64, now: i64) -> rusqlite::
         transaction.commit()?;
         Ok(removed)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chain::{SCHEMAS, append, lines, parties};
+    use super::super::check::check;
+    use super::super::entry::{Act, Entry};
+    use super::super::tests::{entry, number, read};
+    use super::*;
+
+    #[test]
+    fn old_entries_are_removed_and_the_rest_still_follows() {
+        let file = NodeFile::in_memory(&SCHEMAS).unwrap();
+        let mut entries: Vec<_> = (0..1200)
+            .map(|at| Entry::new(("river", "li"), Act::Viewed, "/", at))
+            .collect();
+        // Clocks differ a little, so one that is old may follow one that is not.
+        entries[1010].at = 5;
+        append(&file, &mut entries).unwrap();
+        let export = |after| {
+            let lines = lines(&file, "river", after).unwrap().into_iter();
+            lines.map(|line| line.text).collect::<Vec<_>>()
+        };
+        let before = export(0);
+        let known = |count: usize| read(&before[..count]).unwrap();
+        let step = || remove(&file, "river", 1005, 9_000).unwrap();
+        assert_eq!([step(), step(), step(), step()], [500, 500, 5, 0]);
+        let checked = check(&file, "river", None).unwrap().unwrap();
+        assert_eq!((checked.removed(), checked.head().number), (1005, 1200));
+        let lines = export(0);
+        let first = r#" {"party":"river","number":1005,"at":9000,"login":"","address":"","book":"","act":"removed","object":""}"#;
+        assert_eq!((lines.len(), &lines[0][64..]), (196, first));
+        assert_eq!(read(&lines).unwrap().number, 1200);
+        assert!(read(&lines[1..]).is_err());
+        assert_eq!(export(1005).len(), 195);
+        // What was exported before is still compared, unless it ends before what is left.
+        let against = |count| check(&file, "river", Some(&known(count))).unwrap();
+        assert!(against(1000).is_err());
+        let said = against(999).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "the entries of `river` to 1005 were removed by their age, and the export ends before, \
+             with 999: what was between is not known any more; export more often"
+        );
+        // A chain of which nothing is left goes on.
+        while remove(&file, "river", 9_000, 9_001).unwrap() > 0 {}
+        append(&file, &mut [entry("river", "/")]).unwrap();
+        assert_eq!(number(&file, "river"), 1201);
+        assert_eq!(parties(&file).unwrap(), ["river"]);
+    }
 }

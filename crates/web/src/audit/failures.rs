@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 
-use super::Entry;
+use super::entry::Entry;
 use crate::proxy;
 
 /// Seconds for which failures are counted together.
@@ -83,7 +83,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::audit::Act;
+    use crate::audit::entry::Act;
 
     fn failure(client: &str, address: &str, at: i64) -> Entry {
         Entry {
