@@ -27,14 +27,10 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
     let visit = &signed.visit;
     let mut sheet = signed.look(|scope| {
         let versions = scope.book.versions();
-        let find = |number: u32| {
-            let found = versions
-                .iter()
-                .find(|one| one.agreement.file.version == number);
-            found.ok_or(Fault::NotFound)
-        };
         let current = scope.book.current().ok_or(Fault::NotFound)?.1;
-        let version = asked.version.map_or(Ok(current), find)?;
+        let version = asked
+            .version
+            .map_or(Ok(current), |number| scope.version(number))?;
         let file = &version.agreement.file;
         let mut sheet = Sheet::new(visit, file.title.clone());
         sheet.lead = visit.language.fill(
@@ -54,7 +50,7 @@ pub(super) async fn show(signed: Signed, Query(asked): Query<Asked>) -> Result<R
         let tone = if in_force { Tone::Good } else { Tone::Plain };
         sheet.status = Some((tone, visit.t(key).to_owned()));
         if let Some(since) = asked.since {
-            let before = find(since)?;
+            let before = scope.version(since)?;
             let lines = changed(&before.documents.agreement, &version.documents.agreement);
             let title = visit.language.fill(
                 "agreement.changes",
@@ -174,9 +170,8 @@ fn funding(visit: &Visit, scope: &Scope<'_>, version: &Version) -> Section {
     ]);
     let shown = |value: Option<Rate>| value.map_or("–".to_owned(), rate);
     for lender in &file.funding.lender {
-        let party = scope.agreement().party_id(&lender.party);
         table.row(vec![
-            Cell::text(party.map_or("–", |party| scope.name(party))),
+            Cell::text(scope.name_of(&lender.party).unwrap_or("–")),
             Cell::number(shown(lender.share)),
             Cell::number(rate(lender.minimum_share)),
             Cell::number(rate(lender.maximum_share)),
@@ -192,10 +187,8 @@ fn funding(visit: &Visit, scope: &Scope<'_>, version: &Version) -> Section {
 fn money(visit: &Visit, scope: &Scope<'_>, version: &Version) -> Section {
     let file = &version.agreement.file;
     let name = |id: &str| {
-        let party = scope.agreement().party_id(id);
-        party
-            .map_or(visit.t("agreement.lenders"), |party| scope.name(party))
-            .to_owned()
+        let name = scope.name_of(id);
+        name.unwrap_or(visit.t("agreement.lenders")).to_owned()
     };
     let mut facts = Vec::new();
     for fee in &file.fee {

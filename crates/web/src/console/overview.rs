@@ -413,11 +413,8 @@ pub(super) fn limit_words(
     limit: &Limit,
     region: Option<&str>,
 ) -> String {
-    let who = limit
-        .lender
-        .as_deref()
-        .and_then(|id| scope.agreement().party_id(id));
-    let who = who.map_or(visit.t("limit.together"), |party| scope.name(party));
+    let who = limit.lender.as_deref().and_then(|id| scope.name_of(id));
+    let who = who.unwrap_or(visit.t("limit.together"));
     let what = match limit.per {
         LimitScope::Day => visit.t("limit.day").to_owned(),
         LimitScope::Total => visit.t("limit.total").to_owned(),

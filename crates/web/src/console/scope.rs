@@ -61,6 +61,18 @@ impl<'b> Scope<'b> {
         found.map_or("–", |party| &party.name)
     }
 
+    /// Name of the party with an id.
+    pub(super) fn name_of(&self, id: &str) -> Option<&'b str> {
+        self.agreement().party_id(id).map(|party| self.name(party))
+    }
+
+    /// The version with a number.
+    pub(super) fn version(&self, number: u32) -> Result<&'b Version, Fault> {
+        let mut versions = self.book.versions().iter();
+        let found = versions.find(|one| one.agreement.file.version == number);
+        found.ok_or(Fault::NotFound)
+    }
+
     /// True if the party lends.
     pub(super) fn lends(&self) -> bool {
         self.seen.is_lender()

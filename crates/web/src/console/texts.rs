@@ -140,10 +140,15 @@ mod tests {
     fn every_text_is_used_and_every_used_text_is_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = String::new();
-        for folder in ["src/console", "templates"] {
-            for entry in fs::read_dir(root.join(folder)).unwrap() {
+        let mut folders = ["src/console", "templates"]
+            .map(|name| root.join(name))
+            .to_vec();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path
+                if path.is_dir() && !path.ends_with("tests") {
+                    folders.push(path);
+                } else if path
                     .extension()
                     .is_some_and(|kind| kind == "rs" || kind == "html")
                 {

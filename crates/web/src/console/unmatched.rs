@@ -88,8 +88,7 @@ fn loan(scope: &Scope<'_>, one: &Instructed) -> Cell {
 }
 
 fn name(scope: &Scope<'_>, party: &str) -> String {
-    let found = scope.agreement().party_id(party);
-    found.map_or(party, |party| scope.name(party)).to_owned()
+    scope.name_of(party).unwrap_or(party).to_owned()
 }
 
 /// What a person can do about it.
