@@ -19,8 +19,6 @@ mod tests;
 
 pub(crate) use decimal::parts;
 pub(crate) use mapping::{Mapping, PaymentSource};
-#[cfg(test)]
-use plan::RecordedRow;
 pub(crate) use plan::{ApplicationRow, OutcomeRow, PaymentRow};
 pub(crate) use reader::{
     ApplicationReader, OutcomeReader, PaymentReader, RowProblem, Table, TableError,
