@@ -36,6 +36,7 @@ create table if not exists sale (
 ) strict;
 create index if not exists sale_waiting on sale (book, loan, seller, buyer);
 create index if not exists sale_key on sale (book, book_key);
+create index if not exists sale_open on sale (book) where book_key is null;
 ";
 
 /// Business days for which an instruction waits, after the business date on which it came.

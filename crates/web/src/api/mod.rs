@@ -53,6 +53,7 @@ pub(crate) use loans::permit;
 pub use loans::show as show_loan;
 pub use openapi::document;
 pub(crate) use reference::show as docs;
+pub(crate) use sales::told as show_sale;
 
 /// What the API answers with where something failed.
 pub(crate) struct Api;

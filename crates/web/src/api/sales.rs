@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use serde::Serialize;
 use tandem_domain::book::words;
 use tandem_domain::loan::{Action, Sale};
 
@@ -10,6 +11,7 @@ use super::view::Seen;
 use super::{Api, Here};
 use crate::problem::Problem;
 use crate::sales::{self, Instructed};
+use crate::webhooks::UNMATCHED;
 
 /// Sales that the caller or its counterparty has instructed and the other has not, oldest first. The
 /// buyer is told here what it is asked to buy, also of a loan that does not concern it so far.
@@ -47,6 +49,22 @@ fn shown(seen: &Seen<'_>, one: &Instructed) -> Option<UnmatchedSale> {
         outstanding: Money::of(outstanding, seen.agreement.currency()),
         days_past_due,
     })
+}
+
+/// What a webhook says of a sale that waits: that there is one, as events do.
+#[derive(Serialize)]
+pub(crate) struct Told<'a> {
+    #[serde(rename = "type")]
+    type_: &'static str,
+    subject: &'a str,
+}
+
+/// A sale that waits, as its other side is told of it.
+pub(crate) fn told(one: &Instructed) -> Told<'_> {
+    Told {
+        type_: UNMATCHED,
+        subject: &one.loan,
+    }
 }
 
 /// Takes back an instruction of the caller, by its key, while it waits for its other side.

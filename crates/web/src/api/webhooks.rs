@@ -15,9 +15,8 @@ use super::{Api, Body, Here, Params};
 use crate::Service;
 use crate::access::Kept;
 use crate::problem::{self, FieldError, Problem};
-use crate::read::EVENT_KINDS;
 use crate::webhooks::{
-    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, WebhookError, last_event,
+    Delivery as Sent, Endpoint, MOST_ENDPOINTS, NewEndpoint, WebhookError, kinds, last_event,
 };
 
 /// What the address names.
@@ -44,9 +43,10 @@ pub(super) async fn add(
     if let Err(detail) = service.webhooks.check_url(&request.url) {
         wrong("/url".to_owned(), detail);
     }
+    let kinds = kinds();
     for (place, kind) in request.events.iter().enumerate() {
-        if !EVENT_KINDS.contains(&kind.as_str()) {
-            let known = EVENT_KINDS.join(", ");
+        if !kinds.contains(&kind.as_str()) {
+            let known = kinds.join(", ");
             let detail = format!("there are no events `{kind}`; there are {known}");
             wrong(format!("/events/{place}"), detail);
         }

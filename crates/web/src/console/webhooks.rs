@@ -7,9 +7,8 @@ use axum::response::Response;
 use super::blocks::{Block, Cell, Form, Input, InputKind, Section, Sheet, Table, Tone, count};
 use super::page::{Fault, Fields, Signed, Visit, go};
 use super::people::Role;
-use crate::read::EVENT_KINDS;
 use crate::webhooks::{
-    Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint, Scheme, WebhookError, last_event,
+    self, Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint, Scheme, WebhookError, last_event,
 };
 
 /// Deliveries that are shown.
@@ -68,9 +67,8 @@ pub(super) fn section(signed: &Signed) -> Result<Section, Fault> {
 
 /// The form for another one.
 pub(super) fn form(visit: &Visit) -> Section {
-    let kinds = EVENT_KINDS
-        .iter()
-        .map(|kind| ((*kind).to_owned(), (*kind).to_owned(), false));
+    let kinds = webhooks::kinds().into_iter();
+    let kinds = kinds.map(|kind| (kind.to_owned(), kind.to_owned(), false));
     let schemes =
         ["v1a", "v1"].map(|name| (name.to_owned(), visit.word("scheme", name).to_owned()));
     let form = Form {
@@ -109,9 +107,8 @@ pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Faul
     if let Err(wrong) = webhooks.check_url(url) {
         return refuse(wrong);
     }
-    let kinds = fields
-        .all("kinds")
-        .filter(|kind| EVENT_KINDS.contains(kind));
+    let known = webhooks::kinds();
+    let kinds = fields.all("kinds").filter(|kind| known.contains(kind));
     let kinds: Vec<_> = kinds.map(str::to_owned).collect();
     let new = NewEndpoint {
         agreement: signed.desk.name(),

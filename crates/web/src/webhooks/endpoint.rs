@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use tandem_client::key::{Algorithm, SigningKey, random_id};
 
 use super::post::{SECRET, Scheme, WebhookKey, new_secret};
-use super::{WebhookError, Webhooks};
+use super::{UNMATCHED, WebhookError, Webhooks};
 use crate::registry::{self, Row, Tables, Value, values};
 use crate::seal::Sealed;
 
@@ -14,6 +14,10 @@ pub const MOST_ENDPOINTS: usize = 10;
 
 /// How long what was delivered or given up stays in the log, in seconds.
 const KEPT: i64 = 30 * 24 * 3_600;
+
+/// Tables of deliveries: of events, and of sales that wait.
+pub(super) const EVENTS: &str = "webhook_delivery";
+pub(super) const SALES: &str = "webhook_sale";
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS webhook (
@@ -51,7 +55,7 @@ pub struct NewEndpoint<'a> {
     pub party: &'a str,
     /// Where events go.
     pub url: &'a str,
-    /// Names of the events that are wanted; none are all.
+    /// Names of what is wanted; none are all events of the book.
     pub kinds: &'a [String],
     /// Number of the last event that is not sent.
     pub after: u64,
@@ -67,7 +71,7 @@ pub struct Endpoint {
     pub party: String,
     /// Where events go.
     pub url: String,
-    /// Names of the events that are wanted; none are all.
+    /// Names of what is wanted; none are all events of the book.
     pub kinds: Vec<String>,
     /// Number of the last event that became a delivery or was passed over.
     pub cursor: u64,
@@ -96,14 +100,19 @@ impl Endpoint {
     pub(super) fn wants(&self, kind: &str) -> bool {
         self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind)
     }
+
+    /// Only who names them is told of sales that wait, since they are no events of the book.
+    pub(super) fn wants_sales(&self) -> bool {
+        self.kinds.iter().any(|wanted| wanted == UNMATCHED)
+    }
 }
 
-/// An event on its way to an endpoint.
+/// An event, or a sale that waits, on its way to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Number of the event.
+    /// Number of the event; of a sale, its row.
     pub event: u64,
-    /// Name of the event.
+    /// Name of the event, or `sale.unmatched`.
     pub kind: String,
     /// Since when it waits.
     pub created_at: i64,
@@ -127,6 +136,11 @@ impl Delivery {
             (None, None) => "delivered",
             (None, Some(_)) => "failed",
         }
+    }
+
+    /// True if it tells of a sale.
+    pub(super) fn is_sale(&self) -> bool {
+        self.kind == UNMATCHED
     }
 }
 
@@ -263,7 +277,8 @@ impl Webhooks {
     /// A delivery of an endpoint.
     pub fn delivery(&self, id: &str, event: u64) -> Result<Option<Delivery>, WebhookError> {
         let condition = "webhook = ?1 AND event = ?2";
-        Ok(self.deliveries(condition, values![id, event as i64])?.pop())
+        let values = values![id, event as i64];
+        Ok(self.deliveries(EVENTS, condition, values)?.pop())
     }
 
     /// Deliveries of an endpoint before an event, newest first.
@@ -275,26 +290,34 @@ impl Webhooks {
     ) -> Result<Vec<Delivery>, WebhookError> {
         let before = before.map_or(i64::MAX, |before| before as i64);
         self.deliveries(
+            EVENTS,
             "webhook = ?1 AND event < ?2 ORDER BY event DESC LIMIT ?3",
             values![id, before, most as i64],
         )
     }
 
-    /// Deliveries whose time has come, oldest first.
+    /// Deliveries of a table whose time has come, oldest first.
     pub(super) fn due(
         &self,
+        table: &str,
         id: &str,
         now: i64,
         most: usize,
     ) -> Result<Vec<Delivery>, WebhookError> {
         self.deliveries(
+            table,
             "webhook = ?1 AND next_at <= ?2 ORDER BY event LIMIT ?3",
             values![id, now, most as i64],
         )
     }
 
-    fn deliveries(&self, condition: &str, values: &[Value]) -> Result<Vec<Delivery>, WebhookError> {
-        let sql = format!("SELECT {COLUMNS} FROM webhook_delivery WHERE {condition}");
+    fn deliveries(
+        &self,
+        table: &str,
+        condition: &str,
+        values: &[Value],
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        let sql = format!("SELECT {COLUMNS} FROM {table} WHERE {condition}");
         let found = self
             .registry
             .read(|tables| tables.rows(&sql, values, delivery));
@@ -303,10 +326,17 @@ impl Webhooks {
 
     /// When the next delivery of an endpoint is due.
     pub(super) fn next_due(&self, id: &str) -> Result<Option<i64>, WebhookError> {
-        let next = "SELECT min(next_at) FROM webhook_delivery
-                    WHERE webhook = ?1 AND next_at IS NOT NULL";
-        self.registry
-            .read(|tables| Ok(tables.value(next, values![id])?))
+        let next = |tables: &Tables<'_>, table: &str| {
+            let next = format!(
+                "SELECT min(next_at) FROM {table} WHERE webhook = ?1 AND next_at IS NOT NULL"
+            );
+            tables.value::<Option<i64>>(&next, values![id])
+        };
+        let next = self.registry.read(|tables| {
+            let of_both = [next(tables, EVENTS)?, next(tables, SALES)?];
+            registry::Result::Ok(of_both.into_iter().flatten().min())
+        });
+        Ok(next?)
     }
 
     /// Makes deliveries of events and moves the cursor of their endpoint behind them.
@@ -337,10 +367,14 @@ impl Webhooks {
     /// Writes down how a try went.
     pub(super) fn tried(&self, id: &str, delivery: &Delivery) -> Result<(), WebhookError> {
         self.registry.change(|tables| {
-            tables.execute(
-                "UPDATE webhook_delivery
+            let table = if delivery.is_sale() { SALES } else { EVENTS };
+            let update = format!(
+                "UPDATE {table}
                  SET tries = ?3, next_at = ?4, tried_at = ?5, status = ?6, error = ?7
-                 WHERE webhook = ?1 AND event = ?2",
+                 WHERE webhook = ?1 AND event = ?2"
+            );
+            tables.execute(
+                &update,
                 values![
                     id,
                     delivery.event as i64,

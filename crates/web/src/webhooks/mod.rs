@@ -6,6 +6,7 @@
 mod address;
 mod endpoint;
 mod post;
+mod sales;
 mod sender;
 
 use std::sync::Arc;
@@ -20,15 +21,16 @@ pub(crate) use endpoint::KEYS;
 pub use endpoint::{Delivery, Endpoint, MOST_ENDPOINTS, NewEndpoint};
 pub use post::{Scheme, WebhookKey, signature};
 pub(crate) use post::{agent, config, fields, post};
+pub(crate) use sales::UNMATCHED;
 pub use sender::{PAUSES, run};
 
 use crate::desk::Desk;
-use crate::read::ReadError;
+use crate::read::{EVENT_KINDS, ReadError};
 use crate::registry::{self, Registry};
 use crate::seal::Sealer;
 
 /// Tables of this area.
-pub const SCHEMAS: [&str; 1] = [endpoint::SCHEMA];
+pub const SCHEMAS: [&str; 2] = [endpoint::SCHEMA, sales::SCHEMA];
 
 /// How long a receiver may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,6 +106,11 @@ impl Webhooks {
     fn now(&self) -> i64 {
         (self.clock)()
     }
+}
+
+/// Names of all that a webhook can be told of.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    [EVENT_KINDS, &[UNMATCHED]].concat()
 }
 
 /// The last event of a book.

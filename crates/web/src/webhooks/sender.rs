@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::endpoint::{EVENTS, SALES};
+use super::sales::message_id;
 use super::{Delivery, Endpoint, WebhookError, Webhooks, fields, post};
 use crate::Service;
-use crate::api::show_event;
 use crate::api::view::View;
+use crate::api::{show_event, show_sale};
 use crate::desk::{Desk, Role};
+use crate::sales::Instructed;
 use crate::trace::Sending;
 
 const MINUTE: i64 = 60;
@@ -110,6 +114,42 @@ async fn follow(service: Arc<Service>, desk: Arc<Desk>, id: String) {
     }
 }
 
+/// What is sent.
+struct Message {
+    id: String,
+    body: String,
+    sending: Option<Sending>,
+}
+
+/// An event as the endpoint's party sees it now, if it is one of its own.
+fn about_event(
+    view: &View,
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+) -> Result<Option<Message>, WebhookError> {
+    let row = view.desk.reader().event(delivery.event)?;
+    let row = row.filter(|row| row.parties & view.look(|seen| seen.set()) != 0);
+    Ok(row.map(|row| Message {
+        id: format!("{}-{}", endpoint.id, delivery.event),
+        body: json(&view.look(|seen| show_event(seen, &row))),
+        sending: row.trace.map(|trace| Sending::begin(trace).to(view.party)),
+    }))
+}
+
+/// A sale that waits for the endpoint's party.
+fn about_sale(endpoint: &Endpoint, sales: &[Instructed], delivery: &Delivery) -> Option<Message> {
+    let sale = sales.iter().find(|sale| sale.id as u64 == delivery.event)?;
+    Some(Message {
+        id: message_id(endpoint, delivery),
+        body: json(&show_sale(sale)),
+        sending: None,
+    })
+}
+
+fn json(told: &impl Serialize) -> String {
+    serde_json::to_string(told).expect("texts and numbers become JSON")
+}
+
 impl Webhooks {
     /// Takes events that are new, then tries the deliveries whose time has come, in order.
     fn step(&self, desk: &Arc<Desk>, id: &str) -> Result<Next, WebhookError> {
@@ -124,7 +164,7 @@ impl Webhooks {
         };
         let set = view.look(|seen| seen.set());
         // Who does not keep up gets no further ahead of what waits already.
-        let rows = match self.due(id, self.now(), STEP)?.len() {
+        let rows = match self.due(EVENTS, id, self.now(), STEP)?.len() {
             STEP => Vec::new(),
             _ => view.desk.reader().events(set, endpoint.cursor, STEP)?,
         };
@@ -133,11 +173,15 @@ impl Webhooks {
             let wanted: Vec<_> = wanted.map(|row| (row.number, row.kind.as_str())).collect();
             self.take(&endpoint, &wanted, last.number)?;
         }
-        let due = self.due(id, self.now(), STEP)?;
+        let sales = self.waiting_sales(&view, &endpoint)?;
+        let mut due = self.due(EVENTS, id, self.now(), STEP)?;
         let full = due.len() == STEP || rows.len() == STEP;
+        if !sales.is_empty() {
+            due.extend(self.due(SALES, id, self.now(), STEP)?);
+        }
         for delivery in due {
             // Whoever is in trouble is left alone for a second, and may be gone then.
-            if !self.try_once(&view, &endpoint, delivery)? {
+            if !self.try_once(&view, &endpoint, &sales, delivery)? {
                 return Ok(Next::At(Some(self.now() + 1)));
             }
         }
@@ -152,20 +196,19 @@ impl Webhooks {
         &self,
         view: &View,
         endpoint: &Endpoint,
+        sales: &[Instructed],
         mut delivery: Delivery,
     ) -> Result<bool, WebhookError> {
-        let row = view.desk.reader().event(delivery.event)?;
-        let row = row.filter(|row| row.parties & view.look(|seen| seen.set()) != 0);
+        let message = match delivery.is_sale() {
+            true => about_sale(endpoint, sales, &delivery),
+            false => about_event(view, endpoint, &delivery)?,
+        };
         let now = self.now();
-        let outcome = match row {
+        let outcome = match message {
             None => Err("the book has no such event for this party".to_owned()),
-            Some(row) => {
-                let event = view.look(|seen| show_event(seen, &row));
-                let body = serde_json::to_string(&event).unwrap_or_default();
-                let message = format!("{}-{}", endpoint.id, delivery.event);
-                let signature = endpoint.key()?.signature(&message, now, &body)?;
-                let fields = fields(&message, now, &signature);
-                let sending = row.trace.map(|trace| Sending::begin(trace).to(view.party));
+            Some(Message { id, body, sending }) => {
+                let signature = endpoint.key()?.signature(&id, now, &body)?;
+                let fields = fields(&id, now, &signature);
                 let answer = post(&self.http, &endpoint.url, &fields, &body, sending);
                 answer.map(|answer| answer.status().as_u16())
             }

@@ -36,7 +36,7 @@ pub(crate) fn money(amount: i64) -> Value {
 }
 
 /// A client of the platform, and the offer of `A-1`, which it has taken.
-fn lent(running: &Running) -> (Party, Value) {
+pub(crate) fn lent(running: &Running) -> (Party, Value) {
     let mut platform = running.client("bazaar");
     let (_, offered) = platform.post("/applications", &application("A-1"));
     platform.post("/applications/A-1/acceptance", &Value::Null);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tandem_client::key::{Jwk, PublicKey};
 use tandem_web::webhooks::PAUSES;
 
-use crate::api::application;
+use crate::api::{application, lent};
 use crate::service::{Party, Running, is_on_server, open};
 
 /// What arrives: fields and body.
@@ -282,6 +282,91 @@ fn what_is_not_accepted_is_tried_for_three_days() {
     assert_eq!(left[0]["event"], third["number"]);
 }
 
+/// The side that is asked hears of it, if it wants to; nobody else does.
+#[test]
+fn a_sale_that_waits_is_told_to_the_side_that_it_waits_for() {
+    let running = Running::start();
+    lent(&running);
+    let (mut river, mut harbour) = (running.client("river"), running.client("harbour"));
+    let mut cloud = running.client("cloud");
+    let (asked, seller) = (Receiving::start(), Receiving::start());
+    let (other, all) = (Receiving::start(), Receiving::start());
+    let named = |to: &Receiving| json!({"url": to.url, "events": ["sale.unmatched"]});
+    let (_, webhook) = harbour.post("/webhooks", &named(&asked));
+    river.post("/webhooks", &named(&seller));
+    cloud.post("/webhooks", &named(&other));
+    harbour.post("/webhooks", &json!({"url": all.url}));
+    let to = "/loans/A-1/transactions";
+    let sell = |reference: &str, words: &str| json!({"reference": reference, "instruction": words});
+    let sale = "sell 50% river harbour 98%";
+
+    // It is tried again as an event is, under the same id.
+    asked.answer([500]);
+    let (status, _) = river.post(to, &sell("S-1", sale));
+    assert_eq!(status, 202);
+    running.pass(1);
+    let first = asked.next();
+    let told = json!({"type": "sale.unmatched", "subject": "A-1"});
+    assert_eq!(verified(&webhook["public_key"], &first), told);
+    let id = webhook["id"].as_str().unwrap();
+    let begin = format!("{id}-sale-");
+    assert!(first.0["webhook-id"].starts_with(&begin), "{first:?}");
+    assert!(!first.0.contains_key("traceparent"));
+    std::thread::sleep(Duration::from_millis(300));
+    running.pass(PAUSES[0] + 1);
+    let again = asked.next();
+    assert_eq!(verified(&webhook["public_key"], &again), told);
+    assert_eq!(again.0["webhook-id"], first.0["webhook-id"]);
+
+    // Once is enough; the next one is another message, also where it has the place of one before.
+    std::thread::sleep(Duration::from_millis(300));
+    running.pass(PAUSES[1] + 1);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(asked.arrived.try_recv().is_err());
+    assert_eq!(river.delete("/sales/S-1"), 204);
+    running.pass(1);
+    std::thread::sleep(Duration::from_millis(300));
+    river.post(to, &sell("S-1", sale));
+    running.pass(1);
+    let next = asked.next();
+    assert_eq!(verified(&webhook["public_key"], &next), told);
+    assert_ne!(next.0["webhook-id"], first.0["webhook-id"]);
+
+    // The log is of events; so is what is sent where nothing is named.
+    let (_, log) = harbour.get(&format!("/webhooks/{id}/deliveries"));
+    assert_eq!(log["items"], json!([]));
+    let (status, _) = harbour.post(to, &sell("B-1", sale));
+    assert_eq!(status, 201);
+    let (_, event) = all.next();
+    assert!(event.contains("loan.instructed"), "{event}");
+    running.pass(1);
+    std::thread::sleep(Duration::from_millis(300));
+    for receiving in [asked, seller, other, all] {
+        assert!(receiving.arrived.try_recv().is_err());
+    }
+}
+
+/// What was taken back before it was told is not told any more.
+#[test]
+fn a_sale_that_does_not_wait_any_more_is_not_told() {
+    let running = Running::start();
+    lent(&running);
+    let (mut river, mut harbour) = (running.client("river"), running.client("harbour"));
+    let asked = Receiving::start();
+    let wanted = json!({"url": asked.url, "events": ["sale.unmatched"]});
+    harbour.post("/webhooks", &wanted);
+    asked.answer([500]);
+    let sale = json!({"reference": "S-1", "instruction": "sell 50% river harbour 98%"});
+    river.post("/loans/A-1/transactions", &sale);
+    running.pass(1);
+    asked.next();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(river.delete("/sales/S-1"), 204);
+    running.pass(PAUSES[0] + 1);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(asked.arrived.try_recv().is_err());
+}
+
 #[test]
 fn who_is_gone_is_not_called_again() {
     let running = Running::start();
@@ -359,7 +444,7 @@ fn each_refusal_of_a_webhook_says_why() {
              application.underwritten, \
              offer.withdrawn, loan.disbursed, loan.instructed, loan.reversed, loan.charged_off, \
              day.ended, settlement.planned, settlement.settled, day.adjusted, day.closed, \
-             rate.fixed, slice.sent, slice.received",
+             rate.fixed, slice.sent, slice.received, sale.unmatched",
         ),
     ] {
         let (status, problem) = platform.post("/webhooks", &body);

@@ -31,7 +31,8 @@ pub struct WebhookRequest {
     /// Where to.
     #[schema(example = "https://example.com/events")]
     pub url: String,
-    /// Names of the events that are wanted, as `loan.disbursed` [default: all].
+    /// Names of what is wanted, as `loan.disbursed` [default: all events; `sale.unmatched`, which is
+    /// none, only where it is named].
     #[serde(default)]
     pub events: Vec<String>,
     /// Number of the last event that is not sent [default: the last one there is].
@@ -49,7 +50,7 @@ pub struct Webhook {
     pub id: String,
     /// Where to.
     pub url: String,
-    /// Names of the events that are wanted; none are all.
+    /// Names of what is wanted; none are all events.
     pub events: Vec<String>,
     /// How they are signed.
     pub scheme: Scheme,
