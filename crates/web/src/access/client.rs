@@ -57,6 +57,9 @@ pub enum ClientError {
     /// The name cannot stand in a token.
     #[error("client_id {0:?} must be 1 to 64 letters, digits, dots, hyphens or underscores")]
     Name(String),
+    /// An administrator chose a name that does not begin with the party.
+    #[error("client_id `{0}` must begin with `{1}.`; choose one such as {1}.shop")]
+    NotOwn(String, String),
     /// A client with this name is there.
     #[error("client {0} is registered already")]
     Taken(String),

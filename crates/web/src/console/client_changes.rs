@@ -98,7 +98,7 @@ impl ClientChange {
         Ok(match self.what.as_str() {
             "register" => {
                 let keys = jwks(&self.keys);
-                What::Register(Client::new(&self.client_id, party, &self.scopes, &keys)?)
+                What::Register(new_client(&self.client_id, party, &self.scopes, &keys)?)
             }
             "rotate" => {
                 let key = self.keys.first().map(PublicKey::to_jwk);
@@ -118,6 +118,26 @@ impl ClientChange {
             None
         }
     }
+}
+
+/// What stands before the names of a party's clients. No party's id has a dot, so that a name is taken
+/// says nothing of another party's clients, and nobody takes a name that looks like another's.
+pub(super) fn prefix(party: &str) -> String {
+    format!("{party}.")
+}
+
+/// A client that an administrator of a party asks for.
+pub(super) fn new_client(
+    client_id: &str,
+    party: &str,
+    scopes: &str,
+    keys: &str,
+) -> Result<Client, ClientError> {
+    let rest = client_id.strip_prefix(&prefix(party));
+    if rest.is_none_or(str::is_empty) {
+        return Err(ClientError::NotOwn(client_id.to_owned(), party.to_owned()));
+    }
+    Client::new(client_id, party, scopes, keys)
 }
 
 fn jwks(keys: &[PublicKey]) -> String {

@@ -97,7 +97,7 @@ pub(super) fn page(
     }
     sheet.section(super::webhooks::section(signed)?);
     if signed.person.roles.has(Role::Admin) {
-        sheet.section(add_form(visit));
+        sheet.section(add_form(signed));
         sheet.section(super::webhooks::form(visit));
     }
     if visit.console.sandbox && signed.person.roles.has(Role::Operations) {
@@ -116,7 +116,9 @@ pub(super) fn page(
     visit.page_with(status, &sheet)
 }
 
-fn add_form(visit: &Visit) -> Section {
+fn add_form(signed: &Signed) -> Section {
+    let visit = &signed.visit;
+    let prefix = client_changes::prefix(&signed.person.party);
     let scopes = Scopes::all();
     let scopes = scopes
         .iter()
@@ -124,7 +126,12 @@ fn add_form(visit: &Visit) -> Section {
     let form = Form {
         action: "/console/developer".to_owned(),
         inputs: vec![
-            Input::new("client", visit.t("developer.client"), "", InputKind::Text),
+            Input::new(
+                "client",
+                visit.t("developer.client"),
+                prefix,
+                InputKind::Text,
+            ),
             Input::new("keys", visit.t("developer.jwks"), "", InputKind::Long),
             Input::new(
                 "scopes",
@@ -193,7 +200,7 @@ fn events(signed: &Signed) -> Result<Table, Fault> {
 pub(super) async fn add(signed: Signed, fields: Fields) -> Result<Response, Fault> {
     signed.must(&[Role::Admin])?;
     let scopes: Vec<_> = fields.all("scopes").collect();
-    let client = Client::new(
+    let client = client_changes::new_client(
         fields.get("client").trim(),
         &signed.person.party,
         &scopes.join(" "),

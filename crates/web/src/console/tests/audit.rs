@@ -404,21 +404,21 @@ async fn a_client_named_like_a_person_does_not_show_what_the_person_did() {
     let book = Book::open().await;
     let console = console(&book).await;
     let mut admin = console.signed_in("admin", "river", &[Role::Admin]).await;
-    let mut colleague = console.signed_in("li.wei", "river", &[Role::Risk]).await;
+    let mut colleague = console.signed_in("river.wei", "river", &[Role::Risk]).await;
     colleague.get("/console/loans/A-1").await;
     let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
     let keys = vec![SigningKey::from_pem(&pem).unwrap().public().to_jwk()];
     let keys = serde_json::to_string(&Jwks { keys }).unwrap();
     let developer = "/console/developer";
     let client = [
-        ("client", "li.wei"),
+        ("client", "river.wei"),
         ("keys", &keys),
         ("scopes", "loans:read"),
     ];
     let page = admin.fill(developer, developer, &client).await;
     assert_eq!(page.location, developer, "{}", page.body);
     let mut call = [Entry {
-        client: "li.wei".to_owned(),
+        client: "river.wei".to_owned(),
         ..Entry::new(
             ("river", ""),
             Act::Called,
@@ -427,7 +427,7 @@ async fn a_client_named_like_a_person_does_not_show_what_the_person_did() {
         )
     }];
     audit::append(&console.entries, &mut call).unwrap();
-    let page = admin.get("/console/developer/li.wei").await;
+    let page = admin.get("/console/developer/river.wei").await;
     page.says("A-5");
     assert!(!page.body.contains("A-1"), "{}", page.body);
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::access::Client;
 
 const DEVELOPER: &str = "/console/developer";
-const ONE: &str = "/console/developer/river-1";
+const ONE: &str = "/console/developer/river.1";
 
 fn key() -> tandem_client::key::Jwk {
     let pem = SigningKey::generate(Algorithm::Ed25519).unwrap();
@@ -20,12 +20,12 @@ fn keys() -> String {
 }
 
 fn found(console: &Browser) -> Option<Client> {
-    Client::find(&console.registry, "river-1").unwrap()
+    Client::find(&console.registry, "river.1").unwrap()
 }
 
 async fn register(admin: &mut Browser, scopes: &str) -> Page {
     let keys = keys();
-    let fields = [("client", "river-1"), ("keys", &keys), ("scopes", scopes)];
+    let fields = [("client", "river.1"), ("keys", &keys), ("scopes", scopes)];
     admin.fill(DEVELOPER, DEVELOPER, &fields).await
 }
 
@@ -48,7 +48,7 @@ async fn a_client_that_may_write_counts_once_another_administrator_confirms_it()
     assert_eq!(register(&mut one, "loans:write").await.location, DEVELOPER);
     assert!(found(&console).is_none());
     // Whoever asked does not confirm, and nobody of another party sees it.
-    let own = "Another administrator must confirm what you asked for river-1. If there is no other, \
+    let own = "Another administrator must confirm what you asked for river.1. If there is no other, \
                the operator adds one (tandem person) or registers the client (tandem client).";
     one.get(DEVELOPER).await.says(own);
     let page = decide(&mut one, "confirm").await;
@@ -86,7 +86,52 @@ async fn a_client_that_may_write_counts_once_another_administrator_confirms_it()
     decide(&mut one, "confirm").await;
     assert!(!found(&console).unwrap().disabled);
     let page = register(&mut one, "loans:write").await;
-    page.says("client river-1 is registered already");
+    page.says("client river.1 is registered already");
+}
+
+#[tokio::test]
+async fn names_of_clients_are_a_party_s_own() {
+    let book = Book::open().await;
+    let console = console(&book).await;
+    let taken = Client::new("cloud-1", "cloud", "loans:read", &keys()).unwrap();
+    taken.register(&console.registry).unwrap();
+    let taken = Client::new("cloud.1", "cloud", "loans:read", &keys()).unwrap();
+    taken.register(&console.registry).unwrap();
+    let mut one = console.signed_in("zhao", "river", &[Role::Admin]).await;
+    one.get(DEVELOPER).await.says(r#"value="river.""#);
+    // Whether somebody has a name or nobody, it is refused alike.
+    for name in [
+        "cloud-1",
+        "cloud-9",
+        "cloud.1",
+        "river",
+        "river.",
+        "river-1",
+        "riverside.1",
+        "River.1",
+        "",
+    ] {
+        for scopes in ["loans:read", "loans:write"] {
+            let keys = keys();
+            let fields = [("client", name), ("keys", &keys), ("scopes", scopes)];
+            let page = one.fill(DEVELOPER, DEVELOPER, &fields).await;
+            assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+            page.says(&format!("client_id `{name}` must begin"));
+            page.says("must begin with `river.`; choose one such as river.shop");
+        }
+    }
+    // What was asked for before names had to begin so is refused too, when it is confirmed.
+    let mut other = console.signed_in("qian", "river", &[Role::Admin]).await;
+    register(&mut one, "loans:write").await;
+    let before = "update client_change set client_id = 'cloud-1'";
+    let changed = console
+        .registry
+        .change(|tables| tables.execute(before, &[]));
+    assert_eq!(changed.unwrap(), 1);
+    let change = other.get(DEVELOPER).await.hidden("change");
+    let path = format!("{DEVELOPER}/cloud-1/confirm");
+    let page = other.fill(DEVELOPER, &path, &[("change", &change)]).await;
+    page.says("client_id `cloud-1` must begin with `river.`");
 }
 
 #[tokio::test]
@@ -115,7 +160,7 @@ async fn who_was_made_by_the_one_who_asks_does_not_confirm() {
         .change(|tables| tables.execute(text, crate::registry::values![qian, zhao]))
         .unwrap();
     register(&mut one, "loans:write").await;
-    let said = "zhao of river asked for this for river-1, and one of you added or last changed the other. \
+    let said = "zhao of river asked for this for river.1, and one of you added or last changed the other. \
                 Another administrator must confirm it; if there is no other, the operator adds one \
                 (tandem person) or registers the client (tandem client).";
     made.get(DEVELOPER).await.says(said);

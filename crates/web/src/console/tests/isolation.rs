@@ -89,7 +89,7 @@ async fn things(book: &Book, console: &Browser) -> Vec<Thing> {
     let keys = serde_json::to_string(&Jwks { keys }).unwrap();
     let developer = "/console/developer";
     let client = [
-        ("client", "river-1"),
+        ("client", "river.1"),
         ("keys", &keys),
         ("scopes", "loans:read"),
     ];
@@ -147,7 +147,7 @@ async fn things(book: &Book, console: &Browser) -> Vec<Thing> {
         thing("/agreement/amendments/", "1", "99", river),
         thing("/approvals/", "1", "99", river),
         thing("/sales/", "1", "99", &["river", "cloud"]),
-        thing("/developer/", "river-1", "river-9", river),
+        thing("/developer/", "river.1", "river.9", river),
         thing("/webhooks/", &webhook, "wh_none", river),
         thing("/people/", "1", "99", river),
     ]

@@ -646,7 +646,7 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
     })
     .unwrap();
     let new = [
-        ("client", "river-1"),
+        ("client", "river.1"),
         ("keys", keys.as_str()),
         ("scopes", "loans:read"),
     ];
@@ -657,11 +657,11 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
     assert_eq!(river.fill(path, path, &new).await.location, path);
     let page = river.fill(path, path, &new).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-    page.says("client river-1 is registered already");
-    let one = "/console/developer/river-1";
+    page.says("client river.1 is registered already");
+    let one = "/console/developer/river.1";
     viewer.get(one).await.says("loans:read");
     assert_eq!(cloud.get(one).await.status, StatusCode::NOT_FOUND);
-    let disable = "/console/developer/river-1/disable";
+    let disable = "/console/developer/river.1/disable";
     assert_eq!(
         cloud.fill(path, disable, &[]).await.status,
         StatusCode::NOT_FOUND
@@ -675,13 +675,13 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
     let next =
         serde_json::to_string(&jwk(&SigningKey::generate(Algorithm::Es256).unwrap())).unwrap();
     river
-        .fill(one, "/console/developer/river-1/rotate", &[("key", &next)])
+        .fill(one, "/console/developer/river.1/rotate", &[("key", &next)])
         .await;
     river.get(one).await.says("ecdsa-p256-sha256");
     let page = river
         .fill(
             one,
-            "/console/developer/river-1/rotate",
+            "/console/developer/river.1/rotate",
             &[("key", "nothing")],
         )
         .await;
@@ -689,7 +689,7 @@ async fn clients_are_registered_and_shut_out_by_their_own_party_alone() {
     // What the client called is shown to those who look after it.
     river.get(one).await.says("It has changed nothing yet");
     let call = Entry {
-        client: "river-1".to_owned(),
+        client: "river.1".to_owned(),
         method: "POST".to_owned(),
         status: Some(422),
         ..Entry::new(("river", ""), Act::Called, "/v1/agreements", 1_700_000_000)
