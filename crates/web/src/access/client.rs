@@ -38,7 +38,7 @@ pub const SCOPES: &[(&str, &str)] = &[
 ];
 
 /// Keys that a client has at most: the one in use, and the next or the last.
-const MOST_KEYS: usize = 2;
+pub(super) const MOST_KEYS: usize = 2;
 
 /// Tables of clients.
 pub(crate) const SCHEMA: &str = "
@@ -326,7 +326,7 @@ fn change(
     })
 }
 
-fn keys_from(jwks: &str) -> Result<Vec<PublicKey>, ClientError> {
+pub(super) fn keys_from(jwks: &str) -> Result<Vec<PublicKey>, ClientError> {
     let jwks: Jwks = serde_json::from_str(jwks)?;
     let keys = jwks.keys.iter().map(PublicKey::from_jwk);
     Ok(keys.collect::<Result<_, _>>()?)

@@ -5,6 +5,7 @@
 mod answers;
 mod client;
 mod decision;
+mod decoy;
 mod layer;
 mod oauth;
 mod once;
@@ -18,7 +19,7 @@ mod token;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -42,6 +43,7 @@ use crate::problem::{self, Problem};
 use crate::registry::{NodeFile, Registry};
 use crate::webhooks;
 use answers::Answers;
+use decoy::Decoys;
 use once::Once;
 pub(crate) use room::Reads;
 use room::Room;
@@ -82,6 +84,9 @@ pub enum OpenError {
     /// The service's keys.
     #[error(transparent)]
     Keys(#[from] ServerKeyError),
+    /// Keys that stand for those of clients that are not there.
+    #[error(transparent)]
+    Decoys(#[from] KeyError),
     /// The file with the answers.
     #[error("the answers: {0}")]
     Answers(#[from] rusqlite::Error),
@@ -136,6 +141,7 @@ pub struct Access {
     registry: Arc<Registry>,
     keys: RwLock<Arc<ServerKeys>>,
     clients: Mutex<HashMap<String, (i64, Arc<Client>)>>,
+    decoys: Decoys,
     tokens: Tokens,
     proofs: Once,
     assertions: Once,
@@ -171,6 +177,7 @@ impl Access {
             folder: folder.to_owned(),
             keys: RwLock::new(Arc::new(ServerKeys::open(folder)?)),
             clients: Mutex::default(),
+            decoys: Decoys::new()?,
             tokens: Tokens::default(),
             // A proof is accepted from a window before its time to a window after it.
             proofs: Once::new(2 * WINDOW, proofs),
@@ -227,20 +234,40 @@ impl Access {
 
     /// A client that is registered and not disabled.
     fn client(&self, client_id: &str, now: i64) -> Result<Option<Arc<Client>>, ClientError> {
-        let known = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, client)) = known().get(client_id)
+        if let Some((read, client)) = self.known_clients().get(client_id)
             && (now - CLIENT_AGE..=now).contains(read)
         {
             return Ok(Some(Arc::clone(client)));
         }
         // Nobody waits meanwhile for what is known.
-        let found = Client::find(&self.registry, client_id)?.filter(|client| !client.disabled);
-        let found = found.map(Arc::new);
+        Ok(self.keep(client_id, Client::find(&self.registry, client_id)?, now))
+    }
+
+    /// The same for a caller that has not shown yet to be the client: the work is the same whether
+    /// there is such a client, active or not.
+    fn claimed_client(
+        &self,
+        client_id: &str,
+        now: i64,
+    ) -> Result<Option<Arc<Client>>, ClientError> {
+        let found = Client::find(&self.registry, client_id)?;
+        self.decoys.read_rest(found.as_ref());
+        Ok(self.keep(client_id, found, now))
+    }
+
+    /// Keeps what is known of a client, if it is active.
+    fn keep(&self, client_id: &str, found: Option<Client>, now: i64) -> Option<Arc<Client>> {
+        let found = found.filter(|client| !client.disabled).map(Arc::new);
+        let mut known = self.known_clients();
         match &found {
-            Some(client) => known().insert(client_id.to_owned(), (now, Arc::clone(client))),
-            None => known().remove(client_id),
+            Some(client) => known.insert(client_id.to_owned(), (now, Arc::clone(client))),
+            None => known.remove(client_id),
         };
-        Ok(found)
+        found
+    }
+
+    fn known_clients(&self) -> MutexGuard<'_, HashMap<String, (i64, Arc<Client>)>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seconds until a party may call again, or nothing if it may now.
