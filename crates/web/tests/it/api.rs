@@ -866,6 +866,57 @@ fn a_sale_takes_both_sides() {
     assert_eq!(harbour.get("/sales").1, json!([]));
 }
 
+/// What came before the sale stays the seller's, so it follows the loan like those who hold it.
+#[test]
+fn who_sold_all_of_a_loan_sees_it_go_on_and_is_owed_what_changes_before_the_sale() {
+    let running = Running::start();
+    let (mut platform, _) = lent(&running);
+    let (mut river, mut harbour) = (running.client("river"), running.client("harbour"));
+    let mut cloud = running.client("cloud");
+    let (_, plan) = cloud.get("/loans/A-1/schedule");
+    let due = |at: usize| plan[at]["due"].as_str().unwrap();
+    let payment = |reference: &str, day: &str| json!({"reference": reference, "amount": money(200_000), "value_date": day});
+    platform.post("/days", &json!({"day": due(0)}));
+    let paid = cloud.post("/loans/A-1/payments", &payment("P-1", due(0)));
+    assert_eq!(paid.0, 201, "{}", paid.1);
+    let sale = |reference: &str| json!({"reference": reference, "instruction": "sell 100% river harbour 98%"});
+    river.post("/loans/A-1/transactions", &sale("S-1"));
+    assert_eq!(harbour.post("/loans/A-1/transactions", &sale("B-1")).0, 201);
+    platform.post("/days", &json!({"day": due(1)}));
+    let postings = |river: &mut Party| {
+        let (_, list) = river.get("/loans/A-1/postings");
+        list.as_array().unwrap().len()
+    };
+    let own = postings(&mut river);
+    assert_eq!(
+        cloud.post("/loans/A-1/payments", &payment("P-2", due(1))).0,
+        201
+    );
+
+    // It sees what the buyer sees: state and parts, plan, quote, and each transaction and event.
+    for path in ["", "/schedule", "/quote"] {
+        let path = format!("/loans/A-1{path}");
+        let seen = river.get(&path);
+        assert_eq!((seen.0, &seen), (200, &harbour.get(&path)));
+    }
+    let (_, done) = river.get("/loans/A-1/transactions");
+    assert_eq!(done[2]["reference"], "P-2", "{done}");
+    let last = |party: &mut Party| {
+        let (_, events) = party.get("/events?limit=200");
+        events.as_array().unwrap().last().unwrap().clone()
+    };
+    assert_eq!(last(&mut river)["reference"], "P-2");
+    assert_eq!(last(&mut river), last(&mut harbour));
+    // None of it is its money.
+    assert_eq!(postings(&mut river), own);
+
+    // What changes before the sale changes what was sold.
+    let reversal = json!({"reference": "R-1", "of": "P-1"});
+    assert_eq!(cloud.post("/loans/A-1/reversals", &reversal).0, 201);
+    assert!(postings(&mut river) > own);
+    assert_eq!(last(&mut river)["type"], "loan.reversed");
+}
+
 /// Between the match and the book a service may stop; and nobody fills the registry.
 #[test]
 fn what_matched_is_carried_out_by_whoever_sends_it_again() {
