@@ -476,6 +476,9 @@ impl Book {
             Action::Repay(_) | Action::Prepay(..) | Action::Settle(_) => EntryKind::Repayment,
             _ => EntryKind::Modification,
         };
+        if let Action::ChargeOff { at_most, .. } = transaction.action {
+            self.pool.claimed += at_most.saturating_less(loan.claimed());
+        }
         loan.entered = transaction.number;
         loan.history.insert(transaction, key);
         let yesterday = self.business_date.previous();

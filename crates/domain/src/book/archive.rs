@@ -7,11 +7,11 @@ use super::attest::Booked;
 use super::command::{Archiving, Refusal};
 use super::decide::check_key;
 use super::event::Event;
-use super::{Book, Loan};
+use super::{Book, Loan, Pool};
 use crate::ledger::Account;
 use crate::loan::Status;
 use crate::money::Amount;
-use crate::packed::{Damaged, Reader, put, put_row};
+use crate::packed::{Damaged, Reader, put};
 use crate::party::MAX_PARTIES;
 
 /// Most loans that are archived by one command, so that its event fits into a batch.
@@ -39,7 +39,8 @@ impl Archived {
             cash,
             pool,
         } = &self.booked;
-        put_row(out, [cash.0, pool.disbursed.0, pool.used.0]);
+        put(out, cash.0);
+        pool.pack(out);
         for booked in accounts {
             for account in Account::chart(MAX_PARTIES) {
                 put(out, booked.get(&account).map_or(0, |amount| amount.0));
@@ -50,7 +51,8 @@ impl Archived {
     pub(super) fn unpack(from: &mut Reader<'_>) -> Result<Archived, Damaged> {
         let loans = from.small()?;
         let digest = from.take(16)?.first_chunk().copied().ok_or(Damaged)?;
-        let [cash, disbursed, used] = from.row()?.map(Amount);
+        let cash = Amount(from.number()?);
+        let pool = Pool::unpack(from)?;
         let mut accounts: [BTreeMap<Account, Amount>; MAX_PARTIES] = Default::default();
         for booked in &mut accounts {
             for account in Account::chart(MAX_PARTIES) {
@@ -66,7 +68,7 @@ impl Archived {
             booked: Booked {
                 accounts,
                 cash,
-                pool: super::Pool { disbursed, used },
+                pool,
             },
         })
     }

@@ -65,6 +65,7 @@ impl Book {
         put(self.plans.len() as i128);
         put(self.pool.disbursed.0.into());
         put(self.pool.used.0.into());
+        put(self.pool.claimed.0.into());
         put(self.ledgers.entries().into());
         for fixing in self.fixings.values().flatten() {
             put(fixing.day.0.into());
@@ -313,6 +314,10 @@ impl Loan {
                 "more is compensated than was lost",
             ),
             (
+                totals.compensated > self.claimed(),
+                "more is compensated than was claimed",
+            ),
+            (
                 over && !left.is_zero(),
                 "something is left of a loan that is over",
             ),
@@ -360,6 +365,7 @@ impl Booked {
         self.cash += totals.received - totals.refunded - totals.drawn - (loan.principal - kept);
         self.pool.disbursed += loan.principal + totals.drawn;
         self.pool.used += totals.compensated;
+        self.pool.claimed += loan.claimed();
     }
 }
 

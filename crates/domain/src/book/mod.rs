@@ -56,8 +56,9 @@ use crate::document::Problem;
 use crate::field::Value;
 use crate::funding::{LenderParts, Part};
 use crate::ledger::{Entry, Ledgers};
-use crate::loan::{Due, Fixing, History, Position, Split, Status, Terms, Timeline};
+use crate::loan::{Action, Due, Fixing, History, Position, Split, Status, Terms, Timeline};
 use crate::money::{Amount, Rate};
+use crate::packed::{Damaged, Reader, put_row};
 use crate::party::{MAX_PARTIES, PartyId};
 use crate::policy::{Decision, Policy};
 use crate::rulebook::Rulebook;
@@ -306,6 +307,18 @@ impl Loan {
         Split::of(&self.position, self.principal, &self.parts, agreement)
     }
 
+    /// The most that the guarantor can come to pay for it, by the write-offs in its history.
+    fn claimed(&self) -> Amount {
+        let claims = self
+            .history
+            .newest_first()
+            .map(|(done, _)| match done.action {
+                Action::ChargeOff { at_most, .. } => at_most,
+                _ => Amount::ZERO,
+            });
+        claims.max().unwrap_or_default()
+    }
+
     /// What was agreed to be lent.
     pub fn committed(&self) -> Amount {
         self.parts.iter().map(|part| part.amount).sum()
@@ -361,6 +374,24 @@ pub struct Pool {
     pub disbursed: Amount,
     /// Compensation paid.
     pub used: Amount,
+    /// The most that it can come to: of each loan, what a write-off was compensated when it was made,
+    /// which it may be again though a later history has it be less.
+    pub claimed: Amount,
+}
+
+impl Pool {
+    fn pack(&self, out: &mut Vec<u8>) {
+        put_row(out, [self.disbursed.0, self.used.0, self.claimed.0]);
+    }
+
+    fn unpack(from: &mut Reader<'_>) -> Result<Pool, Damaged> {
+        let [disbursed, used, claimed] = from.row()?.map(Amount);
+        Ok(Pool {
+            disbursed,
+            used,
+            claimed,
+        })
+    }
 }
 
 /// All state of a cooperation.

@@ -177,7 +177,7 @@ impl Book {
         }
         put_amounts(out, &self.reserved);
         put_amounts(out, &self.today);
-        put_row(out, [self.pool.disbursed.0, self.pool.used.0]);
+        self.pool.pack(out);
         self.slices.pack(out);
         self.archived.pack(out);
         self.ledgers.pack(out);
@@ -264,8 +264,7 @@ impl Book {
         }
         book.reserved = amounts(from)?;
         book.today = amounts(from)?;
-        let [disbursed, used] = from.row()?.map(Amount);
-        book.pool = Pool { disbursed, used };
+        book.pool = Pool::unpack(from)?;
         book.slices = Slices::unpack(from)?;
         book.archived = Archived::unpack(from)?;
         book.ledgers.unpack(from)?;

@@ -28,7 +28,8 @@ pub enum Action {
         /// The part.
         #[n(0)]
         covered: Rate,
-        /// What was left for it in the guarantee pool.
+        /// What the guarantor pays, of what was left in its pool; no more of it, if it turns out that more
+        /// was lost.
         #[n(1)]
         at_most: Amount,
         /// Days past due for which the close of the day wrote it off; nothing if somebody decided it. If it

@@ -195,6 +195,7 @@ impl Position {
 
     fn waive(&mut self, terms: &Terms<'_>, component: Component, amount: Amount) {
         let measure = terms.measure();
+        let forgone = self.totals.interest_forgone;
         let mut left = amount;
         let mut give_up = |owed: Amount| {
             let part = left.min(owed);
@@ -222,7 +223,7 @@ impl Position {
                 Component::Principal => {}
             }
         }
-        if component == Component::Interest && !self.marks.is_empty() {
+        if self.totals.interest_forgone > forgone && !self.marks.is_empty() {
             self.mark(terms, PartChange::Waived);
         }
     }
