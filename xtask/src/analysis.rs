@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::{Outcome, cargo, python};
+use crate::{Outcome, built, cargo, python};
 
 /// The largest example on DuckDB and on Spark, built for speed.
 pub(crate) fn whole(root: &Path) -> Outcome {
@@ -16,21 +16,26 @@ pub(crate) fn whole(root: &Path) -> Outcome {
     } else {
         &["duckdb"]
     };
-    analyse(root, "marketplace", &["--release"], packages)
+    let build = [
+        "build",
+        "-p",
+        "tandem",
+        "--release",
+        "--features",
+        "parquet",
+    ];
+    let tandem = built::program_of(root, &build, "tandem")?;
+    analyse(root, "marketplace", &tandem, packages)
 }
 
-/// The tests of the Parquet export, and a small example on DuckDB.
+/// A small example on DuckDB.
 pub(crate) fn quick(root: &Path) -> Outcome {
-    let feature = ["test", "-p", "tandem", "--features", "parquet"];
-    cargo::run(
-        root,
-        &[&feature[..], &["--bin", "tandem", "export::"]].concat(),
-    )?;
-    analyse(root, "servicing", &[], &["duckdb"])
+    let tandem = built::program(root, "tandem")?;
+    analyse(root, "servicing", &tandem, &["duckdb"])
 }
 
 /// Runs an example, exports it twice, and asks engines about the one and the script about the other.
-fn analyse(root: &Path, example: &str, profile: &[&str], packages: &[&str]) -> Outcome {
+fn analyse(root: &Path, example: &str, tandem: &Path, packages: &[&str]) -> Outcome {
     let target = root.join("target/analysis");
     let wanted = pinned(root, packages)?;
     let python = match python::environment(&target.join("venv"), &wanted) {
@@ -44,18 +49,12 @@ fn analyse(root: &Path, example: &str, profile: &[&str], packages: &[&str]) -> O
     let [data, out, parquet, csv] =
         ["data", "out", "parquet", "csv"].map(|name| folder.join(name).display().to_string());
     let programme = format!("examples/{example}");
-    let build = [
-        &["run", "-q", "-p", "tandem", "--features", "parquet"],
-        profile,
-        &["--"],
-    ]
-    .concat();
     for arguments in [
         ["run", &programme, "--data", &data, "--out", &out],
         ["export", "parquet", "--data", &data, "--out", &parquet],
         ["export", "csv", "--data", &data, "--out", &csv],
     ] {
-        cargo::run(root, &[&build[..], &arguments].concat())?;
+        cargo::finish(Command::new(tandem).current_dir(root).args(arguments))?;
     }
     let mut analyse = Command::new(python);
     analyse

@@ -20,7 +20,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Outcome {
 pub(crate) fn run_with(root: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
     let mut cargo = command(root);
     cargo.envs(variables.iter().copied());
-    finish(cargo.args(arguments), arguments)
+    finish(cargo.args(arguments))
 }
 
 /// Runs a cargo command that comes as a component of the toolchain.
@@ -42,16 +42,12 @@ pub(crate) fn component(root: &Path, component: &str, arguments: &[&str]) -> Out
 
 /// Builds the documentation; a warning (a dead link inside it, say) is an error.
 pub(crate) fn doc(root: &Path) -> Outcome {
-    let arguments = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--features",
-        "tandem/postgres",
-    ];
-    let mut cargo = command(root);
-    cargo.env("RUSTDOCFLAGS", "-Dwarnings");
-    finish(cargo.args(arguments), &arguments)
+    let flags = [("RUSTDOCFLAGS", "-Dwarnings")];
+    run_with(
+        root,
+        &flags,
+        &["doc", "--workspace", "--no-deps", "--all-features"],
+    )
 }
 
 /// Runs the fuzz targets on the stable toolchain, from another seed each time.
@@ -79,7 +75,7 @@ pub(crate) fn fuzz(root: &Path, seconds: &str) -> Outcome {
     cargo
         .env("TANDEM_FUZZ_SECONDS", seconds)
         .env("TANDEM_FUZZ_SEED", seed.as_secs().to_string());
-    finish(cargo.args(arguments), &arguments)
+    finish(cargo.args(arguments))
 }
 
 /// What `cargo metadata` knows, as JSON.
@@ -98,17 +94,49 @@ pub(crate) fn metadata(root: &Path, arguments: &[&str]) -> Result<Value, String>
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))
 }
 
-fn command(root: &Path) -> Command {
+/// Cargo, in the repository.
+pub(crate) fn command(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
     command
 }
 
-fn finish(command: &mut Command, arguments: &[&str]) -> Outcome {
-    let shown = arguments.join(" ");
+/// Runs a command with its output shown as it comes.
+pub(crate) fn finish(command: &mut Command) -> Outcome {
+    let shown = shown(command);
     match command.status() {
         Ok(status) if status.success() => Ok("ok".to_owned()),
-        Ok(_) => Err(format!("`cargo {shown}` failed; its output is above")),
-        Err(error) => Err(format!("`cargo {shown}` did not start: {error}")),
+        Ok(_) => Err(format!("`{shown}` failed; its output is above")),
+        Err(error) => Err(format!("`{shown}` did not start: {error}")),
+    }
+}
+
+/// A command as one types it.
+fn shown(command: &Command) -> String {
+    let variables = command.get_envs().map(|(name, value)| {
+        let value = value.unwrap_or_default().to_string_lossy();
+        format!("{}={value}", name.to_string_lossy())
+    });
+    let program = Path::new(command.get_program()).file_name();
+    let words = program.into_iter().chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    variables.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_and_its_variables() {
+        let mut failing = Command::new("/bin/sh");
+        failing.env("PLACE", "there").args(["-c", "false"]);
+        assert_eq!(
+            finish(&mut failing).unwrap_err(),
+            "`PLACE=there sh -c false` failed; its output is above"
+        );
+        let mut missing = Command::new("/nowhere/tandem");
+        let error = finish(&mut missing).unwrap_err();
+        assert!(error.starts_with("`tandem` did not start: "), "{error}");
     }
 }

@@ -6,6 +6,7 @@
 mod analysis;
 mod api;
 mod browser;
+mod built;
 mod cargo;
 mod licences;
 mod links;
@@ -56,11 +57,10 @@ const STEPS: [Step; 10] = [
         name: "lint",
         about: "clippy has no warnings",
         run: |root| {
-            let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
-            cargo::component(root, "clippy", &arguments)?;
-            let postgres = "clippy -ptandem-journal -ptandem-web -ptandem -ptandem-sim --features \
-                            tandem/postgres,tandem-sim/postgres --all-targets -- -Dwarnings";
-            cargo::run(root, &words(postgres))
+            let all = "clippy --workspace --all-targets --all-features -- -Dwarnings";
+            cargo::component(root, "clippy", &words(all))?;
+            let default = "clippy --workspace --all-targets --features xtask/alike -- -Dwarnings";
+            cargo::run(root, &words(default))
         },
     },
     Step {
@@ -87,10 +87,11 @@ const STEPS: [Step; 10] = [
         name: "test",
         about: "all tests pass",
         run: |root| {
-            cargo::run(root, &["test", "--workspace"])?;
-            cargo::run(root, &words(POSTGRES))?;
+            cargo::run(root, &built::TEST)?;
+            // The service again, with its registry on a PostgreSQL server.
             let place = [("TANDEM_TEST_REGISTRY", "postgres")];
-            cargo::run_with(root, &place, &words(REGISTRY))
+            built::test_again(root, "crates/web", &place)?;
+            cargo::run(root, &words(DEFAULT))
         },
     },
     Step {
@@ -158,13 +159,8 @@ const RUNS: [Run; 7] = [
     },
 ];
 
-/// The tests that run with a PostgreSQL server only. The default build goes without.
-const POSTGRES: &str = "test -ptandem-journal -ptandem -ptandem-sim --features \
-                        tandem/postgres,tandem-sim/postgres -- postgres:: faults:: stores:: \
-                        server::";
-
-/// All of the service's tests again, with its registry on a PostgreSQL server.
-const REGISTRY: &str = "test -ptandem-web --features postgres";
+/// The program without features, as most build it. `alike`: others' packages are those of the tests.
+const DEFAULT: &str = "test -ptandem -pxtask --features xtask/alike --test default";
 
 const FAILOVER: &str = "test -ptandem-journal -ptandem --features postgres --test it -- --nocapture \
                         --include-ignored --test-threads=1 faults:: is_taken_over model:: nodes::";

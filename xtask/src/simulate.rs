@@ -1,20 +1,14 @@
 //! Calling the simulator.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
-use crate::{Outcome, cargo};
+use crate::{Outcome, built, cargo};
 
 /// About a minute, in the build that the tests have made already.
 pub(crate) fn minute(root: &Path) -> Outcome {
-    let arguments = [
-        "run",
-        "--quiet",
-        "--package",
-        "tandem-sim",
-        "--",
-        "simulate",
-    ];
-    cargo::run(root, &[&arguments[..], &["--seconds", "60"]].concat())
+    let mut simulator = Command::new(built::program(root, "tandem-sim")?);
+    simulator.current_dir(root);
+    cargo::finish(simulator.args(["simulate", "--seconds", "60"]))
 }
 
 /// As long as one likes, in a release build.

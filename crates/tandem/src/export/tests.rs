@@ -198,22 +198,6 @@ fn the_specification_describes_every_column() {
     );
 }
 
-#[cfg(not(feature = "parquet"))]
-#[test]
-fn without_the_feature_it_is_said_how_to_get_it() {
-    let options = TableOptions {
-        out: PathBuf::from("nowhere"),
-        on: None,
-        book: BookOption::default(),
-    };
-    let format = Format::Parquet(options);
-    assert_eq!(
-        export(&Options { format }).expect_err("it is not built").0,
-        "this program was built without Parquet; build it with it: \
-         cargo build --release --features parquet"
-    );
-}
-
 /// Compares with a golden file, or writes it if TANDEM_UPDATE is set.
 pub(crate) fn golden(text: &str, name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -20,19 +20,6 @@ fn book(folder: &Path) {
     assert!(ran.status.success(), "{}", text(&ran.stderr));
 }
 
-#[cfg(not(feature = "parquet"))]
-#[test]
-fn without_parquet_it_says_how_to_get_it() {
-    let folder = tempfile::tempdir().unwrap();
-    book(folder.path());
-    assert_eq!(
-        run(folder.path(), &["archive", "--data", "data"]),
-        "error: this program was built without Parquet; build it with it: cargo build --release \
-         --features parquet\n"
-    );
-}
-
-#[cfg(feature = "parquet")]
 #[test]
 fn archived_loans_are_gone_from_the_book_and_are_shown_as_before() {
     let folder = tempfile::tempdir().unwrap();

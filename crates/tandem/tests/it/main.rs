@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "parquet")]
 mod archive;
 mod audit;
 mod backup;
@@ -18,6 +19,7 @@ mod public_loans;
 mod quote;
 mod schedule;
 mod serve;
+#[cfg(feature = "postgres")]
 mod server;
 mod servicing;
 mod tamper;

@@ -1,29 +1,9 @@
 //! Books on a PostgreSQL server, as the program's users have them.
 
-#[cfg(feature = "postgres")]
 use std::{process::Stdio, thread::sleep, time::Instant};
 
-#[cfg(feature = "postgres")]
-use super::common::{command, digest, marketplace};
-use super::common::{tandem, text};
+use super::common::{command, digest, marketplace, tandem, text};
 
-#[cfg(not(feature = "postgres"))]
-#[test]
-fn without_the_feature_it_is_said() {
-    let folder = tempfile::tempdir().unwrap();
-    let said = tandem(
-        folder.path(),
-        &["verify", "--store", "postgres://me:secret@db/lending"],
-    );
-    assert!(!said.status.success());
-    assert_eq!(
-        text(&said.stderr),
-        "error: this program was built without PostgreSQL: build it with `cargo build --release \
-         --features postgres`, or leave --store out\n"
-    );
-}
-
-#[cfg(feature = "postgres")]
 #[test]
 fn a_book_on_a_server_is_the_same_book() {
     let Some(server) = tandem_pgtest::Server::shared() else {
@@ -88,7 +68,6 @@ fn a_book_on_a_server_is_the_same_book() {
     );
 }
 
-#[cfg(feature = "postgres")]
 #[test]
 fn clients_and_people_are_added_for_all_nodes() {
     let Some(server) = tandem_pgtest::Server::shared() else {
@@ -127,7 +106,6 @@ fn clients_and_people_are_added_for_all_nodes() {
     );
 }
 
-#[cfg(feature = "postgres")]
 #[test]
 fn passwords_are_not_shown() {
     let folder = tempfile::tempdir().unwrap();
