@@ -94,10 +94,17 @@ pub(crate) fn metadata(root: &Path, arguments: &[&str]) -> Result<Value, String>
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))
 }
 
-/// Cargo, in the repository.
+/// Cargo, in the repository. It is not told what cargo told this program of its own package: ring's
+/// build script asks for the same variables, so ring and all above it would be built again.
 pub(crate) fn command(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    for (name, _) in env::vars_os() {
+        let known = name.to_string_lossy();
+        if known.starts_with("CARGO_PKG_") || known.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
@@ -113,9 +120,9 @@ pub(crate) fn finish(command: &mut Command) -> Outcome {
 
 /// A command as one types it.
 fn shown(command: &Command) -> String {
-    let variables = command.get_envs().map(|(name, value)| {
-        let value = value.unwrap_or_default().to_string_lossy();
-        format!("{}={value}", name.to_string_lossy())
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        let value = value?.to_string_lossy();
+        Some(format!("{}={value}", name.to_string_lossy()))
     });
     let program = Path::new(command.get_program()).file_name();
     let words = program.into_iter().chain(command.get_args());
@@ -130,7 +137,10 @@ mod tests {
     #[test]
     fn a_failure_names_the_command_and_its_variables() {
         let mut failing = Command::new("/bin/sh");
-        failing.env("PLACE", "there").args(["-c", "false"]);
+        failing
+            .env("PLACE", "there")
+            .env_remove("CARGO_PKG_NAME")
+            .args(["-c", "false"]);
         assert_eq!(
             finish(&mut failing).unwrap_err(),
             "`PLACE=there sh -c false` failed; its output is above"
