@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 use tandem_client::key::{Algorithm, Jwks, SigningKey, random_id};
@@ -24,7 +25,7 @@ use tandem_web::registry::{NodeFile, Registry};
 use tandem_web::serve::{Socket, serve};
 use tandem_web::tls::Tls;
 use tandem_web::vault::{self, KeySource, Vault};
-use tandem_web::webhooks::Webhooks;
+use tandem_web::webhooks::{self, Webhooks};
 use tempfile::TempDir;
 use ureq::tls::TlsConfig;
 
@@ -166,6 +167,10 @@ impl Running {
             documents: documents(),
         };
         let (desk, working) = Desk::open(setup).unwrap();
+        // A webhook begins after the last event that can be read: the signing is to be.
+        while webhooks::last_event(&desk).unwrap() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = ahead.clone();
         let key = KeySource::File(path.join("vault.key"));
