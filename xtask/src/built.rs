@@ -15,9 +15,12 @@ use crate::{Outcome, cargo};
 /// The call that builds it and runs all tests.
 pub(crate) const TEST: [&str; 3] = ["test", "--workspace", "--all-features"];
 
+/// The same build alone.
+const BUILD: [&str; 4] = [TEST[0], TEST[1], TEST[2], "--no-run"];
+
 /// A program of this build.
 pub(crate) fn program(root: &Path, name: &str) -> Result<PathBuf, String> {
-    program_of(root, &[&TEST[..], &["--no-run"]].concat(), name)
+    program_of(root, &BUILD, name)
 }
 
 /// A program that a call of cargo builds.
@@ -29,7 +32,7 @@ pub(crate) fn program_of(root: &Path, call: &[&str], name: &str) -> Result<PathB
 /// Runs the tests of the package in a folder once more, with variables of the environment.
 pub(crate) fn test_again(root: &Path, folder: &str, variables: &[(&str, &str)]) -> Outcome {
     let folder = root.join(folder);
-    let mut tests = executables(root, &[&TEST[..], &["--no-run"]].concat())?;
+    let mut tests = executables(root, &BUILD)?;
     tests.retain(|built| built.test && built.folder == folder);
     if tests.is_empty() {
         return Err(format!("{} has no tests", folder.display()));

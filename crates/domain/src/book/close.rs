@@ -59,7 +59,7 @@ impl Book {
     /// The writing-off of a loan on the business date, with what the guarantee pays: by the day's close if
     /// it is `late`, otherwise because somebody decided it.
     pub(super) fn charge_off(&self, place: u32, late: bool) -> Event {
-        let loan = self.loan_in(place);
+        let mut loan = self.loan_in(place);
         let agreement = &self.version_of(&loan).agreement;
         let guarantee = agreement.file.guarantee.as_ref();
         let (covered, at_most) = guarantee.map_or_else(Default::default, |guarantee| {
@@ -68,23 +68,22 @@ impl Book {
             (guarantee.covers, pool.saturating_less(of_others))
         });
         let days_past_due = late.then_some(agreement.file.charge_off.days_past_due);
-        let of_at_most = |at_most| Transaction {
+        let action = |at_most| Action::ChargeOff {
+            covered,
+            at_most,
+            days_past_due,
+        };
+        let mut transaction = Transaction {
             day: self.business_date,
-            action: Action::ChargeOff {
-                covered,
-                at_most,
-                days_past_due,
-            },
+            action: action(at_most),
             number: loan.entered + 1,
         };
-        let within_pool = of_at_most(at_most);
-        let mut after = loan.clone();
-        let was = self.transact(&mut after, within_pool, &mut Rooms::default());
-        let transaction = of_at_most(after.position.totals.compensated);
+        let was = self.transact(&mut loan, transaction, &mut Rooms::default());
+        transaction.action = action(loan.position.totals.compensated);
         Event::ChargedOff {
             loan: place,
             transaction,
-            change: after.position.totals.since(&was.totals),
+            change: loan.position.totals.since(&was.totals),
         }
     }
 

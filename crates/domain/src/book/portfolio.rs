@@ -85,12 +85,11 @@ impl Portfolio {
         let due = split.interest_due(interest_due);
         // In the units of a line.
         let unit = Rate::SCALE * day_count.basis();
-        let (mut before, mut rest) = (Parts::default(), accrual.offset);
-        if accrual != Accrual::default() {
-            before = split.interest_accrued_before(interest_due);
-            let whole: Amount = before.into_iter().sum();
-            rest -= i128::from(whole.0) * unit;
-        }
+        let before = match accrual == Accrual::default() {
+            true => Parts::default(),
+            false => split.interest_accrued_before(interest_due),
+        };
+        let rest = accrual.offset - i128::from(before.into_iter().sum::<Amount>().0) * unit;
         for (place, party) in split.holders.iter().enumerate() {
             let holding = &mut self.holdings[party.index()];
             holding.by_class[class] += Amount(split.own[place].outstanding.0 * sign);

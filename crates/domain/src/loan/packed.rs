@@ -631,7 +631,14 @@ mod tests {
             let mut plain: Vec<Entered> = Vec::new();
             for &(transaction, key) in &done {
                 history.insert(transaction, key);
-                let place = plain.partition_point(|(earlier, _)| comes_before(earlier, &transaction));
+                let of_close = |done: &Transaction| {
+                    matches!(done.action, Action::ChargeOff { days_past_due: Some(_), .. })
+                };
+                let place = plain.partition_point(|(earlier, _)| {
+                    earlier.day < transaction.day
+                        || earlier.day == transaction.day
+                            && (!of_close(earlier) || of_close(&transaction))
+                });
                 plain.insert(place, (transaction, key));
                 prop_assert_eq!(&history.entered(), &plain);
                 prop_assert_eq!(&history, &History::from_oldest(&plain));

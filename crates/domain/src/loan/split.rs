@@ -191,19 +191,16 @@ impl Split {
     /// The holders' parts of interest received since the holdings changed last: first what was owed
     /// by then, to whom it was owed, then by their weights.
     pub(super) fn interest(&self, since: Amount) -> Parts {
-        let weights = &self.interest_weights[..self.holders.len()];
-        let owed: Amount = self.interest_owed.into_iter().sum();
-        if owed.is_zero() {
-            return allocate(since, weights);
-        }
-        let first = since.max(Amount::ZERO).min(owed);
-        let (first, rest) = (self.owed(first), allocate(since - first, weights));
+        let first = self.of_owed(since);
+        let rest = since - first.into_iter().sum();
+        let rest = allocate(rest, &self.interest_weights[..self.holders.len()]);
         array::from_fn(|place| first[place] + rest[place])
     }
 
-    /// The holders' parts of the first interest that comes, no more than was owed.
-    fn owed(&self, first: Amount) -> Parts {
-        allocate(first, &self.interest_owed)
+    /// What of that goes to what was owed, to whom it was owed.
+    fn of_owed(&self, since: Amount) -> Parts {
+        let owed = self.interest_owed.into_iter().sum();
+        allocate(since.max(Amount::ZERO).min(owed), &self.interest_owed)
     }
 
     /// The holders' parts of interest that has fallen due and is not paid.
@@ -219,12 +216,7 @@ impl Split {
     /// What was owed when the holdings changed last, has not fallen due yet, and so is the first to come of
     /// what accrues: what is not owed by the weights in interest.
     pub fn interest_accrued_before(&self, due: Amount) -> Parts {
-        let owed: Amount = self.interest_owed.into_iter().sum();
-        let fallen_due = (self.interest_since + due).max(Amount::ZERO).min(owed);
-        if owed == fallen_due {
-            return Parts::default();
-        }
-        let fallen_due = self.owed(fallen_due);
+        let fallen_due = self.of_owed(self.interest_since + due);
         array::from_fn(|place| self.interest_owed[place] - fallen_due[place])
     }
 }
